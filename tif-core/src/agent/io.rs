@@ -1,0 +1,378 @@
+//! What goes into the agent and what comes out of it.
+
+use std::time::Duration;
+
+use crate::model::{Cause, Descriptor, Dimensions, Epoch, Key, Name, RequestId, Role, SetResult, Slot, Stamp, Time, Value, Version};
+use crate::wire::{Credentials, Hello, SegmentFacts, ToAgent, ToProcess};
+
+/// A connection, as the shell numbers them. Never used again for another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Conn(pub u64);
+
+/// A write to the store that something waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// An instrument that the shell read from a segment's table. Already parsed and bounded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SlotDeclared {
+    /// Its place.
+    pub slot: Slot,
+    /// The table entry's generation: tells one instrument in a slot from the next.
+    pub generation: u32,
+    /// What is declared.
+    pub descriptor: Descriptor,
+    /// Its dimensions.
+    pub dims: Dimensions,
+}
+
+/// A change of a segment's table.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TableChange {
+    /// An instrument came.
+    Declared(Box<SlotDeclared>),
+    /// The instrument in this slot went.
+    Withdrawn(Slot),
+}
+
+/// A value that the shell read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// Whose.
+    pub slot: Slot,
+    /// The value, or why there is none (a dynamic indicator that failed).
+    pub value: Result<Value, String>,
+}
+
+/// What the operating system shows of a process that lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Observed {
+    /// It runs or sleeps.
+    Running,
+    /// It is stopped.
+    Stopped,
+}
+
+/// When something happens: the clock that decides, and the one for people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// Monotonic.
+    pub time: Time,
+    /// Wall clock.
+    pub stamp: Stamp,
+}
+
+/// All that can happen to an agent.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// A process has connected and said who it is. With its segment already opened and its table read, if it exports.
+    Hello {
+        /// The connection.
+        conn: Conn,
+        /// What the operating system says of it.
+        credentials: Credentials,
+        /// What it says itself.
+        hello: Box<Hello>,
+        /// Its segment; none for an importer.
+        segment: Option<SegmentFacts>,
+        /// What is declared there.
+        declared: Vec<SlotDeclared>,
+    },
+    /// Any later message, with the keys it named.
+    Message {
+        /// The connection.
+        conn: Conn,
+        /// The sender, as it says.
+        from: Key,
+        /// The receiver, as it says.
+        to: Key,
+        /// What.
+        body: Box<ToAgent>,
+    },
+    /// The connection is closed.
+    Closed {
+        /// Which.
+        conn: Conn,
+    },
+    /// [`super::Agent::deadline`] has come.
+    Tick,
+    /// The operating system says that the process is dead. Its segment's last samples were handed in before.
+    Exited {
+        /// Which.
+        key: Key,
+        /// How.
+        cause: Cause,
+    },
+    /// What the scan saw of a living process, when it changed.
+    Observed {
+        /// Which.
+        key: Key,
+        /// What.
+        observed: Observed,
+    },
+    /// A segment's table has changed.
+    Table {
+        /// Whose.
+        key: Key,
+        /// How.
+        changes: Vec<TableChange>,
+    },
+    /// Values were read, because they changed or because [`Output::Sample`] asked for them.
+    Sampled {
+        /// Whose.
+        key: Key,
+        /// The values.
+        samples: Vec<Sample>,
+        /// What the question was, if it was one.
+        token: Option<u64>,
+    },
+    /// A write is durable.
+    Stored(Ticket),
+    /// A write has failed; the store is as before.
+    StoreFailed(Ticket, String),
+    /// A launch has succeeded as far as the operating system can tell.
+    Launched {
+        /// Of which service.
+        service: Name,
+        /// The child.
+        pid: u32,
+    },
+    /// A launch has failed.
+    LaunchFailed {
+        /// Of which service.
+        service: Name,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// One value for a control on a board.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ControlValue {
+    /// Which control.
+    pub slot: Slot,
+    /// Its version.
+    pub version: Version,
+    /// Its value.
+    pub value: Value,
+}
+
+/// All that an agent can want done. Done in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Make a board for this exporter, with these controls on it, and watch its pidfd under this key; then send the welcome with the board's descriptor.
+    /// For an importer: watch its pidfd, send the welcome.
+    Admit {
+        /// The connection.
+        conn: Conn,
+        /// The key.
+        key: Key,
+        /// The term of its group.
+        epoch: Epoch,
+        /// What to set on the board first.
+        controls: Vec<ControlValue>,
+        /// The welcome.
+        welcome: Box<ToProcess>,
+    },
+    /// Send.
+    Send {
+        /// On which connection.
+        conn: Conn,
+        /// To which key.
+        to: Key,
+        /// What.
+        message: Box<ToProcess>,
+    },
+    /// The queue of this connection has something: call [`super::Agent::pull`] when it can be written to.
+    HasReports {
+        /// Which connection.
+        conn: Conn,
+    },
+    /// Close the connection, after what was sent.
+    Close {
+        /// Which.
+        conn: Conn,
+    },
+    /// Set or clear a watch word. Read the slot once more a moment after setting it: a store of the exporter may have been under way. The first sample
+    /// is asked for with [`Output::Sample`].
+    Watch {
+        /// Whose.
+        key: Key,
+        /// Which.
+        slot: Slot,
+        /// Whether somebody watches.
+        on: bool,
+    },
+    /// The value last sampled of this slot is the one last sent: publish its bits on the board.
+    Sent {
+        /// Whose.
+        key: Key,
+        /// Which.
+        slot: Slot,
+    },
+    /// Read these slots now; answer with [`Input::Sampled`] and the token.
+    Sample {
+        /// Whose.
+        key: Key,
+        /// Which.
+        slots: Vec<Slot>,
+        /// The question.
+        token: u64,
+    },
+    /// Set a control on the board.
+    Control {
+        /// Whose.
+        key: Key,
+        /// What.
+        control: ControlValue,
+    },
+    /// Set the term on the board.
+    Epoch {
+        /// Whose.
+        key: Key,
+        /// The term.
+        epoch: Epoch,
+    },
+    /// The segment and board of this process are no longer needed.
+    Release {
+        /// Whose.
+        key: Key,
+    },
+    /// End this process (SIGKILL through its pidfd): it is replaced, or hung.
+    Kill {
+        /// Which.
+        key: Key,
+    },
+    /// Start a process of this service from its launch specification.
+    Launch {
+        /// Which service.
+        service: Name,
+    },
+    /// Make durable; answer with [`Input::Stored`] or [`Input::StoreFailed`]. Writes are done in order, one commit each or many in one.
+    Store {
+        /// Who waits.
+        ticket: Ticket,
+        /// What.
+        record: Box<Record>,
+    },
+}
+
+/// What is kept durably.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// A process has this key now.
+    Process(ProcessRecord),
+    /// A control was changed, by this request.
+    Control {
+        /// The control as it is now.
+        control: ControlRecord,
+        /// The change, for the audit and for repetitions of its id.
+        change: ChangeRecord,
+    },
+    /// Values of a source's controls that are not memorized end with it.
+    Forget {
+        /// Which source.
+        source: Name,
+    },
+    /// A service's term has begun.
+    Term {
+        /// Which service.
+        service: Name,
+        /// The term.
+        epoch: Epoch,
+    },
+}
+
+/// A process as the store remembers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessRecord {
+    /// Its name.
+    pub name: Name,
+    /// Its latest key.
+    pub key: Key,
+    /// The registration's nonce.
+    pub nonce: u128,
+    /// The OS process, to find it again after a restart of the agent.
+    pub credentials: Credentials,
+    /// Its service, if it exports.
+    pub service: Option<Name>,
+    /// Whether it is a member of the service's group.
+    pub grouped: bool,
+    /// Its role.
+    pub role: Role,
+    /// Whether it was dead or unregistered when last heard of.
+    pub ended: bool,
+    /// The program, in its own words.
+    pub program: String,
+}
+
+/// A control's value as the store remembers it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ControlRecord {
+    /// The service, or the process where each exports for itself.
+    pub source: Name,
+    /// Name with dimensions.
+    pub name: String,
+    /// How many changes were accepted.
+    pub version: Version,
+    /// Its value.
+    pub value: Value,
+    /// Kept when the service ends.
+    pub memorized: bool,
+}
+
+/// One change, as the audit and the table of results remember it.
+// spec: CTL-3, CTL-8
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChangeRecord {
+    /// The requester's id.
+    pub request_id: RequestId,
+    /// What was asked, to tell a repetition from a reuse: `set NAME VALUE`.
+    pub request: String,
+    /// The answer.
+    pub result: SetResult,
+    /// Who: the process.
+    pub who: Name,
+    /// Its user.
+    pub uid: u32,
+    /// Why, in the requester's words.
+    pub reason: Option<String>,
+    /// When, on the wall clock.
+    pub at: Stamp,
+}
+
+/// What an agent is told when it starts: its configuration, and what its store remembers.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// The CPU's number.
+    pub node: crate::model::NodeId,
+    /// The CPU's name.
+    pub cpu: Option<Name>,
+    /// This start's number: durable, greater than any before.
+    pub agent_epoch: u32,
+    /// The greatest process number given out.
+    pub proc_max: u64,
+    /// The processes.
+    pub processes: Vec<ProcessRecord>,
+    /// Those of them that the shell found alive just now (by pid and start time), whose pidfd it watches.
+    pub alive: Vec<Key>,
+    /// The controls.
+    pub controls: Vec<ControlRecord>,
+    /// The latest changes, oldest first, at most [`crate::limits::RESULTS_KEPT_MAX`].
+    pub changes: Vec<ChangeRecord>,
+    /// The terms of services.
+    pub terms: Vec<(Name, Epoch)>,
+    /// Services that can be launched, with what the machine needs to know of them.
+    pub launchable: Vec<LaunchPolicy>,
+}
+
+/// What the pure part needs to know of a launch specification.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LaunchPolicy {
+    /// The service.
+    pub service: Name,
+    /// How many members it should have; one is launched when there are fewer.
+    pub members: u32,
+    /// A process that is alive but silent for so long is ended. None: never.
+    pub hung_after: Option<Duration>,
+}

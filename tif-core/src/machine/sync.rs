@@ -1,0 +1,267 @@
+//! Sync restart: what a consumer does with a source's data when the source dies and comes back.
+//!
+//! Think of a warehouse whose supplier burnt down. What is on the shelves stays on sale, with a "may be old" sticker, until a date. When a new
+//! supplier delivers, its goods are put behind a curtain; only when it says "that was all" are shelves and delivery compared: what is the
+//! same stays where it is, what is new comes, what was not delivered goes. If the new supplier burns down too before it said so, the date on
+//! the old goods does not move.
+//!
+//! One machine per source. Keeps no values itself: only which records exist, which life of the source confirmed each, and since when.
+//! From the process sync restart design; its closest living relative is BGP graceful restart, whose mistakes it avoids (it sweeps neither too early, on a second death, nor never).
+// spec: SYN-1, SYN-3, SYN-4, SYN-5, SYN-6
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::model::{Key, Time};
+
+/// What names a record within its source: name and dimensions as text.
+pub type RecordName = String;
+
+/// FNV-1a over the sorted record names, each ended by a zero byte: what an end mark carries.
+pub fn digest<'a>(names: impl IntoIterator<Item = &'a str>) -> u64 {
+    let mut sorted: Vec<&str> = names.into_iter().collect();
+    sorted.sort_unstable();
+    let mut hash = 0xcbf2_9ce4_8422_2325u64;
+    for name in sorted {
+        for byte in name.bytes().chain([0]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+    hash
+}
+
+/// How things stand with a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Its data is what this life of it says.
+    Live(Key),
+    /// It is dead or out of reach; its data is old.
+    Stale,
+    /// A new life of it is sending; until its end mark the old data stays.
+    Syncing(Key),
+}
+
+#[derive(Clone, Debug)]
+struct Held {
+    confirmed_by: Key,
+    /// When it was last known to be fresh: the start of its source's latest silence; none while fresh.
+    stale_since: Option<Time>,
+}
+
+/// What the consumer has to do with its records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Records that are no more.
+    pub removed: Vec<RecordName>,
+}
+
+/// What an end mark led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All is as the source says; these are gone.
+    Complete(Swept),
+    /// The mark does not fit what came: ask for all of it again. Nothing was swept.
+    // spec: SYN-7
+    Mismatch,
+    /// The mark is of another life of the source. It did nothing.
+    NotCurrent,
+}
+
+/// One source's data at one consumer.
+#[derive(Clone, Debug)]
+pub struct Source {
+    state: State,
+    limit: Duration,
+    records: BTreeMap<RecordName, Held>,
+}
+
+impl Source {
+    /// Nothing known yet. `limit`: how long stale data is kept.
+    pub fn new(limit: Duration) -> Source {
+        Source { state: State::Stale, limit, records: BTreeMap::new() }
+    }
+
+    /// How things stand.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// How many records are held.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether none is held.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Whether a record is fresh: confirmed by the source's present life.
+    // spec: SYN-1, SRV-8
+    pub fn is_fresh(&self, record: &str) -> bool {
+        match (self.state, self.records.get(record)) {
+            (State::Live(key) | State::Syncing(key), Some(held)) => held.confirmed_by == key && held.stale_since.is_none(),
+            _ => false,
+        }
+    }
+
+    /// The source is dead, out of reach or deposed: everything fresh is stale from now on. What was stale before keeps its date.
+    // spec: SYN-1, SYN-4
+    pub fn on_lost(&mut self, now: Time) {
+        self.state = State::Stale;
+        for held in self.records.values_mut() {
+            held.stale_since.get_or_insert(now);
+        }
+    }
+
+    /// A life of the source begins to send. Its data is kept apart from what older lives left.
+    pub fn on_begin(&mut self, now: Time, key: Key) {
+        if self.state == State::Live(key) {
+            // The same life sends all again, for a new subscription or after a mismatch: what is there stays fresh.
+            self.state = State::Syncing(key);
+            return;
+        }
+        if self.state != State::Syncing(key) {
+            self.on_lost(now);
+            self.state = State::Syncing(key);
+        }
+    }
+
+    /// A record of this life. Returns whether it counts; if not, the consumer drops it.
+    // spec: SYN-3
+    pub fn on_record(&mut self, key: Key, record: &str) -> bool {
+        match self.state {
+            State::Live(current) | State::Syncing(current) if current == key => {
+                self.records.insert(record.to_owned(), Held { confirmed_by: key, stale_since: None });
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The source itself says that a record is no more.
+    pub fn on_withdrawn(&mut self, key: Key, record: &str) -> bool {
+        match self.state {
+            State::Live(current) | State::Syncing(current) if current == key => self.records.remove(record).is_some(),
+            _ => false,
+        }
+    }
+
+    /// The consumer itself no longer wants a record.
+    pub fn forget(&mut self, record: &str) {
+        self.records.remove(record);
+    }
+
+    /// The end mark: `count` records, of this digest.
+    // spec: SYN-3, SYN-7
+    pub fn on_end(&mut self, key: Key, count: u64, mark: u64) -> Ended {
+        match self.state {
+            State::Syncing(current) | State::Live(current) if current == key => {}
+            _ => return Ended::NotCurrent,
+        }
+        let confirmed: Vec<&str> =
+            self.records.iter().filter(|(_, held)| held.confirmed_by == key).map(|(name, _)| name.as_str()).collect();
+        if confirmed.len() as u64 != count || digest(confirmed) != mark {
+            return Ended::Mismatch;
+        }
+        self.state = State::Live(key);
+        Ended::Complete(self.sweep(|held| held.confirmed_by != key))
+    }
+
+    /// When [`Source::on_tick`] has something to do next.
+    pub fn deadline(&self) -> Option<Time> {
+        self.records.values().filter_map(|held| held.stale_since).min().map(|since| since + self.limit)
+    }
+
+    /// Clears what has been stale for longer than the limit. Nothing fresh ever goes.
+    // spec: SYN-4
+    pub fn on_tick(&mut self, now: Time) -> Swept {
+        let limit = self.limit;
+        self.sweep(|held| held.stale_since.is_some_and(|since| now >= since + limit))
+    }
+
+    fn sweep(&mut self, mut goes: impl FnMut(&Held) -> bool) -> Swept {
+        let removed: Vec<RecordName> = self.records.iter().filter(|(_, held)| goes(held)).map(|(name, _)| name.clone()).collect();
+        for name in &removed {
+            self.records.remove(name);
+        }
+        Swept { removed }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Incarnation, NodeId, ProcId};
+
+    fn life(n: u32) -> Key {
+        Key { node: NodeId(1), proc: ProcId(7), inc: Incarnation::new(1, n) }
+    }
+
+    fn at(seconds: u64) -> Time {
+        Time::ZERO + Duration::from_secs(seconds)
+    }
+
+    fn complete(source: &mut Source, now: Time, key: Key, names: &[&str]) -> Ended {
+        source.on_begin(now, key);
+        for name in names {
+            assert!(source.on_record(key, name));
+        }
+        source.on_end(key, names.len() as u64, digest(names.iter().copied()))
+    }
+
+    // spec: SYN-1, SYN-3
+    #[test]
+    fn after_a_restart_only_what_was_not_sent_again_goes() {
+        let mut source = Source::new(Duration::from_secs(30));
+        assert_eq!(complete(&mut source, at(0), life(1), &["a", "b"]), Ended::Complete(Swept::default()));
+        source.on_lost(at(10));
+        assert!(!source.is_fresh("a") && source.len() == 2, "stale, and still there");
+        assert_eq!(complete(&mut source, at(11), life(2), &["b", "c"]), Ended::Complete(Swept { removed: vec!["a".into()] }));
+        assert!(source.is_fresh("b") && source.is_fresh("c"));
+        assert_eq!(source.deadline(), None);
+    }
+
+    // spec: SYN-4
+    #[test]
+    fn a_crash_loop_cannot_keep_old_data_alive() {
+        let mut source = Source::new(Duration::from_secs(30));
+        complete(&mut source, at(0), life(1), &["a"]);
+        source.on_lost(at(10));
+        for n in 2..8 {
+            // Each life sends a little of something else and dies before its end mark.
+            source.on_begin(at(10 + u64::from(n) * 4 - 1), life(n));
+            source.on_record(life(n), "b");
+            source.on_lost(at(10 + u64::from(n) * 4));
+        }
+        assert_eq!(source.on_tick(at(39)), Swept::default());
+        assert_eq!(source.on_tick(at(40)), Swept { removed: vec!["a".into()] });
+        assert_eq!(source.on_tick(at(10 + 28 + 30)), Swept { removed: vec!["b".into()] });
+    }
+
+    // spec: SYN-4
+    #[test]
+    fn the_timer_never_takes_what_was_sent_again_before_the_mark() {
+        let mut source = Source::new(Duration::from_secs(30));
+        complete(&mut source, at(0), life(1), &["a", "b"]);
+        source.on_lost(at(10));
+        source.on_begin(at(12), life(2));
+        source.on_record(life(2), "a");
+        assert_eq!(source.on_tick(at(100)), Swept { removed: vec!["b".into()] });
+        assert!(source.is_fresh("a"));
+    }
+
+    // spec: SYN-7
+    #[test]
+    fn a_mark_that_does_not_fit_sweeps_nothing() {
+        let mut source = Source::new(Duration::from_secs(30));
+        complete(&mut source, at(0), life(1), &["a", "b"]);
+        source.on_lost(at(1));
+        source.on_begin(at(2), life(2));
+        source.on_record(life(2), "a");
+        assert_eq!(source.on_end(life(2), 2, digest(["a", "c"])), Ended::Mismatch);
+        assert_eq!(source.on_end(life(1), 1, digest(["a"])), Ended::NotCurrent);
+        assert_eq!(source.len(), 2);
+        assert!(!source.on_record(life(1), "z"), "what an older life still says is dropped");
+    }
+}

@@ -1,0 +1,138 @@
+//! Frames: a little-endian `u32` length, then MessagePack.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::limits::FRAME_LEN_MAX;
+
+/// Why bytes are not a message. The connection they came on is of no further use.
+#[derive(Debug, thiserror::Error)]
+pub enum CodecError {
+    /// The length is out of bounds.
+    #[error("a frame of {got} bytes; at most {} are allowed", FRAME_LEN_MAX)]
+    TooLong {
+        /// The length that was said.
+        got: usize,
+    },
+    /// The bytes are not MessagePack of this message.
+    #[error("bytes that are no message")]
+    Decode(#[source] rmp_serde::decode::Error),
+    /// The message cannot be written; only for want of memory or for a bug.
+    #[error("a message that cannot be encoded")]
+    Encode(#[source] rmp_serde::encode::Error),
+}
+
+/// Appends a frame to `out`. On an error `out` is as it was.
+///
+/// # Errors
+/// If the message is longer than a frame may be.
+pub fn encode<M: Serialize>(message: &M, out: &mut Vec<u8>) -> Result<(), CodecError> {
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    let mut writer = rmp_serde::Serializer::new(&mut *out);
+    let result = message.serialize(&mut writer);
+    let len = out.len() - start - 4;
+    if let Err(e) = result {
+        out.truncate(start);
+        return Err(CodecError::Encode(e));
+    }
+    if len > FRAME_LEN_MAX {
+        out.truncate(start);
+        return Err(CodecError::TooLong { got: len });
+    }
+    out[start..start + 4].copy_from_slice(&(len as u32).to_le_bytes());
+    Ok(())
+}
+
+/// Reads the message of one frame's body.
+///
+/// # Errors
+/// If the bytes are none. Nothing is kept.
+pub fn decode<M: DeserializeOwned>(body: &[u8]) -> Result<M, CodecError> {
+    rmp_serde::from_slice(body).map_err(CodecError::Decode)
+}
+
+/// Cuts a stream of bytes into frames. Holds at most one frame and what came with it.
+#[derive(Debug, Default)]
+pub struct FrameReader {
+    buffer: Vec<u8>,
+    start: usize,
+}
+
+impl FrameReader {
+    /// Takes bytes as they come.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.start > 0 {
+            self.buffer.drain(..self.start);
+            self.start = 0;
+        }
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next whole frame's message; none if it has not come yet.
+    ///
+    /// # Errors
+    /// If the bytes are none: the stream is of no further use.
+    pub fn next<M: DeserializeOwned>(&mut self) -> Result<Option<M>, CodecError> {
+        let rest = &self.buffer[self.start..];
+        let Some(head) = rest.first_chunk::<4>() else { return Ok(None) };
+        let len = u32::from_le_bytes(*head) as usize;
+        if len > FRAME_LEN_MAX {
+            return Err(CodecError::TooLong { got: len });
+        }
+        let Some(body) = rest.get(4..4 + len) else { return Ok(None) };
+        let message = decode(body)?;
+        self.start += 4 + len;
+        Ok(Some(message))
+    }
+
+    /// How many bytes wait for the rest of their frame.
+    pub fn pending(&self) -> usize {
+        self.buffer.len() - self.start
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Key;
+    use crate::wire::{Envelope, ToAgent, ToProcess};
+    use proptest::prelude::*;
+
+    proptest! {
+        // spec: SEC-2
+        #[test]
+        fn no_bytes_make_the_reader_panic_or_grow(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            let mut reader = FrameReader::default();
+            reader.push(&bytes);
+            while let Ok(Some(_)) = reader.next::<Envelope<ToAgent>>() {}
+            let _ = decode::<Envelope<ToAgent>>(&bytes);
+            let _ = decode::<Envelope<ToProcess>>(&bytes);
+            prop_assert!(reader.pending() <= bytes.len());
+        }
+
+        #[test]
+        fn frames_come_out_as_they_went_in_however_the_stream_is_cut(nonces in prop::collection::vec(any::<u64>(), 1..20), cut in 1usize..17) {
+            let mut stream = Vec::new();
+            for nonce in &nonces {
+                encode(&Envelope { from: Key::NONE, to: Key::NONE, body: ToAgent::Pong { nonce: *nonce } }, &mut stream).unwrap();
+            }
+            let mut reader = FrameReader::default();
+            let mut got = Vec::new();
+            for part in stream.chunks(cut) {
+                reader.push(part);
+                while let Some(e) = reader.next::<Envelope<ToAgent>>().unwrap() {
+                    if let ToAgent::Pong { nonce } = e.body { got.push(nonce) }
+                }
+            }
+            prop_assert_eq!(got, nonces);
+        }
+    }
+
+    #[test]
+    fn a_frame_that_says_it_is_too_long_is_refused_before_it_comes() {
+        let mut reader = FrameReader::default();
+        reader.push(&u32::MAX.to_le_bytes());
+        assert!(matches!(reader.next::<Envelope<ToAgent>>(), Err(CodecError::TooLong { .. })));
+    }
+}

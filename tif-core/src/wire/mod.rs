@@ -1,0 +1,18 @@
+//! What processes and their agent say to each other on the local socket, and the bytes of it.
+//!
+//! A frame is a little-endian `u32` length and that many bytes of MessagePack: an [`Envelope`] whose body is a [`ToAgent`] or a [`ToProcess`].
+//! File descriptors travel only with `Hello` and `Welcome`.
+
+pub mod codec;
+pub mod messages;
+
+pub use codec::{CodecError, FrameReader, decode, encode};
+pub use messages::{
+    Admission, Announced, Announcement, Credentials, Envelope, Hello, Identity, ListRow, OutageRow, ProcessRow, Registration, ReportsEnd,
+    Resume, SegmentFacts, ToAgent, ToProcess, Welcome,
+};
+
+/// The oldest protocol version spoken here.
+pub const PROTOCOL_MIN: u16 = 1;
+/// The newest.
+pub const PROTOCOL_MAX: u16 = 1;
