@@ -1,34 +1,426 @@
 //! The agent: composes the machines.
+//!
+//! [`Agent::handle`] is the only way anything happens. It takes one [`Input`], asks the machines, and says in an [`Outbox`] what is to be
+//! done; the shell (or the simulator) does it, in order. Each file below is one conversation:
+//!
+//! - `exporting`: a process registers, declares, gets ready, dies, is succeeded.
+//! - `importing`: subscriptions, who follows what, values on their way out.
+//! - `changing`: controls. `calling`: procedures and in-path test points. `asking`: discovery, sensing, processes, outages.
+//! - `table`, `session`, `outages`: what is remembered of instruments, connections, outages.
+//!
+//! What is asked of the shell or of a process is a *question* with a number and a deadline; its answer carries the number.
 
+mod asking;
+mod calling;
+mod changing;
+mod exporting;
+mod importing;
 pub mod io;
+mod outages;
+mod session;
+mod stats;
+mod table;
 
-use crate::model::{Key, Time};
-use crate::wire::ToProcess;
-use io::{Conn, Input, Moment, Output, Start};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use crate::machine::control::{ControlName, Ledger};
+use crate::machine::group::Group;
+use crate::machine::interest::Interest;
+use crate::machine::process::Registry;
+use crate::machine::takeover::Launcher;
+use crate::model::{InstrumentId, Key, Name, Refusal, RequestId, Time};
+use crate::wire::{ToAgent, ToProcess};
+use io::{Conn, Input, Moment, Output, Record, Start, Ticket};
+use session::Session;
+
+pub use stats::Stats;
 
 /// What the agent wants done, in order.
 pub type Outbox = Vec<Output>;
 
+/// What can be wanted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Resource {
+    Instrument(InstrumentId),
+    Process(Name),
+    Pid(u32),
+}
+
+/// What is due at some time. What it is about may be gone by then: then nothing happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// An instrument's value was held back, or is due though unchanged.
+    Propagate(InstrumentId),
+    /// A follower's value was held back.
+    Follow(Conn, InstrumentId),
+    /// A question was not answered.
+    Question(u64),
+    /// An accepted change was not confirmed by its service.
+    Applied(u64),
+    /// Probe the silent, forget the expired.
+    Rounds,
+}
+
+/// How often the rounds are made.
+const ROUNDS_PERIOD: Duration = Duration::from_secs(1);
+/// A process that was silent for so long is probed.
+const PROBE_AFTER: Duration = Duration::from_secs(5);
+/// One that did not answer a probe for so long is suspect.
+const SUSPECT_AFTER: Duration = Duration::from_secs(3);
+
 /// One CPU's agent: every decision of it, no input or output.
 #[derive(Debug)]
-pub struct Agent {}
+pub struct Agent {
+    key: Key,
+    cpu: Name,
+    registry: Registry,
+    groups: BTreeMap<Name, Group>,
+    launcher: Launcher,
+    hung_after: BTreeMap<Name, Duration>,
+    sessions: BTreeMap<Conn, Session>,
+    exporters: BTreeMap<Key, exporting::Exporter>,
+    sources: BTreeMap<Name, exporting::Source>,
+    table: table::Table,
+    interest: Interest<Resource, Conn>,
+    ledger: Ledger,
+    changes: BTreeMap<u64, changing::Change>,
+    busy: BTreeMap<ControlName, VecDeque<u64>>,
+    calls: calling::Results,
+    questions: BTreeMap<u64, Question>,
+    tickets: BTreeMap<Ticket, Waiting>,
+    timers: BTreeSet<(Time, Timer)>,
+    outages: outages::Outages,
+    corpses: outages::Corpses,
+    /// Processes that the agent ends because they are silent.
+    hung: BTreeSet<Key>,
+    /// Connections whose queue has got its first item in this step.
+    filled: BTreeSet<Conn>,
+    last_number: u64,
+    stats: Stats,
+}
+
+/// What an unanswered question is about.
+#[derive(Debug)]
+enum Question {
+    /// First values for importers that began to follow a source.
+    Sync(importing::Syncing),
+    /// Somebody reads values.
+    Sense(asking::Sensing),
+    /// The same, while dynamic ones are computed: the sensing it belongs to.
+    ComputeForSense(u64),
+    /// The same, while the shell reads.
+    SampleForSense(u64),
+    /// Dynamic ones that somebody begins to watch.
+    ComputeForWatch(Key, Vec<crate::model::Slot>),
+    /// A service's validator.
+    Validate(u64),
+    /// A procedure runs.
+    Call(calling::Calling),
+    /// A test point is armed or disarmed.
+    Arm(calling::ArmingUnderWay),
+}
+
+/// What a write to the store holds up.
+#[derive(Debug)]
+enum Waiting {
+    /// A term, before its primary is told.
+    Term(Name, crate::machine::group::Elected, Option<Box<exporting::Admitting>>),
+    /// A process, before it gets its key.
+    Admission(Box<exporting::Admitting>),
+    /// A change, before it is accepted.
+    Change(u64),
+    /// Nobody waits: after a crash the same is found out again.
+    Nobody,
+}
 
 impl Agent {
     /// An agent that starts with what its store remembers.
-    pub fn new(_now: Moment, _start: Start, _out: &mut Outbox) -> Agent {
-        Agent {}
+    // spec: MON-7
+    pub fn new(now: Moment, start: Start, out: &mut Outbox) -> Agent {
+        let cpu = start.cpu.clone().unwrap_or_else(|| "cpu1".parse().unwrap_or_else(|_| unreachable!("a name")));
+        let key = Key { node: start.node, proc: crate::model::ProcId(0), inc: crate::model::Incarnation::new(start.agent_epoch, 0) };
+        let mut agent = Agent {
+            key,
+            cpu,
+            registry: Registry::new(start.node, start.agent_epoch, start.proc_max),
+            groups: BTreeMap::new(),
+            launcher: Launcher::default(),
+            hung_after: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            exporters: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            table: table::Table::default(),
+            interest: Interest::default(),
+            ledger: Ledger::default(),
+            changes: BTreeMap::new(),
+            busy: BTreeMap::new(),
+            calls: calling::Results::default(),
+            questions: BTreeMap::new(),
+            tickets: BTreeMap::new(),
+            timers: BTreeSet::from([(now.time + ROUNDS_PERIOD, Timer::Rounds)]),
+            outages: outages::Outages::default(),
+            corpses: outages::Corpses::default(),
+            hung: BTreeSet::new(),
+            filled: BTreeSet::new(),
+            last_number: 0,
+            stats: Stats::default(),
+        };
+        agent.restore(now, start, out);
+        agent
+    }
+
+    /// The agent's own key.
+    pub fn key(&self) -> Key {
+        self.key
     }
 
     /// The only way anything happens.
-    pub fn handle(&mut self, _now: Moment, _input: Input, _out: &mut Outbox) {}
+    pub fn handle(&mut self, now: Moment, input: Input, out: &mut Outbox) {
+        match input {
+            Input::Hello { conn, credentials, hello, segment, declared } => {
+                self.on_hello(now, conn, credentials, *hello, segment, declared, out)
+            }
+            Input::Message { conn, from, to, body } => self.on_message(now, conn, from, to, *body, out),
+            Input::Closed { conn } => self.on_closed(now, conn, out),
+            Input::Exited { key, cause } => self.on_exited(now, key, cause, out),
+            Input::Observed { key, observed } => self.registry.on_suspicion(now.time, key, observed == io::Observed::Stopped),
+            Input::Table { key, changes } => self.on_table(now, key, changes, out),
+            Input::Sampled { key, samples, token } => self.on_sampled(now, key, samples, token, out),
+            Input::Stored(ticket) => self.on_stored(now, ticket, out),
+            Input::StoreFailed(ticket, reason) => self.on_store_failed(now, ticket, &reason, out),
+            Input::Launched { .. } => {}
+            Input::LaunchFailed { service, .. } => self.launcher.on_failed(now.time, &service),
+            Input::Tick => self.on_tick(now, out),
+        }
+        self.launch_due(now, out);
+        for conn in std::mem::take(&mut self.filled) {
+            out.push(Output::HasReports { conn });
+        }
+    }
 
     /// When [`Input::Tick`] is next due.
     pub fn deadline(&self) -> Option<Time> {
-        None
+        let timer = self.timers.first().map(|(at, _)| *at);
+        [timer, self.launcher.deadline()].into_iter().flatten().min()
     }
 
     /// The next message of reports for a connection that can be written to, with the receiver's key; none when its queue is empty.
-    pub fn pull(&mut self, _conn: Conn) -> Option<(Key, ToProcess)> {
-        None
+    // spec: MON-6
+    pub fn pull(&mut self, conn: Conn) -> Option<(Key, ToProcess)> {
+        let session = self.sessions.get_mut(&conn)?;
+        let message = session.queue.pop()?;
+        if let ToProcess::Reports { reports, .. } = &message {
+            self.stats.reports_out += reports.len() as u64;
+        }
+        Some((session.key, message))
     }
+
+    fn on_message(&mut self, now: Moment, conn: Conn, from: Key, to: Key, body: ToAgent, out: &mut Outbox) {
+        let Some(session) = self.sessions.get_mut(&conn) else {
+            let refusal = Refusal::Malformed { reason: "the first message must be Hello, and be answered, before any other".into() };
+            return self.send(out, conn, ToProcess::Refused { req: 0, refusal });
+        };
+        // spec: PSM-7, PSM-11
+        if session.key != from || to != self.key || self.registry.current(from.proc) != Some(from) {
+            self.stats.stale_keys += 1;
+            let current = self.registry.current(from.proc);
+            return self.send(out, conn, ToProcess::StaleKey { current });
+        }
+        session.heard = now.time;
+        if session.probed.take().is_some() {
+            self.registry.on_suspicion(now.time, from, false);
+        }
+        match body {
+            ToAgent::Hello(_) => {
+                let refusal = Refusal::Malformed { reason: "this connection is registered already".into() };
+                self.send(out, conn, ToProcess::Refused { req: 0, refusal });
+            }
+            ToAgent::Ready => self.on_ready(now, from, out),
+            ToAgent::Unregister => self.on_unregister(now, conn, from, out),
+            ToAgent::Pong { .. } => {}
+
+            ToAgent::Validated { req, result } => self.on_validated(now, from, req, result, out),
+            ToAgent::Applied { slot, version } => self.on_applied(now, from, slot, version, out),
+            ToAgent::Computed { req, failed } => self.on_computed(now, from, req, failed, out),
+            ToAgent::Returned { req, result } => self.on_returned(from, req, result, out),
+            ToAgent::ArmedAs { req, result } => self.on_armed(from, req, result, out),
+            ToAgent::Disarmed { slot } => self.on_disarmed(from, slot),
+            ToAgent::Promoted { epoch } => self.on_promoted(now, from, epoch, out),
+
+            ToAgent::Subscribe { subscription, pattern, coarsen } => self.on_subscribe(now, conn, subscription, pattern, coarsen, out),
+            ToAgent::Unsubscribe { subscription } => self.on_unsubscribe(conn, subscription, out),
+            ToAgent::List { req, pattern, after, limit } => self.on_list(conn, req, &pattern, after, limit, out),
+            ToAgent::Sense { req, patterns } => self.on_sense(now, conn, req, patterns, out),
+            ToAgent::Set { req, request_id, name, value, admission, reason } => {
+                let asked = changing::Asked { request_id, name, value, admission, reason };
+                self.on_set(now, conn, req, asked, out);
+            }
+            ToAgent::Fire { req, request_id, name, arguments } => self.on_fire(now, conn, req, request_id, &name, arguments, out),
+            ToAgent::Arm { req, name, arming } => self.on_arm(now, conn, req, &name, Some(arming), out),
+            ToAgent::Disarm { req, name } => self.on_arm(now, conn, req, &name, None, out),
+            ToAgent::Processes { req } => self.on_processes(now, conn, req, out),
+            ToAgent::Outages { req } => {
+                let rows = self.outages.rows(now.time);
+                self.send(out, conn, ToProcess::Outages { req, rows });
+            }
+            ToAgent::Lookup { req, name } => self.on_lookup(conn, req, Resource::Process(name)),
+            ToAgent::LookupPid { req, pid } => self.on_lookup(conn, req, Resource::Pid(pid)),
+            ToAgent::Forget { name } => {
+                self.interest.withdraw(&Resource::Process(name), conn);
+            }
+        }
+    }
+
+    /// What is due.
+    fn on_tick(&mut self, now: Moment, out: &mut Outbox) {
+        while let Some((at, timer)) = self.timers.first().copied() {
+            if at > now.time {
+                break;
+            }
+            self.timers.pop_first();
+            match timer {
+                Timer::Propagate(id) => self.propagate(now, id, out),
+                Timer::Follow(conn, id) => self.follow_up(now, conn, id),
+                Timer::Question(number) => self.on_unanswered(now, number, out),
+                Timer::Applied(change) => self.finish_change(change, false, out),
+                Timer::Rounds => self.make_rounds(now, out),
+            }
+        }
+    }
+
+    fn make_rounds(&mut self, now: Moment, out: &mut Outbox) {
+        self.timers.insert((now.time + ROUNDS_PERIOD, Timer::Rounds));
+        self.corpses.expire(now.time);
+        self.expire_sources(now, out);
+        self.probe_silent(now, out);
+        self.elect_missing(out);
+    }
+
+    fn on_unanswered(&mut self, now: Moment, number: u64, out: &mut Outbox) {
+        let Some(question) = self.questions.remove(&number) else { return };
+        match question {
+            // The shell always answers; this is for the day it does not.
+            Question::Sync(syncing) => self.end_sync(syncing),
+            Question::ComputeForWatch(..) => {}
+            Question::Sense(sensing) => self.finish_sense(sensing, out),
+            Question::ComputeForSense(sense) => self.on_computed_for(now, sense, number, None, out),
+            Question::SampleForSense(sense) => self.on_sampled_for(sense, number, out),
+            Question::Validate(change) => {
+                let reason = format!("its validator did not answer within {:?}", crate::limits::VALIDATE_TIMEOUT);
+                self.refuse_change(now, change, &Refusal::Invalid { name: String::new(), reason }, out);
+            }
+            Question::Call(calling) => {
+                self.finish_call(calling, Err("it did not answer within its time limit; it may still be running".into()), out)
+            }
+            Question::Arm(arming) => self.finish_arming(arming, Err("the service did not answer".into()), out),
+        }
+    }
+
+    fn on_stored(&mut self, now: Moment, ticket: Ticket, out: &mut Outbox) {
+        match self.tickets.remove(&ticket) {
+            Some(Waiting::Term(service, elected, Some(mut admitting))) => {
+                admitting.set_term(elected.epoch);
+                let _ = service;
+                self.store_admission(admitting, out);
+            }
+            Some(Waiting::Term(service, elected, None)) => self.promote(&service, elected, out),
+            Some(Waiting::Admission(admitting)) => self.admit(now, *admitting, out),
+            Some(Waiting::Change(change)) => self.on_change_stored(now, change, out),
+            Some(Waiting::Nobody) | None => {}
+        }
+    }
+
+    fn on_store_failed(&mut self, now: Moment, ticket: Ticket, reason: &str, out: &mut Outbox) {
+        self.stats.store_failures += 1;
+        let refusal = Refusal::Store { reason: reason.chars().take(200).collect() };
+        match self.tickets.remove(&ticket) {
+            Some(Waiting::Term(_, _, Some(admitting)) | Waiting::Admission(admitting)) => {
+                self.refuse_admission(now, *admitting, refusal, out)
+            }
+            Some(Waiting::Term(service, elected, None)) => self.on_term_not_stored(&service, elected),
+            Some(Waiting::Change(change)) => self.refuse_change(now, change, &refusal, out),
+            Some(Waiting::Nobody) | None => {}
+        }
+    }
+
+    // Small hands.
+
+    fn number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    fn store(&mut self, record: Record, waiting: Waiting, out: &mut Outbox) {
+        let ticket = Ticket(self.number());
+        self.tickets.insert(ticket, waiting);
+        out.push(Output::Store { ticket, record: Box::new(record) });
+    }
+
+    fn ask(&mut self, now: Moment, question: Question, patience: Duration) -> u64 {
+        let number = self.number();
+        self.questions.insert(number, question);
+        self.timers.insert((now.time + patience, Timer::Question(number)));
+        number
+    }
+
+    fn send(&mut self, out: &mut Outbox, conn: Conn, message: ToProcess) {
+        let to = self.sessions.get(&conn).map_or(Key::NONE, |s| s.key);
+        out.push(Output::Send { conn, to, message: Box::new(message) });
+    }
+
+    /// To an exporter, if it can be reached.
+    fn tell(&mut self, out: &mut Outbox, key: Key, message: ToProcess) -> bool {
+        match self.exporters.get(&key).and_then(|e| e.conn) {
+            Some(conn) => {
+                out.push(Output::Send { conn, to: key, message: Box::new(message) });
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn refuse(&mut self, out: &mut Outbox, conn: Conn, req: u64, refusal: Refusal) {
+        self.stats.refusals += 1;
+        self.send(out, conn, ToProcess::Refused { req, refusal });
+    }
+
+    /// Puts a message that may not be lost into a session's queue.
+    fn queue(&mut self, conn: Conn, message: ToProcess) {
+        if let Some(session) = self.sessions.get_mut(&conn) {
+            if session.queue.is_empty() {
+                self.filled.insert(conn);
+            }
+            session.queue.push(message);
+        }
+    }
+
+    /// A request begins to wait for somebody else. False if the requester has too many already.
+    fn begin_request(&mut self, conn: Conn, req: u64, out: &mut Outbox) -> bool {
+        let Some(session) = self.sessions.get_mut(&conn) else { return false };
+        if session.pending >= crate::limits::REQUESTS_PENDING_MAX {
+            let max = crate::limits::REQUESTS_PENDING_MAX as u64;
+            self.refuse(out, conn, req, Refusal::TooMany { what: "requests waiting for an answer".into(), max });
+            return false;
+        }
+        session.pending += 1;
+        true
+    }
+
+    fn end_request(&mut self, conn: Conn) {
+        if let Some(session) = self.sessions.get_mut(&conn) {
+            session.pending = session.pending.saturating_sub(1);
+        }
+    }
+}
+
+/// Who waits for the outcome of a request: the connection and its number there.
+type Requester = (Conn, u64);
+
+/// What a request id was used for, and by whom it is waited for.
+#[derive(Clone, Debug)]
+struct Underway {
+    request_id: RequestId,
+    request: String,
+    requesters: Vec<Requester>,
 }

@@ -214,7 +214,7 @@ impl Descriptor {
             let from = self.range.map_or(0.0, |(min, _)| min);
             let steps = (number - from) / step;
             // Decimal steps are not exact in binary: a millionth of a step is not a difference.
-            if !((steps - steps.round()).abs() < 1e-6) {
+            if steps.is_nan() || (steps - steps.round()).abs() >= 1e-6 {
                 let (below, above) = (from + steps.floor() * step, from + steps.ceil() * step);
                 return Err(Unfit::Step { got: got(), step, from, below, above });
             }
@@ -250,7 +250,9 @@ impl Descriptor {
         if !(self.scale.is_finite() && self.scale > 0.0) {
             return Err("the scale must be a positive number".into());
         }
-        if self.range.is_some_and(|(min, max)| !(min <= max)) || self.step.is_some_and(|s| !(s.is_finite() && s > 0.0)) {
+        if self.range.is_some_and(|(min, max)| min.is_nan() || max.is_nan() || min > max)
+            || self.step.is_some_and(|s| !(s.is_finite() && s > 0.0))
+        {
             return Err("the range is empty or the step is not a positive number".into());
         }
         let arguments = match &self.kind {

@@ -188,7 +188,7 @@ impl fmt::Display for Span {
             1_000_000..1_000_000_000 => (1_000_000, "ms"),
             _ => (1_000_000_000, "s"),
         };
-        if ns % unit == 0 { write!(f, "{}{name}", ns / unit) } else { write!(f, "{}{name}", Float(ns as f64 / unit as f64)) }
+        if ns.is_multiple_of(unit) { write!(f, "{}{name}", ns / unit) } else { write!(f, "{}{name}", Float(ns as f64 / unit as f64)) }
     }
 }
 

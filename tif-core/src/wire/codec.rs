@@ -73,6 +73,7 @@ impl FrameReader {
     ///
     /// # Errors
     /// If the bytes are none: the stream is of no further use.
+    #[expect(clippy::should_implement_trait, reason = "the type of the message is the caller's choice")]
     pub fn next<M: DeserializeOwned>(&mut self) -> Result<Option<M>, CodecError> {
         let rest = &self.buffer[self.start..];
         let Some(head) = rest.first_chunk::<4>() else { return Ok(None) };

@@ -1,0 +1,266 @@
+//! Discovery, sensing, processes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::io::{Conn, Moment, Output};
+use super::{Agent, Outbox, Question, Resource};
+use crate::limits;
+use crate::model::notice::NoticeEvent;
+use crate::model::{Address, InstrumentId, Key, Name, Notice, Pattern, Quality, Refusal, Report, Role, Slot};
+use crate::wire::{Announcement, ListRow, ProcessRow, ToProcess};
+
+/// Values that somebody reads.
+#[derive(Debug)]
+pub(super) struct Sensing {
+    conn: Conn,
+    req: u64,
+    instruments: Vec<InstrumentId>,
+    dead: Vec<(Announcement, Report)>,
+    missing: Vec<Refusal>,
+    truncated: bool,
+    /// Questions (to the shell or to exporters) that are not answered yet.
+    open: BTreeSet<u64>,
+    /// The slots of dynamic ones, by the question with which they are being computed.
+    computing: BTreeMap<u64, (Key, Vec<Slot>)>,
+    /// The question that stands for the whole in `questions`.
+    number: u64,
+}
+
+impl Agent {
+    // spec: INS-9
+    pub(super) fn on_list(&mut self, conn: Conn, req: u64, pattern: &Pattern, after: Option<String>, limit: u32, out: &mut Outbox) {
+        let limit = (limit as usize).clamp(1, limits::PAGE_ROWS_MAX);
+        let mut rows = Vec::new();
+        let mut next = None;
+        let mut weight = 0;
+        if let Some(incarnation) = pattern.incarnation() {
+            let of_dead = self.corpses.iter().filter(|c| c.key.inc == incarnation && pattern.at().is_none_or(|at| *at == c.process));
+            rows.extend(
+                of_dead.flat_map(|c| &c.rows).filter(|(a, _)| pattern.matches(&a.name, &a.dims)).take(limit).map(|(a, r)| ListRow {
+                    announcement: a.clone(),
+                    incarnation: r.key.inc,
+                    quality: r.quality.clone(),
+                }),
+            );
+        } else {
+            let after = match after.as_deref().map(cursor) {
+                None => None,
+                Some(Some(after)) => Some(after),
+                Some(None) => {
+                    let reason = "the page to go on behind is not one that a listing gave".into();
+                    return self.refuse(out, conn, req, Refusal::Malformed { reason });
+                }
+            };
+            for instrument in self.table.from(after) {
+                let fits = pattern.matches(&instrument.name, &instrument.dims) && pattern.at().is_none_or(|at| self.is_at(instrument, at));
+                if !fits {
+                    continue;
+                }
+                if rows.len() == limit || weight > limits::FRAME_LEN_MAX / 8 {
+                    next =
+                        rows.last().map(|r: &ListRow| format!("{}{}@{}", r.announcement.name, r.announcement.dims, r.announcement.source));
+                    break;
+                }
+                let announcement = self.announcement(instrument);
+                weight += 300 + announcement.descriptor.help.len() + announcement.descriptor.choices.iter().map(String::len).sum::<usize>();
+                rows.push(ListRow { announcement, incarnation: instrument.key.inc, quality: instrument.quality.clone() });
+            }
+        }
+        self.send(out, conn, ToProcess::Listed { req, rows, next });
+    }
+
+    // spec: SRV-2
+    pub(super) fn on_sense(&mut self, now: Moment, conn: Conn, req: u64, patterns: Vec<Pattern>, out: &mut Outbox) {
+        if patterns.len() > limits::SUBSCRIPTIONS_MAX {
+            let max = limits::SUBSCRIPTIONS_MAX as u64;
+            return self.refuse(out, conn, req, Refusal::TooMany { what: "patterns in one request".into(), max });
+        }
+        if !self.begin_request(conn, req, out) {
+            return;
+        }
+        let (mut found, mut dead, mut missing) = (BTreeSet::new(), Vec::new(), Vec::new());
+        for pattern in &patterns {
+            let before = found.len() + dead.len();
+            match pattern.incarnation() {
+                Some(incarnation) => dead.extend(
+                    self.corpses
+                        .iter()
+                        .filter(|c| c.key.inc == incarnation && pattern.at().is_none_or(|at| *at == c.process))
+                        .flat_map(|c| &c.rows)
+                        .filter(|(a, _)| pattern.matches(&a.name, &a.dims))
+                        .cloned(),
+                ),
+                None => found.extend(self.table.matching(pattern, |i, at| self.is_at(i, at)).map(|i| i.id)),
+            }
+            if pattern.is_literal() && found.len() + dead.len() == before && !found.iter().any(|id| self.fits(*id, pattern)) {
+                missing.push(self.table.not_found(&pattern.to_string(), &pattern.name_text()));
+            }
+        }
+        let truncated = found.len() + dead.len() > limits::PAGE_ROWS_MAX;
+        let instruments: Vec<InstrumentId> = found.into_iter().take(limits::PAGE_ROWS_MAX).collect();
+        dead.truncate(limits::PAGE_ROWS_MAX - instruments.len());
+
+        // The living are read afresh; dynamic ones are computed first.
+        let (mut slots, mut dynamic): (BTreeMap<Key, Vec<Slot>>, BTreeMap<Key, Vec<Slot>>) = (BTreeMap::new(), BTreeMap::new());
+        for instrument in instruments.iter().filter_map(|id| self.table.find(*id)) {
+            if let Some((key, slot)) = instrument.bound {
+                let list = if instrument.is_dynamic() { &mut dynamic } else { &mut slots };
+                list.entry(key).or_default().push(slot);
+            }
+        }
+        let number = self.number();
+        let mut sensing =
+            Sensing { conn, req, instruments, dead, missing, truncated, open: BTreeSet::new(), computing: BTreeMap::new(), number };
+        for (key, slots) in slots {
+            self.sample_for(now, &mut sensing, key, slots, out);
+        }
+        for (key, slots) in dynamic {
+            let question = self.ask(now, Question::ComputeForSense(number), limits::COMPUTE_TIMEOUT);
+            if self.tell(out, key, ToProcess::Compute { req: question, slots: slots.clone() }) {
+                sensing.open.insert(question);
+                sensing.computing.insert(question, (key, slots));
+            } else {
+                self.questions.remove(&question);
+            }
+        }
+        if sensing.open.is_empty() {
+            return self.finish_sense(sensing, out);
+        }
+        self.timers.insert((now.time + limits::COMPUTE_TIMEOUT * 2, super::Timer::Question(number)));
+        self.questions.insert(number, Question::Sense(sensing));
+    }
+
+    fn fits(&self, id: InstrumentId, pattern: &Pattern) -> bool {
+        self.table.find(id).is_some_and(|i| pattern.matches(&i.name, &i.dims))
+    }
+
+    fn sample_for(&mut self, now: Moment, sensing: &mut Sensing, key: Key, slots: Vec<Slot>, out: &mut Outbox) {
+        let token = self.ask(now, Question::SampleForSense(sensing.number), limits::COMPUTE_TIMEOUT);
+        sensing.open.insert(token);
+        out.push(Output::Sample { key, slots, token });
+    }
+
+    /// The shell has read some of the values.
+    pub(super) fn on_sampled_for(&mut self, sense: u64, token: u64, out: &mut Outbox) {
+        let Some(Question::Sense(mut sensing)) = self.questions.remove(&sense) else { return };
+        sensing.open.remove(&token);
+        self.go_on_sensing(sensing, out);
+    }
+
+    /// An exporter has computed its dynamic ones, or has not in time.
+    pub(super) fn on_computed_for(
+        &mut self,
+        now: Moment,
+        sense: u64,
+        question: u64,
+        answer: Option<(Key, Vec<(Slot, String)>)>,
+        out: &mut Outbox,
+    ) {
+        let Some(Question::Sense(mut sensing)) = self.questions.remove(&sense) else { return };
+        sensing.open.remove(&question);
+        if let Some((key, slots)) = sensing.computing.remove(&question) {
+            match answer {
+                Some((from, failed)) if from == key => {
+                    let good = self.mark_computed(key, slots, &failed);
+                    if !good.is_empty() {
+                        self.sample_for(now, &mut sensing, key, good, out);
+                    }
+                }
+                _ => {
+                    let reason = format!("it was not computed within {:?}", limits::COMPUTE_TIMEOUT);
+                    for id in slots.iter().filter_map(|slot| self.exporters.get(&key)?.slots.get(slot)) {
+                        if let Some(instrument) = self.table.find_mut(*id) {
+                            instrument.quality = Quality::Failed { reason: reason.clone() };
+                        }
+                    }
+                }
+            }
+        }
+        self.go_on_sensing(sensing, out);
+    }
+
+    fn go_on_sensing(&mut self, sensing: Sensing, out: &mut Outbox) {
+        if sensing.open.is_empty() {
+            self.finish_sense(sensing, out);
+        } else {
+            self.questions.insert(sensing.number, Question::Sense(sensing));
+        }
+    }
+
+    pub(super) fn finish_sense(&mut self, sensing: Sensing, out: &mut Outbox) {
+        self.end_request(sensing.conn);
+        let live = sensing.instruments.iter().filter_map(|id| self.table.find(*id)).map(|i| (self.announcement(i), self.report_of(i)));
+        let rows = live.chain(sensing.dead).collect();
+        let Sensing { conn, req, missing, truncated, .. } = sensing;
+        self.send(out, conn, ToProcess::Sensed { req, rows, missing, truncated });
+    }
+
+    // spec: PSM-2
+    pub(super) fn on_processes(&mut self, now: Moment, conn: Conn, req: u64, out: &mut Outbox) {
+        let rows = self
+            .registry
+            .iter()
+            .map(|p| {
+                let exporter = self.exporters.get(&p.key);
+                let session = self.sessions.values().find(|s| s.key == p.key);
+                let epoch =
+                    exporter.filter(|e| e.grouped).and_then(|e| self.groups.get(&e.service)).map(crate::machine::group::Group::epoch);
+                ProcessRow {
+                    name: p.name.clone(),
+                    cpu: self.cpu.clone(),
+                    key: p.key,
+                    state: p.state,
+                    cause: p.cause.clone(),
+                    role: if p.state.is_live() { self.role_of(p.key) } else { Role::Importer },
+                    service: exporter.map(|e| e.service.clone()),
+                    epoch: epoch.unwrap_or_default(),
+                    pid: p.credentials.pid,
+                    program: session.map(|s| s.program.clone()).unwrap_or_default(),
+                    since_ms: u64::try_from(now.time.since(p.since).as_millis()).unwrap_or(u64::MAX),
+                    instruments: exporter.map_or(0, |e| e.declared.len() as u64),
+                    subscriptions: session.map_or(0, |s| s.subscriptions.len() as u64),
+                    coalesced: session.map_or(0, |s| s.queue.coalesced()),
+                }
+            })
+            .collect();
+        self.send(out, conn, ToProcess::Processes { req, rows });
+    }
+
+    /// What is known now; what becomes of it will be told.
+    // spec: PSM-3
+    pub(super) fn on_lookup(&mut self, conn: Conn, req: u64, resource: Resource) {
+        let notice = match &resource {
+            Resource::Process(name) => self.notice_of(name),
+            Resource::Pid(pid) => match self.registry.by_pid(*pid).map(|p| p.name.clone()) {
+                Some(name) => self.notice_of(&name),
+                None => {
+                    let name: Name = format!("pid-{pid}").parse().unwrap_or_else(|_| self.cpu.clone());
+                    Notice { name, key: None, event: NoticeEvent::NotAvailable }
+                }
+            },
+            Resource::Instrument(_) => return,
+        };
+        self.interest.declare(&resource, conn);
+        // In line behind notices that are on their way, so that the newest is the last.
+        self.queue(conn, ToProcess::LookedUp { req, notice });
+    }
+}
+
+/// Reads what a page gave to go on with.
+fn cursor(text: &str) -> Option<(String, Name)> {
+    let address: Address = text.parse().ok()?;
+    Some((format!("{}{}", address.name, address.dims), address.at?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_gone_on_with_where_it_ended() {
+        let (record, source) = cursor("orders.depth{shard=3}@orders").unwrap();
+        assert_eq!((record.as_str(), source.as_str()), ("orders.depth{shard=3}", "orders"));
+        assert_eq!(cursor("nonsense text"), None);
+        assert_eq!(cursor("orders.depth"), None);
+    }
+}

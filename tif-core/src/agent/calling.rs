@@ -1,0 +1,280 @@
+//! Test points: procedures are called, in-path points are armed.
+// spec: TST-1, TST-2, TST-5
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use super::io::{Conn, Moment};
+use super::{Agent, Outbox, Question, Requester, Underway};
+use crate::limits;
+use crate::model::control::FaultAction;
+use crate::model::{Argument, Arming, InstrumentId, Key, Kind, Refusal, RequestId, Slot, TestPointKind, Value, value};
+use crate::wire::ToProcess;
+
+/// How much longer than its time limit a procedure's answer may take to come.
+const RETURN_GRACE: Duration = Duration::from_secs(1);
+/// How long a service may take to arm a point.
+const ARM_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A procedure that runs.
+#[derive(Debug)]
+pub(super) struct Calling {
+    underway: Underway,
+    pub key: Key,
+}
+
+/// A point that is being armed or disarmed.
+#[derive(Debug)]
+pub(super) struct ArmingUnderWay {
+    requester: Option<Requester>,
+    pub key: Key,
+    slot: Slot,
+    address: String,
+    /// It is to be disarmed when the session ends.
+    for_session: bool,
+}
+
+/// Results of calls by request id, the oldest forgotten first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Results {
+    by_id: BTreeMap<RequestId, (String, Result<String, String>)>,
+    order: VecDeque<RequestId>,
+}
+
+impl Results {
+    fn remember(&mut self, id: RequestId, request: String, result: Result<String, String>) {
+        if self.by_id.insert(id.clone(), (request, result)).is_none() {
+            self.order.push_back(id);
+        }
+        while self.order.len() > limits::RESULTS_KEPT_MAX / 16 {
+            if let Some(oldest) = self.order.pop_front() {
+                self.by_id.remove(&oldest);
+            }
+        }
+    }
+}
+
+impl Agent {
+    #[expect(clippy::too_many_arguments, reason = "these are the parts of one message")]
+    pub(super) fn on_fire(
+        &mut self,
+        now: Moment,
+        conn: Conn,
+        req: u64,
+        request_id: RequestId,
+        name: &str,
+        arguments: Vec<(String, String)>,
+        out: &mut Outbox,
+    ) {
+        let shown: Vec<String> = arguments.iter().take(limits::ARGUMENTS_MAX).map(|(k, v)| format!("{k}={v}")).collect();
+        let request = format!("fire {name} {}", shown.join(" "));
+        let reused = |was: String| Refusal::RequestIdReused { id: request_id.to_string(), was };
+        if let Some((was, result)) = self.calls.by_id.get(&request_id) {
+            let answer = if *was == request {
+                ToProcess::Fired { req, request_id, result: result.clone(), repeated: true }
+            } else {
+                ToProcess::Refused { req, refusal: reused(was.clone()) }
+            };
+            return self.send(out, conn, answer);
+        }
+        let same = self.questions.values_mut().find_map(|q| match q {
+            Question::Call(c) if c.underway.request_id == request_id => Some(&mut c.underway),
+            _ => None,
+        });
+        if let Some(underway) = same {
+            if underway.request == request {
+                underway.requesters.push((conn, req));
+            } else {
+                let refusal = reused(underway.request.clone());
+                self.refuse(out, conn, req, refusal);
+            }
+            return;
+        }
+        match self.admit_call(name, &arguments) {
+            Err(refusal) => self.refuse(out, conn, req, refusal),
+            Ok((key, slot, values, timeout)) => {
+                if !self.begin_request(conn, req, out) {
+                    return;
+                }
+                let underway = Underway { request_id, request, requesters: vec![(conn, req)] };
+                let number = self.ask(now, Question::Call(Calling { underway, key }), timeout + RETURN_GRACE);
+                if !self.tell(out, key, ToProcess::Call { req: number, slot, arguments: values, timeout }) {
+                    self.questions.remove(&number);
+                    self.end_request(conn);
+                    let refusal = Refusal::NoExporter { name: name.to_owned(), state: "its process cannot be reached".into() };
+                    self.refuse(out, conn, req, refusal);
+                }
+            }
+        }
+    }
+
+    /// The procedure and its typed arguments, in declared order.
+    fn admit_call(&self, name: &str, given: &[(String, String)]) -> Result<(Key, Slot, Vec<Value>, Duration), Refusal> {
+        let (id, address) = self.test_point(name)?;
+        let Some(instrument) = self.table.find(id) else { return Err(self.table.not_found(name, name)) };
+        let Kind::TestPoint(TestPointKind::Procedure { arguments, timeout, .. }) = &instrument.descriptor.kind else {
+            let wanted = "only procedures can be fired; in-path test points are armed with `tif-serve arm`".to_owned();
+            return Err(Refusal::WrongKind { name: address, kind: instrument.descriptor.kind.word().into(), wanted });
+        };
+        let signature = || {
+            let all: Vec<String> = arguments.iter().map(|a| format!("{}={}", a.name, a.value_type)).collect();
+            if all.is_empty() { "it takes no arguments".to_owned() } else { format!("it takes {}", all.join(" ")) }
+        };
+        if let Some((unknown, _)) = given.iter().find(|(k, _)| !arguments.iter().any(|a| a.name == *k)) {
+            return Err(Refusal::Unfit { name: address, reason: format!("no argument is called `{unknown}`; {}", signature()) });
+        }
+        let mut values = Vec::new();
+        for argument in arguments {
+            let mut named = given.iter().filter(|(k, _)| *k == argument.name);
+            let (Some((_, literal)), None) = (named.next(), named.next()) else {
+                let reason = format!("the argument `{}` must be given once; {}", argument.name, signature());
+                return Err(Refusal::Unfit { name: address, reason });
+            };
+            let value = value::parse(literal, argument.value_type, &argument.choices)
+                .map_err(|e| Refusal::Unfit { name: format!("{address} {}", argument.name), reason: e.to_string() })?;
+            values.push(value);
+        }
+        let (key, slot) = instrument.bound.ok_or_else(|| Refusal::NoExporter { name: address, state: instrument.quality.to_string() })?;
+        Ok((key, slot, values, *timeout))
+    }
+
+    fn test_point(&self, name: &str) -> Result<(InstrumentId, String), Refusal> {
+        let id = self.table.resolve(name, |i, at| self.is_at(i, at))?;
+        let address = self.table.find(id).map(super::table::Instrument::address).unwrap_or_default();
+        Ok((id, address))
+    }
+
+    pub(super) fn on_returned(&mut self, key: Key, req: u64, result: Result<String, String>, out: &mut Outbox) {
+        let ours = matches!(self.questions.get(&req), Some(Question::Call(c)) if c.key == key);
+        if ours && let Some(Question::Call(calling)) = self.questions.remove(&req) {
+            let cut = |text: String| {
+                if text.len() > limits::RESULT_LEN_MAX { text.chars().take(limits::RESULT_LEN_MAX / 4).collect() } else { text }
+            };
+            self.finish_call(calling, result.map(cut).map_err(cut), out);
+        }
+    }
+
+    /// The answer is remembered and given to whoever asked.
+    pub(super) fn finish_call(&mut self, calling: Calling, result: Result<String, String>, out: &mut Outbox) {
+        let Underway { request_id, request, requesters } = calling.underway;
+        self.calls.remember(request_id.clone(), request, result.clone());
+        for (i, (conn, req)) in requesters.into_iter().enumerate() {
+            if i == 0 {
+                self.end_request(conn);
+            }
+            self.send(out, conn, ToProcess::Fired { req, request_id: request_id.clone(), result: result.clone(), repeated: i > 0 });
+        }
+    }
+
+    /// Arms, or with no arming disarms.
+    pub(super) fn on_arm(&mut self, now: Moment, conn: Conn, req: u64, name: &str, arming: Option<Arming>, out: &mut Outbox) {
+        match self.admit_arming(name, arming.as_ref()) {
+            Err(refusal) => self.refuse(out, conn, req, refusal),
+            Ok((key, slot, address)) => {
+                if !self.begin_request(conn, req, out) {
+                    return;
+                }
+                let for_session = arming.as_ref().is_some_and(|a| !a.outlives_session);
+                let underway = ArmingUnderWay { requester: Some((conn, req)), key, slot, address, for_session };
+                let number = self.ask(now, Question::Arm(underway), ARM_TIMEOUT);
+                if !self.tell(out, key, ToProcess::Arm { req: number, slot, arming }) {
+                    self.questions.remove(&number);
+                    self.end_request(conn);
+                    let refusal = Refusal::NoExporter { name: name.to_owned(), state: "its process cannot be reached".into() };
+                    self.refuse(out, conn, req, refusal);
+                }
+            }
+        }
+    }
+
+    fn admit_arming(&self, name: &str, arming: Option<&Arming>) -> Result<(Key, Slot, String), Refusal> {
+        let (id, address) = self.test_point(name)?;
+        let Some(instrument) = self.table.find(id) else { return Err(self.table.not_found(name, name)) };
+        let Kind::TestPoint(TestPointKind::InPath { fields }) = &instrument.descriptor.kind else {
+            let wanted = "only in-path test points can be armed".to_owned();
+            return Err(Refusal::WrongKind { name: address, kind: instrument.descriptor.kind.word().into(), wanted });
+        };
+        if let Some(arming) = arming {
+            check_arming(arming, fields).map_err(|reason| Refusal::Unfit { name: address.clone(), reason })?;
+        }
+        let (key, slot) =
+            instrument.bound.ok_or_else(|| Refusal::NoExporter { name: address.clone(), state: instrument.quality.to_string() })?;
+        Ok((key, slot, address))
+    }
+
+    pub(super) fn on_armed(&mut self, key: Key, req: u64, result: Result<(), String>, out: &mut Outbox) {
+        let ours = matches!(self.questions.get(&req), Some(Question::Arm(a)) if a.key == key);
+        if ours && let Some(Question::Arm(arming)) = self.questions.remove(&req) {
+            self.finish_arming(arming, result, out);
+        }
+    }
+
+    pub(super) fn finish_arming(&mut self, arming: ArmingUnderWay, result: Result<(), String>, out: &mut Outbox) {
+        let Some((conn, req)) = arming.requester else { return };
+        self.end_request(conn);
+        if let Err(reason) = result {
+            return self.refuse(out, conn, req, Refusal::Invalid { name: arming.address, reason });
+        }
+        match self.sessions.get_mut(&conn) {
+            Some(session) if arming.for_session => {
+                session.armed.insert((arming.key, arming.slot));
+            }
+            Some(session) => {
+                session.armed.remove(&(arming.key, arming.slot));
+            }
+            // The session ended while the point was being armed for it.
+            // spec: TST-5
+            None if arming.for_session => return self.disarm_for_session(arming.key, arming.slot, out),
+            None => return,
+        }
+        self.send(out, conn, ToProcess::Armed { req, name: arming.address });
+    }
+
+    /// It has disarmed itself: no session needs to.
+    pub(super) fn on_disarmed(&mut self, key: Key, slot: Slot) {
+        for session in self.sessions.values_mut() {
+            session.armed.remove(&(key, slot));
+        }
+    }
+
+    /// The session that armed it has ended.
+    // spec: TST-5
+    pub(super) fn disarm_for_session(&mut self, key: Key, slot: Slot, out: &mut Outbox) {
+        let req = self.number();
+        self.tell(out, key, ToProcess::Arm { req, slot, arming: None });
+    }
+}
+
+/// Whether an arming is within its bounds.
+///
+/// # Errors
+/// With what is wrong and what would be right.
+// spec: TST-1
+fn check_arming(arming: &Arming, fields: &[Argument]) -> Result<(), String> {
+    if !(0.0..=1.0).contains(&arming.probability) {
+        return Err(format!("the probability {} is out of range: allowed are 0 to 1", arming.probability));
+    }
+    if arming.hits_max == Some(0) {
+        return Err("a hit limit of 0 would never hit: allowed are 1 and more".into());
+    }
+    if arming.expires_after.is_zero() || arming.expires_after > limits::ARM_EXPIRY_MAX {
+        return Err(format!("armed for {:?}: allowed are more than 0 and up to {:?}", arming.expires_after, limits::ARM_EXPIRY_MAX));
+    }
+    if let FaultAction::Delay(delay) = arming.action
+        && delay > limits::ARM_DELAY_MAX
+    {
+        return Err(format!("a delay of {delay:?}: at most {:?} are allowed", limits::ARM_DELAY_MAX));
+    }
+    if arming.conditions.len() > limits::ARGUMENTS_MAX {
+        return Err(format!("{} conditions: at most {} are allowed", arming.conditions.len(), limits::ARGUMENTS_MAX));
+    }
+    for condition in &arming.conditions {
+        let Some(field) = fields.iter().find(|f| f.name == condition.field) else {
+            let known: Vec<&str> = fields.iter().map(|f| f.name.as_str()).collect();
+            let known = if known.is_empty() { "it has no fields".to_owned() } else { format!("its fields are {}", known.join(", ")) };
+            return Err(format!("no field is called `{}`; {known}", condition.field));
+        };
+        value::parse(&condition.literal, field.value_type, &field.choices).map_err(|e| format!("{}: {e}", field.name))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,334 @@
+//! Controls: a change is admitted, made durable, applied, answered.
+//!
+//! ```text
+//! asked → (known id: recorded answer) → admitted by type, range, step, version → service's validator → durable → board → applied → answered
+//! ```
+//! Refused at any arrow before "durable", nothing has changed. Changes of one control go through one after the other.
+// spec: CTL-1, CTL-3, CTL-5
+
+use super::io::{ChangeRecord, Conn, ControlRecord, ControlValue, Moment, Output, Record};
+use super::{Agent, Outbox, Question, Requester, Timer, Underway, Waiting};
+use crate::limits;
+use crate::machine::control::{ControlName, Known};
+use crate::model::{InstrumentId, Key, Kind, Name, Refusal, RequestId, SetResult, Slot, Value, Version};
+use crate::wire::{Admission, ToProcess};
+
+/// What was asked.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub request_id: RequestId,
+    pub name: String,
+    pub value: String,
+    pub admission: Admission,
+    pub reason: Option<String>,
+}
+
+/// A change under way.
+#[derive(Debug)]
+pub(super) struct Change {
+    underway: Underway,
+    pub control: ControlName,
+    instrument: InstrumentId,
+    /// The exporter that was asked.
+    pub key: Key,
+    address: String,
+    value: Value,
+    admission: Admission,
+    reason: Option<String>,
+    who: Name,
+    uid: u32,
+    /// Once it is durable.
+    result: Option<SetResult>,
+}
+
+impl Agent {
+    pub(super) fn on_set(&mut self, now: Moment, conn: Conn, req: u64, asked: Asked, out: &mut Outbox) {
+        let request = format!("set {} {}", asked.name, asked.value);
+        if request.len() > 1024 || asked.reason.as_ref().is_some_and(|r| r.len() > limits::REASON_LEN_MAX) {
+            let reason = format!("a request of more than 1024 bytes, or a reason of more than {}", limits::REASON_LEN_MAX);
+            return self.refuse(out, conn, req, Refusal::Malformed { reason });
+        }
+        match self.ledger.known(&asked.request_id, &request) {
+            Known::Done(done) => {
+                let result = SetResult { repeated: true, ..done.result };
+                return self.send(out, conn, ToProcess::SetDone { req, result });
+            }
+            Known::Reused { was } => {
+                return self.refuse(out, conn, req, Refusal::RequestIdReused { id: asked.request_id.to_string(), was });
+            }
+            Known::New => {}
+        }
+        if let Some(change) = self.changes.values_mut().find(|c| c.underway.request_id == asked.request_id) {
+            // The same request is under way: one effect, two answers.
+            if change.underway.request == request {
+                change.underway.requesters.push((conn, req));
+            } else {
+                let refusal = Refusal::RequestIdReused { id: asked.request_id.to_string(), was: change.underway.request.clone() };
+                self.refuse(out, conn, req, refusal);
+            }
+            return;
+        }
+        match self.admit_change(conn, (conn, req), request, asked) {
+            Err(refusal) => self.refuse(out, conn, req, refusal),
+            Ok(change) => {
+                if !self.begin_request(conn, req, out) {
+                    return;
+                }
+                let number = self.number();
+                let line = self.busy.entry(change.control.clone()).or_default();
+                line.push_back(number);
+                let first = line.len() == 1;
+                self.changes.insert(number, change);
+                if first {
+                    self.start_change(now, number, out);
+                }
+            }
+        }
+    }
+
+    /// Everything that the agent can check by itself.
+    // spec: CTL-1
+    fn admit_change(&self, conn: Conn, requester: Requester, request: String, asked: Asked) -> Result<Change, Refusal> {
+        let session = self.sessions.get(&conn).ok_or_else(|| Refusal::Denied { reason: "not registered".into() })?;
+        let id = self.table.resolve(&asked.name, |i, at| self.is_at(i, at))?;
+        let instrument = self.table.find(id).ok_or_else(|| self.table.not_found(&asked.name, &asked.name))?;
+        if !instrument.descriptor.is_control() {
+            let kind = instrument.descriptor.kind.word().to_owned();
+            let wanted = match kind.as_str() {
+                "procedure" => "call it with `tif-serve fire`".to_owned(),
+                "test_point" => "arm it with `tif-serve arm`".to_owned(),
+                _ => "it only shows a value; only controls can be set".to_owned(),
+            };
+            return Err(Refusal::WrongKind { name: asked.name, kind, wanted });
+        }
+        let Some((key, _)) = instrument.bound else {
+            return Err(Refusal::NoExporter { name: asked.name, state: instrument.quality.to_string() });
+        };
+        if let Some(expected) = asked.admission.if_key
+            && expected != key
+        {
+            return Err(Refusal::StaleKey { got: expected, current: Some(key) });
+        }
+        let uid = session.credentials.uid;
+        let writers = &instrument.descriptor.writers;
+        if uid != 0 && !writers.is_empty() && !writers.iter().any(|w| w.parse() == Ok(uid)) {
+            let reason = format!("`{}` may be changed by user id {} and root; you are user id {uid}", asked.name, writers.join(", "));
+            return Err(Refusal::Denied { reason });
+        }
+        let value =
+            instrument.descriptor.admit(&asked.value).map_err(|e| Refusal::Unfit { name: instrument.address(), reason: e.to_string() })?;
+        let control = (instrument.source.clone(), instrument.record.clone());
+        self.ledger.check_version(&control, &instrument.descriptor, asked.admission.if_version)?;
+        Ok(Change {
+            underway: Underway { request_id: asked.request_id, request, requesters: vec![requester] },
+            control,
+            instrument: id,
+            key,
+            address: instrument.address(),
+            value,
+            admission: asked.admission,
+            reason: asked.reason,
+            who: session.name.clone(),
+            uid,
+            result: None,
+        })
+    }
+
+    /// It is first in line for its control: the service is asked, if it wants to be.
+    fn start_change(&mut self, now: Moment, number: u64, out: &mut Outbox) {
+        let Some(change) = self.changes.get(&number) else { return };
+        let Some(instrument) = self.table.find(change.instrument) else {
+            let refusal = self.table.not_found(&change.address, &change.address);
+            return self.refuse_change(now, number, &refusal, out);
+        };
+        // Those before it in line may have changed what it expects.
+        if let Err(refusal) = self.ledger.check_version(&change.control, &instrument.descriptor, change.admission.if_version) {
+            return self.refuse_change(now, number, &refusal, out);
+        }
+        let Some((key, slot)) = instrument.bound else {
+            let refusal = Refusal::NoExporter { name: change.address.clone(), state: instrument.quality.to_string() };
+            return self.refuse_change(now, number, &refusal, out);
+        };
+        let validated = matches!(instrument.descriptor.kind, Kind::Control { validated: true, .. });
+        let value = change.value.clone();
+        if let Some(change) = self.changes.get_mut(&number) {
+            change.key = key;
+        }
+        if !validated {
+            return self.accept_change(now, number, out);
+        }
+        let req = self.ask(now, Question::Validate(number), limits::VALIDATE_TIMEOUT);
+        if !self.tell(out, key, ToProcess::Validate { req, slot, value }) {
+            self.questions.remove(&req);
+            let name = self.changes.get(&number).map(|c| c.address.clone()).unwrap_or_default();
+            let refusal = Refusal::NoExporter { name, state: "its process cannot be reached".into() };
+            self.refuse_change(now, number, &refusal, out);
+        }
+    }
+
+    pub(super) fn on_validated(&mut self, now: Moment, key: Key, req: u64, result: Result<(), String>, out: &mut Outbox) {
+        let Some(Question::Validate(number)) = self.questions.get(&req) else { return };
+        let number = *number;
+        if self.changes.get(&number).is_none_or(|c| c.key != key) {
+            return;
+        }
+        self.questions.remove(&req);
+        match result {
+            Ok(()) => self.accept_change(now, number, out),
+            Err(reason) => {
+                let refusal = Refusal::Invalid { name: String::new(), reason: reason.chars().take(limits::TEXT_LEN_MAX).collect() };
+                self.refuse_change(now, number, &refusal, out);
+            }
+        }
+    }
+
+    /// Everybody agrees: it is written down.
+    fn accept_change(&mut self, now: Moment, number: u64, out: &mut Outbox) {
+        let Some(change) = self.changes.get_mut(&number) else { return };
+        let Some(instrument) = self.table.find(change.instrument) else { return };
+        let (version, old) = self.ledger.current(&change.control, &instrument.descriptor);
+        let memorized = matches!(instrument.descriptor.kind, Kind::Control { memorized: true, .. });
+        let dry_run = change.admission.dry_run;
+        let result = SetResult {
+            request_id: change.underway.request_id.clone(),
+            name: change.address.clone(),
+            old,
+            new: change.value.clone(),
+            choices: instrument.descriptor.choices.clone(),
+            version: if dry_run { version } else { Version(version.0 + 1) },
+            replicated: false,
+            applied: false,
+            dry_run,
+            repeated: false,
+        };
+        change.result = Some(result.clone());
+        if dry_run {
+            let line = change.control.clone();
+            self.finish_change(number, false, out);
+            return self.next_in_line(now, &line, number, out);
+        }
+        let control = ControlRecord {
+            source: change.control.0.clone(),
+            name: change.control.1.clone(),
+            version: result.version,
+            value: change.value.clone(),
+            memorized,
+        };
+        let record = ChangeRecord {
+            request_id: change.underway.request_id.clone(),
+            request: change.underway.request.clone(),
+            result,
+            who: change.who.clone(),
+            uid: change.uid,
+            reason: change.reason.clone(),
+            at: now.stamp,
+        };
+        self.store(Record::Control { control, change: record }, Waiting::Change(number), out);
+    }
+
+    /// It is durable: accepted. The service gets it.
+    pub(super) fn on_change_stored(&mut self, now: Moment, number: u64, out: &mut Outbox) {
+        let Some(change) = self.changes.get(&number) else { return };
+        let Some(result) = change.result.clone() else { return };
+        let memorized =
+            self.table.find(change.instrument).is_some_and(|i| matches!(i.descriptor.kind, Kind::Control { memorized: true, .. }));
+        let (source, name) = change.control.clone();
+        let control = ControlRecord { source, name, version: result.version, value: change.value.clone(), memorized };
+        let record = ChangeRecord {
+            request_id: result.request_id.clone(),
+            request: change.underway.request.clone(),
+            result: result.clone(),
+            who: change.who.clone(),
+            uid: change.uid,
+            reason: change.reason.clone(),
+            at: now.stamp,
+        };
+        let bound = self.table.find(change.instrument).and_then(|i| i.bound);
+        let value = change.value.clone();
+        let line = change.control.clone();
+        self.ledger.apply(&control, record);
+        if let Some((key, slot)) = bound {
+            out.push(Output::Control { key, control: ControlValue { slot, version: result.version, value } });
+            self.tell(out, key, ToProcess::Apply);
+        }
+        self.timers.insert((now.time + limits::APPLY_TIMEOUT, Timer::Applied(number)));
+        self.next_in_line(now, &line, number, out);
+    }
+
+    /// The service runs with it.
+    pub(super) fn on_applied(&mut self, _now: Moment, key: Key, slot: Slot, version: Version, out: &mut Outbox) {
+        let Some(id) = self.exporters.get(&key).and_then(|e| e.slots.get(&slot)).copied() else { return };
+        let done: Vec<u64> = self
+            .changes
+            .iter()
+            .filter(|(_, c)| c.instrument == id && c.result.as_ref().is_some_and(|r| !r.dry_run && r.version <= version))
+            .map(|(number, _)| *number)
+            .collect();
+        for number in done {
+            self.finish_change(number, true, out);
+        }
+    }
+
+    /// A new exporter has taken its board's controls before it got ready: what was accepted before is in effect.
+    // spec: OUT-4
+    pub(super) fn confirm_changes(&mut self, source: &Name, out: &mut Outbox) {
+        let stored: Vec<u64> = self
+            .changes
+            .iter()
+            .filter(|(_, c)| c.control.0 == *source && c.result.as_ref().is_some_and(|r| self.ledger.has(&c.control, r.version)))
+            .map(|(number, _)| *number)
+            .collect();
+        for number in stored {
+            self.finish_change(number, true, out);
+        }
+    }
+
+    /// It is answered.
+    pub(super) fn finish_change(&mut self, number: u64, applied: bool, out: &mut Outbox) {
+        let Some(change) = self.changes.remove(&number) else { return };
+        let Some(mut result) = change.result else { return };
+        result.applied = applied;
+        if applied {
+            self.ledger.mark_applied(&result.request_id);
+        }
+        for (i, (conn, req)) in change.underway.requesters.into_iter().enumerate() {
+            if i == 0 {
+                self.end_request(conn);
+            }
+            let result = SetResult { repeated: i > 0, ..result.clone() };
+            self.send(out, conn, ToProcess::SetDone { req, result });
+        }
+    }
+
+    /// It is refused: nothing has changed.
+    pub(super) fn refuse_change(&mut self, now: Moment, number: u64, refusal: &Refusal, out: &mut Outbox) {
+        let Some(change) = self.changes.remove(&number) else { return };
+        let refusal = match refusal {
+            Refusal::Invalid { reason, .. } => Refusal::Invalid { name: change.address.clone(), reason: reason.clone() },
+            other => other.clone(),
+        };
+        for (i, (conn, req)) in change.underway.requesters.iter().enumerate() {
+            if i == 0 {
+                self.end_request(*conn);
+            }
+            self.refuse(out, *conn, *req, refusal.clone());
+        }
+        self.next_in_line(now, &change.control, number, out);
+    }
+
+    fn next_in_line(&mut self, now: Moment, control: &ControlName, number: u64, out: &mut Outbox) {
+        self.leave_line(control, number);
+        if let Some(next) = self.busy.get(control).and_then(|line| line.front()).copied() {
+            self.start_change(now, next, out);
+        }
+    }
+
+    fn leave_line(&mut self, control: &ControlName, number: u64) {
+        if let Some(line) = self.busy.get_mut(control) {
+            line.retain(|n| *n != number);
+            if line.is_empty() {
+                self.busy.remove(control);
+            }
+        }
+    }
+}

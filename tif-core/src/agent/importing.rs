@@ -1,0 +1,479 @@
+//! Subscriptions, who follows what, and values on their way out.
+//!
+//! A subscription is a pattern; what it fits at the moment is *followed*. The first follower of an instrument on this CPU sets its watch word, the
+//! last one's going clears it. An importer gets, per source: begin, announcements, first values, end mark; afterwards only what changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::io::{Conn, Moment, Output, Sample};
+use super::table::Instrument;
+use super::{Agent, Outbox, Question, Resource, Timer};
+use crate::limits;
+use crate::machine::propagation::{Follow, Verdict};
+use crate::machine::sync;
+use crate::model::{Coarsen, InstrumentId, Key, Name, Outage, Pattern, Quality, Refusal, Report, Slot, Version};
+use crate::wire::{Announced, Announcement, ReportsEnd, ToProcess};
+
+/// How many announcements go in one message: with the longest help texts a frame still holds them.
+const ANNOUNCED_MAX: usize = 128;
+
+/// Importers that wait for the first values of a source.
+#[derive(Debug)]
+pub(super) struct Syncing {
+    pub source: Name,
+    pub key: Key,
+    pub conns: Vec<Conn>,
+    /// The outage that this ends, to be told after the end mark.
+    pub ended: Option<Outage>,
+}
+
+impl Agent {
+    // spec: MON-2, SRV-2
+    pub(super) fn on_subscribe(
+        &mut self,
+        now: Moment,
+        conn: Conn,
+        subscription: u32,
+        pattern: Pattern,
+        coarsen: Coarsen,
+        out: &mut Outbox,
+    ) {
+        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        if session.subscriptions.len() >= limits::SUBSCRIPTIONS_MAX && !session.subscriptions.contains_key(&subscription) {
+            let max = limits::SUBSCRIPTIONS_MAX as u64;
+            return self.refuse(out, conn, 0, Refusal::TooMany { what: "subscriptions of one importer".into(), max });
+        }
+        session.subscriptions.insert(subscription, super::session::Subscription { pattern, coarsen });
+        let sources: Vec<Name> = self.sources.keys().cloned().collect();
+        for source in sources {
+            let added = self.refresh_follows(conn, &source, out);
+            if added.is_empty() {
+                continue;
+            }
+            let state = &self.sources[&source];
+            match (state.exporter, state.outage) {
+                (Some(key), _) => self.begin_sync(now, &source, key, BTreeMap::from([(conn, added)]), None, out),
+                // The last values of the dead, then what happened.
+                // spec: OUT-2
+                (None, outage) => {
+                    self.show_stale(conn, &source, &added, outage.and_then(|id| self.outages.find(id)).map(|(o, _)| o.clone()))
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_unsubscribe(&mut self, conn: Conn, subscription: u32, out: &mut Outbox) {
+        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        if session.subscriptions.remove(&subscription).is_none() {
+            return;
+        }
+        let sources: Vec<Name> = self.sources.keys().cloned().collect();
+        for source in sources {
+            self.refresh_follows(conn, &source, out);
+        }
+    }
+
+    /// Makes the followed instruments of a source those that the importer's subscriptions fit now. Returns the new ones; the importer is told of those that went.
+    fn refresh_follows(&mut self, conn: Conn, source: &Name, out: &mut Outbox) -> Vec<InstrumentId> {
+        let Some(session) = self.sessions.get(&conn) else { return Vec::new() };
+        let mut wanted: BTreeMap<InstrumentId, Follow> = BTreeMap::new();
+        for id in self.table.of_source(source) {
+            let Some(instrument) = self.table.find(id) else { continue };
+            for s in session.subscriptions.values() {
+                let fits = s.pattern.incarnation().is_none()
+                    && s.pattern.matches(&instrument.name, &instrument.dims)
+                    && s.pattern.at().is_none_or(|at| self.is_at(instrument, at));
+                if fits {
+                    wanted.entry(id).and_modify(|f| f.refine(s.coarsen)).or_insert_with(|| Follow::new(s.coarsen));
+                }
+            }
+        }
+        let had: BTreeSet<InstrumentId> =
+            session.follows.keys().copied().filter(|id| self.table.find(*id).is_some_and(|i| i.source == *source)).collect();
+        let mut gone = Vec::new();
+        for id in had.iter().filter(|id| !wanted.contains_key(id)) {
+            gone.push(*id);
+            if let Some(session) = self.sessions.get_mut(&conn) {
+                session.follows.remove(id);
+                session.queue.forget(*id);
+            }
+            if self.interest.withdraw_all(&Resource::Instrument(*id), conn) {
+                self.unwatch(*id, out);
+            }
+        }
+        if !gone.is_empty() {
+            self.queue(conn, ToProcess::Withdrawn { instruments: gone });
+        }
+        let mut added = Vec::new();
+        for (id, follow) in wanted {
+            if let Some(session) = self.sessions.get_mut(&conn) {
+                session.follows.insert(id, follow);
+            }
+            if !had.contains(&id) {
+                added.push(id);
+                if self.interest.declare(&Resource::Instrument(id), conn) {
+                    self.watch(id, out);
+                }
+            }
+        }
+        added
+    }
+
+    /// Another exporter stands behind the source: everybody who follows any of it gets all of it.
+    pub(super) fn follow_source(&mut self, now: Moment, source: &Name, key: Key, ended: Option<Outage>, out: &mut Outbox) {
+        // The new board knows nothing of who watches.
+        let ids: Vec<InstrumentId> = self.table.of_source(source).collect();
+        for id in &ids {
+            if self.interest.is_wanted(&Resource::Instrument(*id)) {
+                self.watch(*id, out);
+            }
+        }
+        let importers: Vec<Conn> = self.sessions.iter().filter(|(_, s)| !s.subscriptions.is_empty()).map(|(c, _)| *c).collect();
+        let mut all = BTreeMap::new();
+        for conn in importers {
+            let had_any = self.follows_any(conn, &ids);
+            self.refresh_follows(conn, source, out);
+            let follows = self.followed(conn, source);
+            if had_any || !follows.is_empty() {
+                all.insert(conn, follows);
+            }
+        }
+        self.begin_sync(now, source, key, all, ended, out);
+    }
+
+    /// Instruments came while the source was live.
+    pub(super) fn follow_new(&mut self, now: Moment, source: &Name, key: Key, added: &[InstrumentId], out: &mut Outbox) {
+        if added.is_empty() {
+            return;
+        }
+        let importers: Vec<Conn> = self.sessions.iter().filter(|(_, s)| !s.subscriptions.is_empty()).map(|(c, _)| *c).collect();
+        let mut to_sample = BTreeSet::new();
+        for conn in importers {
+            let new = self.refresh_follows(conn, source, out);
+            // One that was bound anew in the same slot is followed already, and is announced with what it now declares.
+            let tell: Vec<InstrumentId> = added.iter().copied().filter(|id| new.contains(id) || self.follows_any(conn, &[*id])).collect();
+            self.announce(conn, &tell);
+            to_sample.extend(tell);
+        }
+        for id in &to_sample {
+            self.watch(*id, out);
+        }
+        let slots = self.slots_to_sample(now, key, to_sample, out);
+        if !slots.is_empty() {
+            let token = self.number();
+            out.push(Output::Sample { key, slots, token });
+        }
+    }
+
+    fn follows_any(&self, conn: Conn, ids: &[InstrumentId]) -> bool {
+        self.sessions.get(&conn).is_some_and(|s| ids.iter().any(|id| s.follows.contains_key(id)))
+    }
+
+    fn followed(&self, conn: Conn, source: &Name) -> Vec<InstrumentId> {
+        let Some(session) = self.sessions.get(&conn) else { return Vec::new() };
+        session.follows.keys().copied().filter(|id| self.table.find(*id).is_some_and(|i| i.source == *source)).collect()
+    }
+
+    /// Begin, announcements, what values there are; then asks for the rest.
+    // spec: SYN-2
+    fn begin_sync(
+        &mut self,
+        now: Moment,
+        source: &Name,
+        key: Key,
+        who: BTreeMap<Conn, Vec<InstrumentId>>,
+        ended: Option<Outage>,
+        out: &mut Outbox,
+    ) {
+        let mut to_sample = BTreeSet::new();
+        let conns: Vec<Conn> = who.keys().copied().collect();
+        for (conn, ids) in who {
+            self.queue(conn, ToProcess::ReportsBegin { source: source.clone(), key });
+            self.announce(conn, &ids);
+            for id in ids {
+                let Some(instrument) = self.table.find(id) else { continue };
+                if instrument.propagation.has_sent() {
+                    let report = self.report_of(instrument);
+                    self.queue_report(conn, report);
+                } else {
+                    to_sample.insert(id);
+                }
+            }
+        }
+        let slots = self.slots_to_sample(now, key, to_sample, out);
+        let syncing = Syncing { source: source.clone(), key, conns, ended };
+        if slots.is_empty() {
+            return self.end_sync(syncing);
+        }
+        let token = self.ask(now, Question::Sync(syncing), limits::COMPUTE_TIMEOUT);
+        out.push(Output::Sample { key, slots, token });
+    }
+
+    /// The slots to read; dynamic ones are computed first.
+    fn slots_to_sample(&mut self, now: Moment, key: Key, ids: BTreeSet<InstrumentId>, out: &mut Outbox) -> Vec<Slot> {
+        let (mut slots, mut dynamic) = (Vec::new(), Vec::new());
+        for instrument in ids.iter().filter_map(|id| self.table.find(*id)) {
+            if let Some((_, slot)) = instrument.bound.filter(|(k, _)| *k == key) {
+                if instrument.is_dynamic() { dynamic.push(slot) } else { slots.push(slot) }
+            }
+        }
+        if !dynamic.is_empty() {
+            let req = self.ask(now, Question::ComputeForWatch(key, dynamic.clone()), limits::COMPUTE_TIMEOUT);
+            self.tell(out, key, ToProcess::Compute { req, slots: dynamic });
+        }
+        slots
+    }
+
+    // spec: SYN-7
+    pub(super) fn end_sync(&mut self, syncing: Syncing) {
+        let Syncing { source, key, conns, ended } = syncing;
+        for conn in conns {
+            let records: Vec<&str> =
+                self.followed(conn, &source).iter().filter_map(|id| self.table.find(*id)).map(|i| i.record.as_str()).collect();
+            let (count, digest) = (records.len() as u64, sync::digest(records));
+            self.queue(conn, ToProcess::ReportsEnd(ReportsEnd { source: source.clone(), key, count, digest }));
+            if let Some(outage) = &ended {
+                self.queue(conn, ToProcess::Outage(outage.clone()));
+            }
+        }
+    }
+
+    /// The last values of a source that has no exporter.
+    fn show_stale(&mut self, conn: Conn, source: &Name, ids: &[InstrumentId], outage: Option<Outage>) {
+        let Some(key) = ids.first().and_then(|id| self.table.find(*id)).map(|i| i.key) else { return };
+        self.queue(conn, ToProcess::ReportsBegin { source: source.clone(), key });
+        self.announce(conn, ids);
+        for id in ids {
+            if let Some(instrument) = self.table.find(*id) {
+                let report = self.report_of(instrument);
+                self.queue_report(conn, report);
+            }
+        }
+        self.end_sync(Syncing { source: source.clone(), key, conns: vec![conn], ended: outage });
+    }
+
+    fn announce(&mut self, conn: Conn, ids: &[InstrumentId]) {
+        for part in ids.chunks(ANNOUNCED_MAX) {
+            let instruments: Vec<Announcement> = part.iter().filter_map(|id| self.table.find(*id)).map(|i| self.announcement(i)).collect();
+            self.queue(conn, ToProcess::Announced(Announced { instruments }));
+        }
+    }
+
+    pub(super) fn announcement(&self, i: &Instrument) -> Announcement {
+        let control = (i.source.clone(), i.record.clone());
+        let version = if i.descriptor.is_control() { self.ledger.current(&control, &i.descriptor).0 } else { Version(0) };
+        Announcement {
+            instrument: i.id,
+            source: i.source.clone(),
+            name: i.name.clone(),
+            dims: i.dims.clone(),
+            cpu: self.cpu.clone(),
+            process: self.registry.find(i.key).map_or_else(|| i.source.clone(), |p| p.name.clone()),
+            descriptor: i.descriptor.as_ref().clone(),
+            version,
+        }
+    }
+
+    /// The value last known, as a report.
+    pub(super) fn report_of(&self, i: &Instrument) -> Report {
+        Report {
+            instrument: i.id,
+            value: i.value.clone(),
+            quality: i.quality.clone(),
+            key: i.key,
+            seq: i.propagation.seq(),
+            stamp: i.stamp,
+            coalesced: 0,
+            alarm: i.propagation.alarm(),
+        }
+    }
+
+    /// Values were read.
+    pub(super) fn on_sampled(&mut self, now: Moment, key: Key, samples: Vec<Sample>, token: Option<u64>, out: &mut Outbox) {
+        for sample in samples {
+            let Some(id) = self.exporters.get(&key).and_then(|e| e.slots.get(&sample.slot)).copied() else { continue };
+            let Some(instrument) = self.table.find_mut(id) else { continue };
+            if instrument.is_dynamic() && !instrument.computed {
+                continue;
+            }
+            match sample.value {
+                Ok(value) => {
+                    instrument.value = Some(value);
+                    instrument.quality = Quality::Good;
+                }
+                Err(reason) => instrument.quality = Quality::Failed { reason },
+            }
+            instrument.stamp = now.stamp;
+            instrument.sampled = now.time;
+            self.stats.reports_in += 1;
+            self.propagate(now, id, out);
+        }
+        match token.and_then(|t| self.questions.remove(&t)) {
+            Some(Question::Sync(syncing)) => self.end_sync(syncing),
+            Some(Question::SampleForSense(sense)) => self.on_sampled_for(sense, token.unwrap_or_default(), out),
+            Some(other) => {
+                // A token of the shell's that is not one of its questions: put back, nothing has happened.
+                self.questions.insert(token.unwrap_or_default(), other);
+            }
+            None => {}
+        }
+    }
+
+    /// Judges an instrument's value and sends it to whoever is to have it.
+    // spec: INS-6, MON-2
+    pub(super) fn propagate(&mut self, now: Moment, id: InstrumentId, out: &mut Outbox) {
+        let wanted = self.interest.is_wanted(&Resource::Instrument(id));
+        let Some(instrument) = self.table.find_mut(id) else { return };
+        let verdict = instrument.propagation.judge(now.time, &instrument.descriptor, instrument.value.as_ref(), &instrument.quality);
+        if !wanted {
+            return;
+        }
+        match verdict {
+            Verdict::Drop => return,
+            Verdict::Hold { until } => {
+                self.timers.insert((until, Timer::Propagate(id)));
+                return;
+            }
+            Verdict::Send => {}
+        }
+        let going = instrument.propagation.on_sent(now.time, instrument.value.clone(), instrument.quality.clone());
+        let due = instrument.propagation.at_least_due(&instrument.descriptor);
+        let bound = instrument.bound;
+        let report = Report {
+            instrument: id,
+            value: instrument.value.clone(),
+            quality: instrument.quality.clone(),
+            key: instrument.key,
+            seq: going.seq,
+            stamp: instrument.stamp,
+            coalesced: going.coalesced,
+            alarm: going.alarm,
+        };
+        if let Some((key, slot)) = bound {
+            out.push(Output::Sent { key, slot });
+        }
+        if let Some(due) = due {
+            self.timers.insert((due, Timer::Propagate(id)));
+        }
+        let followers: Vec<Conn> = self.interest.waiters(&Resource::Instrument(id)).collect();
+        for conn in followers {
+            let Some(follow) = self.sessions.get_mut(&conn).and_then(|s| s.follows.get_mut(&id)) else { continue };
+            match follow.judge(now.time, report.value.as_ref(), going.always) {
+                Verdict::Send => {
+                    let coalesced = report.coalesced + follow.take_suppressed();
+                    self.queue_report(conn, Report { coalesced, ..report.clone() });
+                    self.cut_off_if_overrun(conn, out);
+                }
+                Verdict::Hold { until } => {
+                    self.timers.insert((until, Timer::Follow(conn, id)));
+                }
+                Verdict::Drop => {}
+            }
+        }
+    }
+
+    /// A follower's own limit held a value back until now.
+    pub(super) fn follow_up(&mut self, now: Moment, conn: Conn, id: InstrumentId) {
+        let Some(instrument) = self.table.find(id) else { return };
+        let report = self.report_of(instrument);
+        let Some(follow) = self.sessions.get_mut(&conn).and_then(|s| s.follows.get_mut(&id)) else { return };
+        match follow.judge(now.time, report.value.as_ref(), false) {
+            Verdict::Send => {
+                let coalesced = follow.take_suppressed();
+                self.queue_report(conn, Report { coalesced, ..report });
+            }
+            Verdict::Hold { until } => {
+                self.timers.insert((until, Timer::Follow(conn, id)));
+            }
+            Verdict::Drop => {}
+        }
+    }
+
+    fn queue_report(&mut self, conn: Conn, report: Report) {
+        if let Some(session) = self.sessions.get_mut(&conn) {
+            if session.queue.is_empty() {
+                self.filled.insert(conn);
+            }
+            session.queue.push_report(report);
+        }
+    }
+
+    /// Notices may not be dropped: who does not read them is cut off, and starts anew when it comes back.
+    // spec: MON-6
+    fn cut_off_if_overrun(&mut self, conn: Conn, out: &mut Outbox) {
+        if self.sessions.get(&conn).is_some_and(|s| s.queue.is_overrun()) {
+            self.stats.cut_off += 1;
+            out.push(Output::Close { conn });
+        }
+    }
+
+    /// Sets the watch word, and the service's clock going for a dynamic one.
+    fn watch(&mut self, id: InstrumentId, out: &mut Outbox) {
+        let Some(instrument) = self.table.find(id) else { return };
+        let dynamic = instrument.is_dynamic();
+        if let Some((key, slot)) = instrument.bound {
+            out.push(Output::Watch { key, slot, on: true });
+            if dynamic {
+                self.tell(out, key, ToProcess::WatchChanged);
+            }
+        }
+    }
+
+    /// Nobody watches any more.
+    pub(super) fn unwatch(&mut self, id: InstrumentId, out: &mut Outbox) {
+        let Some(instrument) = self.table.find_mut(id) else { return };
+        instrument.propagation.on_unwatched();
+        instrument.computed = false;
+        let dynamic = instrument.is_dynamic();
+        if let Some((key, slot)) = instrument.bound {
+            out.push(Output::Watch { key, slot, on: false });
+            if dynamic {
+                self.tell(out, key, ToProcess::WatchChanged);
+            }
+        }
+    }
+
+    /// The service has computed dynamic ones.
+    // spec: INS-2
+    pub(super) fn on_computed(&mut self, now: Moment, key: Key, req: u64, failed: Vec<(Slot, String)>, out: &mut Outbox) {
+        self.mark_failed(now, key, &failed, out);
+        match self.questions.remove(&req) {
+            Some(Question::ComputeForWatch(of, slots)) if of == key => {
+                let slots = self.mark_computed(key, slots, &failed);
+                if !slots.is_empty() {
+                    let token = self.number();
+                    out.push(Output::Sample { key, slots, token });
+                }
+            }
+            Some(Question::ComputeForSense(sense)) => self.on_computed_for(now, sense, req, Some((key, failed)), out),
+            Some(other) => {
+                self.questions.insert(req, other);
+            }
+            None => {}
+        }
+    }
+
+    /// From now on what stands in these slots is a value. Returns those that did not fail.
+    pub(super) fn mark_computed(&mut self, key: Key, slots: Vec<Slot>, failed: &[(Slot, String)]) -> Vec<Slot> {
+        let Some(exporter) = self.exporters.get(&key) else { return Vec::new() };
+        let good: Vec<Slot> = slots.into_iter().filter(|slot| !failed.iter().any(|(f, _)| f == slot)).collect();
+        for id in good.iter().filter_map(|slot| exporter.slots.get(slot)) {
+            if let Some(instrument) = self.table.find_mut(*id) {
+                instrument.computed = true;
+            }
+        }
+        good
+    }
+
+    fn mark_failed(&mut self, now: Moment, key: Key, failed: &[(Slot, String)], out: &mut Outbox) {
+        for (slot, reason) in failed {
+            let Some(id) = self.exporters.get(&key).and_then(|e| e.slots.get(slot)).copied() else { continue };
+            if let Some(instrument) = self.table.find_mut(id) {
+                instrument.quality = Quality::Failed { reason: reason.chars().take(limits::TEXT_LEN_MAX).collect() };
+                instrument.stamp = now.stamp;
+                instrument.sampled = now.time;
+                self.propagate(now, id, out);
+            }
+        }
+    }
+}

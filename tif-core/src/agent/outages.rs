@@ -1,0 +1,120 @@
+//! The outages of this CPU, and what became of dead exporters' values.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::io::Moment;
+use crate::limits;
+use crate::model::{Cause, Key, Name, Outage, OutageEnd, OutageId, Report, Time};
+use crate::wire::{Announcement, OutageRow};
+
+#[derive(Clone, Debug)]
+struct Entry {
+    outage: Outage,
+    began: Time,
+    ended: Option<Time>,
+    told: u64,
+}
+
+/// All outages, oldest first, bounded.
+// spec: OUT-1, OUT-4
+#[derive(Clone, Debug, Default)]
+pub(super) struct Outages {
+    last: u64,
+    entries: BTreeMap<OutageId, Entry>,
+}
+
+/// What an ending outage is told of its end.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    pub remapped: u64,
+    pub removed: u64,
+    pub added: u64,
+    pub carried: u64,
+}
+
+impl Outages {
+    /// An exporter is lost.
+    pub fn begin(&mut self, now: Moment, cpu: &Name, source: &Name, process: &Name, key: Key, cause: Cause) -> Outage {
+        self.last += 1;
+        let id = OutageId(self.last);
+        let outage =
+            Outage { id, cpu: cpu.clone(), source: source.clone(), process: process.clone(), key, cause, since: now.stamp, end: None };
+        self.entries.insert(id, Entry { outage: outage.clone(), began: now.time, ended: None, told: 0 });
+        while self.entries.len() > limits::OUTAGES_KEPT_MAX {
+            // The oldest ended one; if none has ended, the oldest.
+            let oldest = self.entries.values().find(|e| e.ended.is_some()).or_else(|| self.entries.values().next()).map(|e| e.outage.id);
+            let Some(oldest) = oldest else { break };
+            self.entries.remove(&oldest);
+        }
+        outage
+    }
+
+    pub fn told(&mut self, id: OutageId, importers: u64) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.told = importers;
+        }
+    }
+
+    /// A successor is there.
+    pub fn end(&mut self, now: Moment, id: OutageId, process: &Name, key: Key, tally: Tally) -> Option<Outage> {
+        let entry = self.entries.get_mut(&id)?;
+        if entry.ended.is_some() {
+            return None;
+        }
+        let gap_ms = u64::try_from(now.time.since(entry.began).as_millis()).unwrap_or(u64::MAX);
+        let Tally { remapped, removed, added, carried } = tally;
+        entry.ended = Some(now.time);
+        entry.outage.end = Some(OutageEnd { process: process.clone(), key, at: now.stamp, gap_ms, remapped, removed, added, carried });
+        Some(entry.outage.clone())
+    }
+
+    pub fn open_count(&self) -> u64 {
+        self.entries.values().filter(|e| e.ended.is_none()).count() as u64
+    }
+
+    /// Which outage a source is in, and since when.
+    pub fn find(&self, id: OutageId) -> Option<(&Outage, Time)> {
+        self.entries.get(&id).map(|e| (&e.outage, e.began))
+    }
+
+    pub fn rows(&self, now: Time) -> Vec<OutageRow> {
+        let row = |e: &Entry| {
+            let lasted = e.ended.unwrap_or(now).since(e.began);
+            OutageRow { outage: e.outage.clone(), lasted_ms: u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX), told: e.told }
+        };
+        self.entries.values().map(row).collect()
+    }
+}
+
+/// The last values of one dead incarnation.
+#[derive(Clone, Debug)]
+pub(super) struct Corpse {
+    pub process: Name,
+    pub key: Key,
+    pub rows: Vec<(Announcement, Report)>,
+    pub until: Time,
+}
+
+/// The dead whose values can still be browsed.
+// spec: EXP-6
+#[derive(Clone, Debug, Default)]
+pub(super) struct Corpses {
+    all: VecDeque<Corpse>,
+}
+
+impl Corpses {
+    pub fn keep(&mut self, corpse: Corpse) {
+        self.all.push_back(corpse);
+        while self.all.len() > limits::CORPSES_KEPT_MAX || self.all.iter().map(|c| c.rows.len()).sum::<usize>() > limits::CORPSE_ROWS_MAX {
+            self.all.pop_front();
+        }
+    }
+
+    pub fn expire(&mut self, now: Time) {
+        self.all.retain(|c| now < c.until);
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Corpse> {
+        self.all.iter()
+    }
+}

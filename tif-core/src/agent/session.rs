@@ -1,0 +1,55 @@
+//! One connection's process, as the agent sees it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::machine::propagation::Follow;
+use crate::machine::queue::Queue;
+use crate::model::{Coarsen, InstrumentId, Key, Name, Pattern, Slot, Time};
+use crate::wire::Credentials;
+
+/// What an importer asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Subscription {
+    pub pattern: Pattern,
+    pub coarsen: Coarsen,
+}
+
+/// One connected process.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    pub key: Key,
+    pub name: Name,
+    pub credentials: Credentials,
+    pub program: String,
+    pub exports: bool,
+    pub queue: Queue,
+    pub subscriptions: BTreeMap<u32, Subscription>,
+    pub follows: BTreeMap<InstrumentId, Follow>,
+    /// Test points that it armed and that are to be disarmed when it goes.
+    pub armed: BTreeSet<(Key, Slot)>,
+    /// Its requests that wait for somebody else.
+    pub pending: usize,
+    /// When something was last heard of it.
+    pub heard: Time,
+    /// The probe that it has not answered.
+    pub probed: Option<Time>,
+}
+
+impl Session {
+    pub fn new(now: Time, key: Key, name: Name, credentials: Credentials, program: String, exports: bool) -> Session {
+        Session {
+            key,
+            name,
+            credentials,
+            program,
+            exports,
+            queue: Queue::default(),
+            subscriptions: BTreeMap::new(),
+            follows: BTreeMap::new(),
+            armed: BTreeSet::new(),
+            pending: 0,
+            heard: now,
+            probed: None,
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The instruments of this CPU: what importers can see, whoever exports it at the moment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::machine::propagation::Propagation;
+use crate::model::{
+    Address, Descriptor, Dimensions, InstrumentId, Key, Kind, Name, Pattern, Quality, Refusal, Slot, Stamp, Time, Value, name,
+};
+
+/// One instrument.
+#[derive(Clone, Debug)]
+pub(super) struct Instrument {
+    pub id: InstrumentId,
+    /// Whose: the service, or the process where each exports for itself.
+    pub source: Name,
+    pub name: Name,
+    pub dims: Dimensions,
+    /// Name and dimensions: its name within the source.
+    pub record: String,
+    pub descriptor: Arc<Descriptor>,
+    /// Where its value is now; none during an outage.
+    pub bound: Option<(Key, Slot)>,
+    /// The exporter of its value, also of an old one.
+    pub key: Key,
+    pub value: Option<Value>,
+    pub quality: Quality,
+    pub stamp: Stamp,
+    pub sampled: Time,
+    /// Of a dynamic one: it was computed since it is watched, so what stands in its slot is a value.
+    pub computed: bool,
+    pub propagation: Propagation,
+}
+
+impl Instrument {
+    pub fn is_dynamic(&self) -> bool {
+        matches!(self.descriptor.kind, Kind::Dynamic { .. })
+    }
+
+    /// `orders.depth{shard=3}`, with the process where each exports for itself.
+    pub fn address(&self) -> String {
+        if self.name.as_str().starts_with(self.source.as_str()) && self.name.as_str()[self.source.as_str().len()..].starts_with('.') {
+            self.record.clone()
+        } else {
+            format!("{}@{}", self.record, self.source)
+        }
+    }
+}
+
+/// All of them, found by id, by name and by source.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Table {
+    by_id: BTreeMap<InstrumentId, Instrument>,
+    by_record: BTreeMap<String, BTreeMap<Name, InstrumentId>>,
+    by_source: BTreeMap<Name, BTreeSet<InstrumentId>>,
+    last: u64,
+}
+
+impl Table {
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub fn find(&self, id: InstrumentId) -> Option<&Instrument> {
+        self.by_id.get(&id)
+    }
+
+    pub fn find_mut(&mut self, id: InstrumentId) -> Option<&mut Instrument> {
+        self.by_id.get_mut(&id)
+    }
+
+    pub fn id_of(&self, record: &str, source: &Name) -> Option<InstrumentId> {
+        self.by_record.get(record)?.get(source).copied()
+    }
+
+    pub fn of_source(&self, source: &Name) -> impl Iterator<Item = InstrumentId> + use<'_> {
+        self.by_source.get(source).into_iter().flatten().copied()
+    }
+
+    /// By name, from behind this row on.
+    pub fn from(&self, after: Option<(String, Name)>) -> impl Iterator<Item = &Instrument> {
+        let start = after.as_ref().map_or(String::new(), |(record, _)| record.clone());
+        let behind = move |record: &str, source: &Name| after.as_ref().is_none_or(|(r, s)| (record, source) > (r.as_str(), s));
+        self.by_record
+            .range(start..)
+            .flat_map(|(record, sources)| sources.iter().map(move |(source, id)| (record, source, id)))
+            .filter(move |(record, source, _)| behind(record, source))
+            .filter_map(|(_, _, id)| self.by_id.get(id))
+    }
+
+    /// Adds an instrument, or binds the one of that name anew: it keeps its id. Returns the id and whether it was there.
+    pub fn bind(
+        &mut self,
+        source: &Name,
+        name: Name,
+        dims: Dimensions,
+        descriptor: Arc<Descriptor>,
+        key: Key,
+        slot: Slot,
+    ) -> (InstrumentId, bool) {
+        let record = format!("{name}{dims}");
+        if let Some(id) = self.id_of(&record, source)
+            && let Some(known) = self.by_id.get_mut(&id)
+        {
+            known.descriptor = descriptor;
+            known.bound = Some((key, slot));
+            known.key = key;
+            known.computed = false;
+            known.propagation.on_remapped();
+            return (id, true);
+        }
+        self.last += 1;
+        let id = InstrumentId(self.last);
+        self.by_record.entry(record.clone()).or_default().insert(source.clone(), id);
+        self.by_source.entry(source.clone()).or_default().insert(id);
+        let instrument = Instrument {
+            id,
+            source: source.clone(),
+            name,
+            dims,
+            record,
+            descriptor,
+            bound: Some((key, slot)),
+            key,
+            value: None,
+            quality: Quality::Good,
+            stamp: Stamp(0),
+            sampled: Time::ZERO,
+            computed: false,
+            propagation: Propagation::default(),
+        };
+        self.by_id.insert(id, instrument);
+        (id, false)
+    }
+
+    pub fn remove(&mut self, id: InstrumentId) -> Option<Instrument> {
+        let instrument = self.by_id.remove(&id)?;
+        if let Some(sources) = self.by_record.get_mut(&instrument.record) {
+            sources.remove(&instrument.source);
+            if sources.is_empty() {
+                self.by_record.remove(&instrument.record);
+            }
+        }
+        if let Some(of_source) = self.by_source.get_mut(&instrument.source) {
+            of_source.remove(&id);
+            if of_source.is_empty() {
+                self.by_source.remove(&instrument.source);
+            }
+        }
+        Some(instrument)
+    }
+
+    /// The one instrument that a person means.
+    ///
+    /// # Errors
+    /// With the nearest names, or with those among which to choose.
+    // spec: INS-5
+    pub fn resolve(&self, text: &str, is_at: impl Fn(&Instrument, &Name) -> bool) -> Result<InstrumentId, Refusal> {
+        let address: Address = text.parse().map_err(|e: name::NameError| Refusal::Malformed { reason: e.to_string() })?;
+        let record = format!("{}{}", address.name, address.dims);
+        let there = |i: &&Instrument| address.at.as_ref().is_none_or(|at| is_at(i, at));
+        let exact: Vec<&Instrument> = self.named(&record).filter(there).collect();
+        let found = match exact.as_slice() {
+            [] => self.with_name(&address.name).filter(there).collect(),
+            _ => exact,
+        };
+        match found.as_slice() {
+            [one] if one.record == record => Ok(one.id),
+            [] => Err(self.not_found(text, address.name.as_str())),
+            some => Err(Refusal::Ambiguous {
+                name: text.to_owned(),
+                candidates: some.iter().take(8).map(|i| format!("{}@{}", i.record, i.source)).collect(),
+            }),
+        }
+    }
+
+    /// The refusal for a name that is not there.
+    pub fn not_found(&self, text: &str, name: &str) -> Refusal {
+        Refusal::NotFound { name: text.to_owned(), nearest: name::nearest(name, self.by_id.values().map(|i| i.name.as_str()), 3) }
+    }
+
+    /// Those that a pattern fits.
+    pub fn matching<'a>(
+        &'a self,
+        pattern: &'a Pattern,
+        is_at: impl Fn(&Instrument, &Name) -> bool + 'a,
+    ) -> impl Iterator<Item = &'a Instrument> {
+        self.from(None).filter(move |i| pattern.matches(&i.name, &i.dims) && pattern.at().is_none_or(|at| is_at(i, at)))
+    }
+
+    fn named<'a>(&'a self, record: &str) -> impl Iterator<Item = &'a Instrument> + use<'a> {
+        self.by_record.get(record).into_iter().flat_map(BTreeMap::values).filter_map(|id| self.by_id.get(id))
+    }
+
+    /// With these or any dimensions.
+    fn with_name<'a>(&'a self, wanted: &'a Name) -> impl Iterator<Item = &'a Instrument> {
+        self.by_record
+            .range(wanted.to_string()..)
+            .take_while(move |(record, _)| record.starts_with(wanted.as_str()))
+            .flat_map(|(_, sources)| sources.values())
+            .filter_map(|id| self.by_id.get(id))
+            .filter(move |i| i.name == *wanted)
+    }
+}

@@ -1,0 +1,204 @@
+//! A service's group: one primary, standbys, and the terms of office.
+//!
+//! On one CPU every member is seen by the same agent, which is also the witness: a term is durable before its primary is told. What a later
+//! version adds (heartbeats between CPUs, negotiation) changes who may be seen, not this table:
+//!
+//! | event | when | then |
+//! |---|---|---|
+//! | a member joins | no primary, none becoming | it is elected in the next term |
+//! | a member joins | otherwise | it stands by |
+//! | primary or to-become-primary lost | a standby is ready | the senior one is elected in the next term |
+//! | a standby gets ready | no primary, none becoming | it is elected |
+//! | an elected member says it has taken over, in the current term | | it is primary |
+//! | the same, in an earlier term | | nothing: fenced |
+//!
+//! From the masterless process groups design: priority follows from status, then identity; roles are fenced by an epoch.
+// spec: GRP-5, GRP-8, OUT-3
+
+use std::collections::BTreeMap;
+
+use crate::model::{Epoch, Key, Role};
+
+#[derive(Clone, Debug)]
+struct Member {
+    role: Role,
+    /// It is connected, has declared its instruments and can be told to take over.
+    ready: bool,
+}
+
+/// The order to take over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elected {
+    /// Who.
+    pub key: Key,
+    /// In which term.
+    pub epoch: Epoch,
+}
+
+/// The members of one service on this CPU.
+#[derive(Clone, Debug, Default)]
+pub struct Group {
+    epoch: Epoch,
+    members: BTreeMap<Key, Member>,
+}
+
+impl Group {
+    /// A group whose last known term is this.
+    pub fn new(epoch: Epoch) -> Group {
+        Group { epoch, members: BTreeMap::new() }
+    }
+
+    /// The current term.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The member that is, or is becoming, primary.
+    pub fn leader(&self) -> Option<Key> {
+        self.members.iter().find(|(_, m)| matches!(m.role, Role::Primary | Role::ToBePrimary)).map(|(key, _)| *key)
+    }
+
+    /// A member's role.
+    pub fn role(&self, key: Key) -> Option<Role> {
+        self.members.get(&key).map(|m| m.role)
+    }
+
+    /// How many members there are.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// A member comes. If nobody leads it is elected.
+    pub fn on_join(&mut self, key: Key) -> Option<Elected> {
+        let elected = self.leader().is_none();
+        self.members.insert(key, Member { role: Role::Standby, ready: false });
+        elected.then(|| self.elect(key))
+    }
+
+    /// A member is back that the store remembers in this role.
+    pub fn restore(&mut self, key: Key, role: Role) {
+        let role = if matches!(role, Role::Primary | Role::ToBePrimary) && self.leader().is_none() { role } else { Role::Standby };
+        self.members.insert(key, Member { role, ready: false });
+    }
+
+    /// A member can be told to take over from now on.
+    pub fn on_ready(&mut self, key: Key) -> Option<Elected> {
+        self.members.get_mut(&key)?.ready = true;
+        self.succeed()
+    }
+
+    /// A member cannot be told anything at the moment. It keeps its role: unreachable is not dead.
+    pub fn on_unreachable(&mut self, key: Key) {
+        if let Some(member) = self.members.get_mut(&key) {
+            member.ready = false;
+        }
+    }
+
+    /// A member is gone. If it led, the senior ready standby is elected.
+    pub fn on_lost(&mut self, key: Key) -> Option<Elected> {
+        self.members.remove(&key)?;
+        self.succeed()
+    }
+
+    /// A member says that it has taken over in this term. True if it now is the primary.
+    // spec: GRP-8
+    pub fn on_promoted(&mut self, key: Key, epoch: Epoch) -> bool {
+        if epoch != self.epoch {
+            return false;
+        }
+        match self.members.get_mut(&key) {
+            Some(member) if member.role == Role::ToBePrimary => {
+                member.role = Role::Primary;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The term could not be made durable: nobody was told, nobody leads.
+    pub fn on_not_elected(&mut self, elected: Elected) {
+        if self.epoch == elected.epoch
+            && let Some(member) = self.members.get_mut(&elected.key)
+            && member.role == Role::ToBePrimary
+        {
+            member.role = Role::Standby;
+        }
+    }
+
+    /// If nobody leads, elects the senior ready member.
+    pub fn succeed(&mut self) -> Option<Elected> {
+        if self.leader().is_some() {
+            return None;
+        }
+        // Keys grow, so the first ready one is the senior.
+        let senior = self.members.iter().find(|(_, m)| m.ready).map(|(key, _)| *key)?;
+        Some(self.elect(senior))
+    }
+
+    fn elect(&mut self, key: Key) -> Elected {
+        self.epoch = Epoch(self.epoch.0 + 1);
+        if let Some(member) = self.members.get_mut(&key) {
+            member.role = Role::ToBePrimary;
+        }
+        Elected { key, epoch: self.epoch }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Incarnation, NodeId, ProcId};
+
+    fn key(n: u32) -> Key {
+        Key { node: NodeId(1), proc: ProcId(u64::from(n)), inc: Incarnation::new(1, n) }
+    }
+
+    // spec: GRP-5, OUT-3
+    #[test]
+    fn the_first_leads_and_the_senior_standby_follows() {
+        let mut group = Group::new(Epoch(7));
+        assert_eq!(group.on_join(key(1)), Some(Elected { key: key(1), epoch: Epoch(8) }));
+        assert!(group.on_promoted(key(1), Epoch(8)));
+        assert_eq!(group.on_join(key(2)), None);
+        assert_eq!(group.on_join(key(3)), None);
+        group.on_ready(key(3));
+        group.on_ready(key(2));
+        assert_eq!(group.on_lost(key(1)), Some(Elected { key: key(2), epoch: Epoch(9) }));
+    }
+
+    // spec: GRP-8
+    #[test]
+    fn who_was_elected_in_an_earlier_term_is_fenced() {
+        let mut group = Group::default();
+        group.on_join(key(1));
+        group.on_join(key(2));
+        group.on_ready(key(2));
+        let second = group.on_lost(key(1)).unwrap();
+        assert!(!group.on_promoted(key(1), Epoch(1)));
+        assert!(!group.on_promoted(key(2), Epoch(1)));
+        assert!(group.on_promoted(key(2), second.epoch));
+    }
+
+    #[test]
+    fn a_standby_that_gets_ready_late_still_takes_over() {
+        let mut group = Group::default();
+        group.on_join(key(1));
+        group.on_join(key(2));
+        assert_eq!(group.on_lost(key(1)), None, "nobody is ready yet");
+        assert_eq!(group.on_ready(key(2)).map(|e| e.key), Some(key(2)));
+    }
+
+    #[test]
+    fn a_standby_may_die_without_anybody_noticing() {
+        let mut group = Group::default();
+        group.on_join(key(1));
+        group.on_join(key(2));
+        assert_eq!(group.on_lost(key(2)), None);
+        assert_eq!(group.leader(), Some(key(1)));
+    }
+}

@@ -1,0 +1,225 @@
+//! Launching a successor when no standby is there: how fast, how often, and when to stop hurrying.
+//!
+//! Each death of a member adds one to the service's penalty, which halves every minute. Up to four, a replacement is launched at once; above,
+//! each further point doubles a pause from 0.1 s up to 30 s. All services of a CPU together launch at most five in ten seconds. A child that was
+//! started and does not register in ten seconds counts as one more death.
+//!
+//! The damping is that of route flap damping (RFC 2439), the bucket that of every supervisor that was ever sorry not to have one.
+// spec: OUT-3
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::model::{Name, Time};
+
+/// How long a penalty takes to halve.
+pub const PENALTY_HALF_LIFE: Duration = Duration::from_secs(60);
+/// Up to this penalty nothing is delayed.
+pub const PENALTY_FREE: f64 = 4.0;
+/// The first pause above it; each further point doubles it.
+pub const PAUSE_MIN: Duration = Duration::from_millis(100);
+/// The longest pause.
+pub const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Launches of all services together in [`BUCKET_PERIOD`].
+pub const BUCKET: usize = 5;
+/// See [`BUCKET`].
+pub const BUCKET_PERIOD: Duration = Duration::from_secs(10);
+/// How long a child may take to register.
+pub const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Debug)]
+struct Service {
+    members: u32,
+    live: u32,
+    /// Children that were ordered and have not registered: when each was, and whether it runs.
+    under_way: VecDeque<Time>,
+    penalty: f64,
+    penalty_at: Time,
+    /// It has lost a member, so missing ones are to be replaced. A service that was never there or took its leave is not started.
+    lost: bool,
+    not_before: Time,
+}
+
+/// The launches of one CPU.
+#[derive(Clone, Debug, Default)]
+pub struct Launcher {
+    services: BTreeMap<Name, Service>,
+    recent: VecDeque<Time>,
+}
+
+impl Launcher {
+    /// A service that can be launched, and how many members it should have.
+    pub fn allow(&mut self, service: Name, members: u32) {
+        let fresh = Service {
+            members,
+            live: 0,
+            under_way: VecDeque::new(),
+            penalty: 0.0,
+            penalty_at: Time::ZERO,
+            lost: false,
+            not_before: Time::ZERO,
+        };
+        self.services.insert(service, fresh);
+    }
+
+    /// Whether a successor may be expected.
+    pub fn can_launch(&self, service: &Name) -> bool {
+        self.services.contains_key(service)
+    }
+
+    /// A member has registered.
+    pub fn on_registered(&mut self, service: &Name) {
+        if let Some(s) = self.services.get_mut(service) {
+            s.live += 1;
+            s.under_way.pop_front();
+        }
+    }
+
+    /// A member took its leave: it is not replaced.
+    pub fn on_left(&mut self, service: &Name) {
+        if let Some(s) = self.services.get_mut(service) {
+            s.live = s.live.saturating_sub(1);
+            s.lost &= s.live > 0;
+        }
+    }
+
+    /// A member has died.
+    pub fn on_died(&mut self, now: Time, service: &Name) {
+        if let Some(s) = self.services.get_mut(service) {
+            s.live = s.live.saturating_sub(1);
+            s.punish(now);
+        }
+    }
+
+    /// The operating system could not start one.
+    pub fn on_failed(&mut self, now: Time, service: &Name) {
+        if let Some(s) = self.services.get_mut(service) {
+            s.under_way.pop_front();
+            s.punish(now);
+        }
+    }
+
+    /// The services of which one member is to be launched now. They count as under way from here on.
+    pub fn due(&mut self, now: Time) -> Vec<Name> {
+        let mut launch = Vec::new();
+        while self.recent.front().is_some_and(|at| now >= *at + BUCKET_PERIOD) {
+            self.recent.pop_front();
+        }
+        for (name, s) in &mut self.services {
+            while s.under_way.front().is_some_and(|at| now >= *at + REGISTER_TIMEOUT) {
+                s.under_way.pop_front();
+                s.punish(now);
+            }
+            while s.wants() && now >= s.not_before && self.recent.len() < BUCKET {
+                self.recent.push_back(now);
+                s.under_way.push_back(now);
+                launch.push(name.clone());
+            }
+        }
+        launch
+    }
+
+    /// When [`Launcher::due`] may have something next.
+    pub fn deadline(&self) -> Option<Time> {
+        let bucket = if self.recent.len() < BUCKET { None } else { self.recent.front().map(|at| *at + BUCKET_PERIOD) };
+        let one = |s: &Service| {
+            let launch = s.wants().then(|| bucket.map_or(s.not_before, |b| b.max(s.not_before)));
+            let patience = s.under_way.front().map(|at| *at + REGISTER_TIMEOUT);
+            [launch, patience].into_iter().flatten().min()
+        };
+        self.services.values().filter_map(one).min()
+    }
+}
+
+impl Service {
+    fn wants(&self) -> bool {
+        self.lost && self.live + (self.under_way.len() as u32) < self.members
+    }
+
+    fn punish(&mut self, now: Time) {
+        let halves = now.since(self.penalty_at).as_secs_f64() / PENALTY_HALF_LIFE.as_secs_f64();
+        self.penalty = self.penalty * 0.5f64.powf(halves) + 1.0;
+        self.penalty_at = now;
+        self.lost = true;
+        let above = self.penalty - PENALTY_FREE;
+        if above > 0.0 {
+            let pause = PAUSE_MIN.as_secs_f64() * 2f64.powf(above.min(20.0));
+            self.not_before = now + Duration::from_secs_f64(pause.min(PAUSE_MAX.as_secs_f64()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service() -> Name {
+        "orders".parse().unwrap()
+    }
+
+    fn launcher(members: u32) -> Launcher {
+        let mut launcher = Launcher::default();
+        launcher.allow(service(), members);
+        launcher
+    }
+
+    fn at(ms: u64) -> Time {
+        Time::ZERO + Duration::from_millis(ms)
+    }
+
+    // spec: OUT-3
+    #[test]
+    fn a_lost_member_is_replaced_at_once_and_only_once() {
+        let mut l = launcher(1);
+        assert!(l.due(at(0)).is_empty(), "never seen: not started");
+        l.on_registered(&service());
+        l.on_died(at(10), &service());
+        assert_eq!(l.due(at(10)), [service()]);
+        assert!(l.due(at(11)).is_empty(), "one is under way");
+        l.on_registered(&service());
+        assert!(l.due(at(20_000)).is_empty());
+    }
+
+    #[test]
+    fn a_member_that_took_its_leave_is_not_replaced() {
+        let mut l = launcher(1);
+        l.on_registered(&service());
+        l.on_left(&service());
+        assert!(l.due(at(60_000)).is_empty());
+    }
+
+    // spec: OUT-3
+    #[test]
+    fn a_crash_loop_is_slowed_down_to_one_in_half_a_minute() {
+        let mut l = launcher(1);
+        l.on_registered(&service());
+        l.on_died(at(0), &service());
+        let mut launches = Vec::new();
+        // Each launched one registers and dies a millisecond later, for five minutes.
+        let mut now = at(0);
+        while now < at(300_000) {
+            for _ in l.due(now) {
+                launches.push(now);
+                l.on_registered(&service());
+                l.on_died(now + Duration::from_millis(1), &service());
+            }
+            now = l.deadline().expect("it never gives up").max(now + Duration::from_millis(1));
+        }
+        let last = launches[launches.len() - 1].since(launches[launches.len() - 2]);
+        assert!(last >= Duration::from_secs(5), "{last:?} between the last two");
+        assert!(launches.len() < 60, "{} launches", launches.len());
+        for window in launches.windows(BUCKET + 1) {
+            assert!(window[BUCKET].since(window[0]) >= BUCKET_PERIOD);
+        }
+    }
+
+    #[test]
+    fn a_child_that_never_registers_is_tried_again() {
+        let mut l = launcher(1);
+        l.on_registered(&service());
+        l.on_died(at(0), &service());
+        assert_eq!(l.due(at(0)).len(), 1);
+        assert_eq!(l.deadline(), Some(at(0) + REGISTER_TIMEOUT));
+        assert_eq!(l.due(at(10_000)).len(), 1);
+    }
+}
