@@ -1,0 +1,100 @@
+//! The agent is killed at any instant and comes back. Nobody else notices more than a pause.
+
+use tif_tests::world::{World, event, json};
+
+fn world() -> World {
+    World::new(env!("CARGO_BIN_EXE_tif-fixture"))
+}
+
+// spec: MON-7, EXP-3, EXP-6, PSM-1, PSM-9, PSM-10, MON-5, SYN-2, SYN-3
+#[test]
+fn an_agent_killed_under_load_comes_back_without_a_lost_value_a_false_death_or_a_new_incarnation() {
+    let world = world();
+    let mut agent = world.agent();
+    let mut busy = world.service(&["--process", "busy", "--busy", "--seconds", "6", "--tally", world.file("tally", "").to_str().expect("text")]);
+    let _calm = world.service(&["--standby"]);
+    let mut watch = world.watch("shop.accepted@busy");
+    world.serve(&["set", "shop.batch@busy", "77"]).must(0);
+    let before = (world.process("busy")["key"].clone(), world.process("shop-1")["key"].clone());
+    for _ in 0..3 {
+        agent.kill();
+        agent = world.agent();
+        watch.wait_line("the link is up again", |line| event(line) == "link" && json(line)["link"] == "up");
+        watch.wait_line("values go on", |line| event(line) == "report" && json(line)["quality"] == "good");
+        assert_eq!((world.process("busy")["key"].clone(), world.process("shop-1")["key"].clone()), before);
+    }
+    assert!(world.processes().iter().all(|p| p["state"] != "dead" || p["service"].is_null()), "{:#?}", world.processes());
+    assert_eq!(world.value("shop.batch@busy"), 77, "memorized, and still in effect");
+    assert!(watch.lines_so_far().iter().all(|l| event(l) != "outage"), "{:#?}", watch.lines_so_far());
+
+    busy.wait_end("its time is over");
+    let tally = std::fs::read_to_string(world.file_path("tally")).expect("the service's tally");
+    // What it counted is what can be read, to the last one, though the agent was killed three times.
+    let (_, last) = watch.wait_line("the outage at its end", |line| event(line) == "outage");
+    assert_eq!(json(&last)["process"], "busy");
+    let rows = world.serve(&["--output", "jsonl", "get", "shop.accepted@busy"]).must(0).rows();
+    assert_eq!(rows[0]["value"].to_string(), tally, "{rows:#?}");
+    assert_eq!(rows[0]["quality"], "outage");
+}
+
+// spec: EXP-3
+#[test]
+fn a_service_started_before_its_agent_is_seen_as_soon_as_there_is_one() {
+    let world = world();
+    let _service = world.service(&["--process", "early"]);
+    let _agent = world.agent();
+    let found = world.serve(&["--output", "json", "--timeout", "10s", "wait", "shop.accepted@early > 0"]);
+    found.must(0);
+    assert_eq!(world.process("early")["state"], "alive");
+}
+
+// spec: MON-7, PSM-5, PSM-10
+#[test]
+fn a_process_that_dies_while_no_agent_is_there_is_found_dead_afterwards() {
+    let world = world();
+    let mut agent = world.agent();
+    let mut service = world.service(&["--process", "alone"]);
+    let before = world.process("alone")["key"].clone();
+    agent.kill();
+    service.kill();
+    let _agent = world.agent();
+    let after = world.process("alone");
+    assert_eq!((after["state"].as_str(), &after["key"]), (Some("dead"), &before));
+    let _again = world.service(&["--process", "alone"]);
+    let again = world.process("alone");
+    assert_eq!(again["state"], "alive");
+    assert_ne!(again["incarnation"], after["incarnation"]);
+}
+
+// spec: CTL-7
+#[test]
+fn a_memorized_control_is_in_place_before_a_restarted_service_begins() {
+    let world = world();
+    let mut agent = world.agent();
+    let mut service = world.service(&["--process", "alone"]);
+    world.serve(&["set", "shop.batch@alone", "200"]).must(0);
+    service.kill();
+    agent.kill();
+    let _agent = world.agent();
+    let mut again = world.service(&["--process", "alone"]);
+    let started = again.lines_so_far().into_iter().find(|l| l.starts_with("started")).expect("it has started");
+    assert!(started.contains("batch=200"), "{started}");
+}
+
+// spec: MON-1
+#[test]
+fn a_second_agent_on_the_same_run_directory_refuses_to_start() {
+    let world = world();
+    let agent = world.agent();
+    let output = world
+        .command("agent")
+        .args(["--cpu", "cpu2", "--no-host", "--run-dir"])
+        .arg(world.run_dir())
+        .arg("--state-dir")
+        .arg(world.state_dir())
+        .output()
+        .expect("it can be started");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains(&agent.pid().to_string()), "it names the holder: {said}");
+}

@@ -1,0 +1,164 @@
+//! Exporters die; importers must not have to care. Real processes, real kills.
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tif_tests::process::Process;
+use tif_tests::world::{World, event, json};
+
+fn world() -> World {
+    World::new(env!("CARGO_BIN_EXE_tif-fixture"))
+}
+
+/// The outage events of a watch: how many began, how many ended.
+fn outages(watch: &mut Process) -> (usize, usize) {
+    let all: Vec<Value> = watch.lines_so_far().iter().filter(|l| event(l) == "outage").map(|l| json(l)).collect();
+    let ended = all.iter().filter(|o| o["over"] == true).count();
+    (all.len() - ended, ended)
+}
+
+/// Waits for a report of this process's life that is good and moves on.
+fn wait_live(watch: &mut Process, process: &str) {
+    watch.wait_line(&format!("live values from {process}"), |line| {
+        event(line) == "report" && {
+            let report = json(line);
+            report["process"] == process && report["quality"] == "good" && report["seq"].as_u64() > Some(1)
+        }
+    });
+}
+
+// spec: OUT-1, OUT-2, OUT-3, OUT-4, OUT-6, MON-6, PSM-5, GRP-5, GRP-8, SYN-5, SYN-6
+#[test]
+fn when_the_primary_is_killed_each_importer_sees_one_outage_and_goes_on_under_its_old_subscription() {
+    let world = world();
+    let _agent = world.agent();
+    let mut primary = world.service(&["--standby"]);
+    let _standby = world.service(&["--standby"]);
+    assert_eq!(world.process("shop-1")["role"], "primary");
+    assert_eq!(world.process("shop-2")["role"], "standby");
+
+    let mut watches = [world.watch("shop.accepted"), world.watch("shop.**"), world.watch("shop.depth")];
+    watches[2].signal(Signal::STOP);
+    let killed = primary.kill();
+    for watch in &mut watches[..2] {
+        let (told, line) = watch.wait_line("the outage", |line| event(line) == "outage");
+        let outage = json(&line);
+        assert_eq!(outage["process"], "shop-1", "{line}");
+        assert!(outage["cause"].as_str().is_some_and(|c| c.contains("SIGKILL")), "{line}");
+        println!("kill to outage report: {:?}", told.duration_since(killed));
+        wait_live(watch, "shop-2");
+    }
+    // It was stopped through all of it, and slowed nobody. It is told as the others were.
+    watches[2].signal(Signal::CONT);
+    wait_live(&mut watches[2], "shop-2");
+    for watch in &mut watches {
+        assert_eq!(outages(watch), (1, 1), "{:#?}", watch.lines_so_far());
+    }
+    let rows = world.serve(&["--output", "jsonl", "outages"]).must(0).rows();
+    assert_eq!(rows.len(), 1, "{rows:#?}");
+    let end = &rows[0];
+    assert_eq!((end["new_process"].as_str(), end["removed"].as_u64(), end["added"].as_u64()), (Some("shop-2"), Some(0), Some(0)), "{rows:#?}");
+    assert!(end["remapped"].as_u64() >= Some(10), "{rows:#?}");
+    println!("gap: {} ms", end["gap_ms"]);
+    assert_eq!(world.process("shop-1")["state"], "dead");
+    assert_eq!(world.process("shop-2")["role"], "primary");
+    assert_eq!(world.process("shop-2")["epoch"], 2);
+}
+
+// spec: CTL-1, CTL-2, CTL-3, CTL-4, CTL-7, OUT-4
+#[test]
+fn a_control_set_before_the_kill_has_its_value_in_the_new_primary_and_a_repeated_set_is_applied_once() {
+    let world = world();
+    let _agent = world.agent();
+    let mut primary = world.service(&["--standby"]);
+    let mut standby = world.service(&["--standby"]);
+    let set = ["--output", "json", "set", "shop.batch", "100", "--request-id", "r1", "--reason", "more at once"];
+    let first = world.serve(&set).must(0).json();
+    primary.wait_line("the change", |line| line == "batch 100");
+    let again = world.serve(&set).must(0).json();
+    let (first, again) = (row(&first), row(&again));
+    assert_eq!((first["version"].as_u64(), first["repeated"].as_bool()), (Some(1), Some(false)));
+    assert_eq!((again["version"].as_u64(), again["repeated"].as_bool()), (Some(1), Some(true)));
+    world.serve(&["set", "shop.mode", "strict"]).must(0);
+
+    primary.kill();
+    standby.wait_line("its promotion", |line| line.starts_with("promoted"));
+    let lines = standby.lines_so_far();
+    let at = |text: &str| lines.iter().position(|l| l == text).unwrap_or_else(|| panic!("{text:?} is not in {lines:#?}"));
+    let promoted = lines.iter().position(|l| l.starts_with("promoted")).expect("just waited for");
+    assert!(at("batch 100") < promoted && at("mode Strict") < promoted, "it ran with its controls before it took over: {lines:#?}");
+
+    let mut watch = world.watch("shop.accepted");
+    wait_live(&mut watch, "shop-2");
+    assert_eq!(world.value("shop.batch"), 100);
+    assert_eq!(world.value("shop.mode"), "strict");
+    // Asked for again, the new primary's agent still knows the answer, and nothing is applied again.
+    let later = world.serve(&set).must(0).json();
+    assert_eq!((row(&later)["version"].as_u64(), row(&later)["repeated"].as_bool()), (Some(1), Some(true)));
+    let other = world.serve(&["set", "shop.batch", "7", "--request-id", "r1"]).must(7);
+    assert!(other.err.contains("r1"), "{other:?}");
+    assert_eq!(world.value("shop.batch"), 100);
+}
+
+fn row(json: &Value) -> &Value {
+    if json.is_array() { &json[0] } else { json }
+}
+
+// spec: OUT-3
+#[test]
+fn where_no_standby_is_there_a_successor_is_launched_and_the_subscription_goes_on() {
+    let world = world();
+    let service = format!(
+        "[service.shop]\ncommand = [{:?}, \"service\", \"--standby\"]\nmembers = 1\n",
+        env!("CARGO_BIN_EXE_tif-fixture")
+    );
+    let config = world.file("tif.toml", &service);
+    let _agent = world.agent_with(["--no-host".as_ref(), "--config".as_ref(), config.as_os_str()]);
+    let mut primary = world.service(&["--standby"]);
+    let before = world.process("shop-1")["incarnation"].clone();
+    let mut watch = world.watch("shop.accepted");
+    primary.kill();
+    watch.wait_line("the end of the outage", |line| event(line) == "outage" && json(line)["over"] == true);
+    watch.wait_line("live values from the successor", |line| event(line) == "report" && json(line)["incarnation"] != before);
+    let successor = world.process("shop-1");
+    assert_ne!(successor["incarnation"], before, "the same name, another incarnation");
+    let pid = i32::try_from(successor["pid"].as_u64().expect("a pid")).expect("a pid");
+    // Launched by the agent, not by this test: ended by its id all the same.
+    let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
+    rustix::process::kill_process(pid, Signal::TERM).expect("it runs");
+}
+
+// spec: SYN-1, SYN-4, SRV-8, OUT-2
+#[test]
+fn during_an_outage_values_stay_readable_and_say_that_they_are_old() {
+    let world = world();
+    let _agent = world.agent();
+    let mut service = world.service(&["--process", "alone"]);
+    let mut watch = world.watch("shop.accepted@alone");
+    service.kill();
+    watch.wait_line("the outage", |line| event(line) == "outage");
+    let rows = world.serve(&["--output", "jsonl", "get", "shop.accepted@alone"]).must(0).rows();
+    assert_eq!(rows[0]["quality"], "outage", "{rows:#?}");
+    assert!(rows[0]["value"].as_u64() > Some(0) && !rows[0]["since"].is_null(), "{rows:#?}");
+    let refused = world.serve(&["set", "shop.batch@alone", "5"]).must(5);
+    assert!(refused.err.contains("no live exporter"), "{refused:?}");
+}
+
+// spec: EXP-6
+#[test]
+fn the_last_values_of_a_dead_incarnation_can_be_browsed() {
+    let world = world();
+    let _agent = world.agent();
+    let mut first = world.service(&["--process", "alone"]);
+    let incarnation = world.process("alone")["incarnation"].as_str().expect("a text").to_owned();
+    let mut watch = world.watch("shop.accepted@alone");
+    watch.wait_line("some values", |line| json(line)["value"].as_u64() > Some(20));
+    first.kill();
+    watch.wait_line("the outage", |line| event(line) == "outage");
+    let _second = world.service(&["--process", "alone"]);
+    let dead = format!("shop.accepted@alone#{incarnation}");
+    let rows = world.serve(&["--output", "jsonl", "get", &dead]).must(0).rows();
+    assert!(rows[0]["value"].as_u64() > Some(20), "{rows:#?}");
+    assert_eq!((rows[0]["quality"].as_str(), rows[0]["incarnation"].as_str()), (Some("stale"), Some(incarnation.as_str())));
+    let listed = world.serve(&["--output", "jsonl", "ls", &format!("shop.**@alone#{incarnation}")]).must(0).rows();
+    assert!(listed.len() > 10, "{listed:#?}");
+}
