@@ -129,7 +129,26 @@ fn test_points_are_fired_armed_hit_and_disarm_when_their_session_ends() {
     world.serve(&["--timeout", "10s", "wait", &format!("shop.accepted > {}", orders + 10)]).must(0);
 }
 
-// spec: PSM-2, PSM-8, EXP-8, CTL-9
+// spec: TST-4, MON-4, CTL-3
+#[test]
+fn a_call_whose_requester_was_killed_is_done_once_and_its_result_can_be_asked_for_again() {
+    let world = world();
+    let _agent = world.agent();
+    let mut service = world.service(&["--standby"]);
+    let fire = ["fire", "shop.nap", "time=300ms", "--request-id", "nap-1"];
+    let mut requester = Process::start("fire", world.command("serve").args(fire));
+    service.wait_line("the procedure runs", |line| line == "nap begins");
+    requester.kill();
+    let again = world.serve(&[&["--output", "json"], &fire[..]].concat()).must(0);
+    assert!(again.out.contains("300"), "{again:?}");
+    let later = world.serve(&[&["--output", "json"], &fire[..]].concat()).must(0);
+    assert!(later.out.contains("\"repeated\":true") || later.out.contains("\"repeated\": true"), "{later:?}");
+    world.serve(&["fire", "shop.nap", "time=1ms", "--request-id", "nap-1"]).must(7);
+    assert_eq!(service.lines_so_far().iter().filter(|l| *l == "nap begins").count(), 1);
+    assert_eq!(world.value("shop.nap"), 1);
+}
+
+// spec: PSM-2, PSM-8, CTL-9
 #[test]
 fn a_name_that_is_taken_is_refused_and_a_dry_run_changes_nothing() {
     let world = world();

@@ -3,6 +3,9 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use tif_core::model::Refusal;
+use tif_core::wire::{Identity, Registration};
+use tif_process::{ConnectError, Connection, RunDir};
 use tif_tests::process::Process;
 use tif_tests::world::{World, event, json};
 
@@ -60,4 +63,22 @@ fn the_interest_of_a_killed_importer_is_gone() {
     world.serve(&["--timeout", "10s", "wait", "tif.watched == 2"]).must(0);
     second.kill();
     world.serve(&["--timeout", "10s", "wait", "tif.watched == 1"]).must(0);
+}
+
+// spec: FAB-5
+#[test]
+fn a_process_that_speaks_another_protocol_is_refused_with_both_sides_versions() {
+    let world = world();
+    let _agent = world.agent();
+    let name = "later".parse().expect("a name");
+    let mut hello = tif_process::hello(Identity::Exactly(name), Registration::Importer, "from the future", None);
+    (hello.protocol_min, hello.protocol_max) = (98, 99);
+    let run_dir = RunDir::resolve(Some(&world.run_dir()));
+    match Connection::open(&run_dir, hello, &[], Duration::from_secs(5)) {
+        Err(ConnectError::Refused(refusal @ Refusal::Protocol { min: 98, max: 99, .. })) => {
+            assert!(refusal.to_string().contains("98 to 99"), "{refusal}");
+        }
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("it was let in"),
+    }
 }

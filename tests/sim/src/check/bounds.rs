@@ -1,0 +1,60 @@
+//! Nothing grows without bound, and of each instrument one report waits at most.
+// spec: MON-6, SEC-2
+
+use std::collections::BTreeSet;
+
+use tif_core::agent::Stats;
+use tif_core::limits;
+use tif_core::model::InstrumentId;
+use tif_core::wire::ToProcess;
+
+use super::{Verdict, wrong};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Bounds;
+
+/// What came out of one queue in one go.
+#[derive(Debug, Default)]
+pub struct Drained {
+    seen: BTreeSet<InstrumentId>,
+    messages: usize,
+}
+
+impl Bounds {
+    /// The agent's figures.
+    pub fn look(&self, stats: &Stats) -> Verdict {
+        // Three importers with five wishes each, a dozen exporters with twenty instruments.
+        for (what, got, max) in
+            [("subscriptions", stats.subscriptions, 64), ("instruments", stats.instruments, 400), ("watched", stats.watched, 400)]
+        {
+            if got > max {
+                return wrong("bounds", format!("{got} {what}, more than the {max} that this world can account for"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A queue is emptied.
+    pub fn drain(&self) -> Drained {
+        Drained::default()
+    }
+}
+
+impl Drained {
+    /// One message of it.
+    pub fn on_pulled(&mut self, message: &ToProcess) -> Verdict {
+        self.messages += 1;
+        if self.messages > limits::NOTICES_QUEUED_MAX {
+            return wrong("bounds", format!("{} messages waited in one queue", self.messages));
+        }
+        if let ToProcess::Reports { reports, .. } = message {
+            for report in reports {
+                if !self.seen.insert(report.instrument) {
+                    return wrong("bounds", format!("two reports of instrument {} waited in one queue", report.instrument));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,166 @@
+//! After the trouble: every importer shows what is there, and nothing else as fresh.
+// spec: SYN-6, MON-2, MON-7
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tif_core::model::significance::Threshold;
+use tif_core::model::{Coarsen, Kind, Name, Quality, Slot, Value, Version};
+use tif_core::wire::Identity;
+
+use super::notices::Told;
+use super::{Verdict, wrong};
+use crate::world::exporter::{Cell, Exporter};
+use crate::world::importer::{Importer, Wish};
+use crate::world::{SECOND, Who, World};
+
+/// How old an unanswered request may be: a line of changes, each with a validator that never answers.
+const PATIENCE: u64 = 20 * SECOND;
+
+/// Looks at everything.
+///
+/// # Errors
+/// With the first difference between what is shown and what is there.
+pub fn look(world: &World) -> Verdict {
+    let standing = world.standing();
+    let mut watched: BTreeMap<Who, BTreeSet<Slot>> = BTreeMap::new();
+    for who in world.living(|p| p.importer().is_some() && !p.left) {
+        let process = &world.processes[who];
+        let Some(importer) = process.importer() else { continue };
+        if !process.welcomed {
+            return wrong("convergence", format!("importer {who} has no connection"));
+        }
+        let expected = expected(world, &standing, importer, &mut watched);
+        look_at_importer(world, who, importer, &standing, &expected)?;
+        look_at_notices(world, who, importer)?;
+    }
+    for (source, who) in &standing {
+        if let Some(exporter) = world.processes[*who].exporter() {
+            look_at_controls(world, source, exporter)?;
+        }
+    }
+    // spec: MON-2
+    for who in world.living(|p| p.exporter().is_some() && p.welcomed && !p.left) {
+        let Some(exporter) = world.processes[who].exporter() else { continue };
+        let wanted = watched.remove(&who).unwrap_or_default();
+        if exporter.board.watched != wanted {
+            let differs: Vec<_> = exporter.board.watched.symmetric_difference(&wanted).collect();
+            return wrong("watches", format!("the watch words {differs:?} of process {who} are not as its followers want them"));
+        }
+    }
+    Ok(())
+}
+
+type Expected<'a> = BTreeMap<(Name, String), (&'a Cell, Coarsen)>;
+
+fn expected<'a>(
+    world: &'a World,
+    standing: &BTreeMap<Name, Who>,
+    importer: &Importer,
+    watched: &mut BTreeMap<Who, BTreeSet<Slot>>,
+) -> Expected<'a> {
+    let mut expected = BTreeMap::new();
+    for (source, who) in standing {
+        let process = &world.processes[*who];
+        let Some(exporter) = process.exporter() else { continue };
+        for (slot, cell) in &exporter.cells {
+            let Some((name, record)) = exporter.record(cell) else { continue };
+            let is_at = |at: &Name| at.as_str() == "cpu1" || at == source || process.identity == Identity::Exactly(at.clone());
+            let fits = |w: &&Wish| w.pattern.matches(&name, &cell.dims) && w.pattern.at().is_none_or(is_at);
+            let wishes: Vec<Coarsen> = importer.wishes.values().filter(fits).map(|w| w.coarsen).collect();
+            let finest = wishes.iter().fold(Coarsen { deadband: Some(f64::MAX), at_most_every: None }, |a, b| Coarsen {
+                deadband: a.deadband.zip(b.deadband).map(|(a, b)| a.min(b)),
+                at_most_every: None,
+            });
+            if !wishes.is_empty() {
+                watched.entry(*who).or_default().insert(*slot);
+                expected.insert((source.clone(), record), (cell, finest));
+            }
+        }
+    }
+    expected
+}
+
+fn look_at_importer(world: &World, who: Who, importer: &Importer, standing: &BTreeMap<Name, Who>, expected: &Expected) -> Verdict {
+    for ((source, record), (cell, coarsen)) in expected {
+        let row = importer.views.get(source).and_then(|view| Some((view, view.rows.get(record)?)));
+        let Some((view, row)) = row else {
+            return wrong("convergence", format!("importer {who} does not show {record} of {source}"));
+        };
+        let dynamic = matches!(cell.descriptor.kind, Kind::Dynamic { .. });
+        let Some(report) = row.report.as_ref().filter(|_| view.shows_fresh(record)) else {
+            if dynamic && row.report.is_none() {
+                continue;
+            }
+            return wrong("convergence", format!("importer {who} shows {record} of {source} not as fresh: {row:?} {:?}", view.machine.state()));
+        };
+        let failed = matches!(report.quality, Quality::Failed { .. });
+        let near = report.value.as_ref().is_some_and(|shown| is_near(shown, cell, coarsen));
+        if !(near || dynamic && failed) {
+            let (shown, is) = (&report.value, &cell.value);
+            return wrong("convergence", format!("importer {who} shows {record} of {source} as {shown:?} ({:?}), it is {is:?}", report.quality));
+        }
+    }
+    for (source, view) in &importer.views {
+        for record in view.rows.keys() {
+            if view.shows_fresh(record) && !expected.contains_key(&(source.clone(), record.clone())) {
+                return wrong("convergence", format!("importer {who} shows {record} of {source} as fresh, and it is not there"));
+            }
+        }
+        // spec: OUT-2
+        let lost = view.wire.is_some() && !view.rows.is_empty() && !standing.contains_key(source);
+        match (&view.outage, standing.contains_key(source)) {
+            (Some(outage), true) => return wrong("outages", format!("importer {who} was not told that outage {} is over", outage.id)),
+            (None, _) if lost => return wrong("outages", format!("importer {who} was not told of the outage of {source}")),
+            _ => {}
+        }
+    }
+    match importer.pending.iter().find(|(_, p)| world.now > p.since.0 + PATIENCE) {
+        Some((req, pending)) => wrong("requests", format!("request {req} of importer {who} waits since {:?}", pending.since)),
+        None => Ok(()),
+    }
+}
+
+fn is_near(shown: &Value, cell: &Cell, coarsen: &Coarsen) -> bool {
+    let band = match cell.descriptor.significance.up {
+        Some(Threshold::Absolute(band)) => band,
+        _ => 0.0,
+    } + coarsen.deadband.unwrap_or(0.0);
+    match (shown.as_f64(), cell.value.as_f64()) {
+        (Some(a), Some(b)) => a == b || (a - b).abs() < band,
+        _ => *shown == cell.value,
+    }
+}
+
+fn look_at_notices(world: &World, who: Who, importer: &Importer) -> Verdict {
+    for name in &importer.lookups {
+        let Some((key, told)) = world.checks.notices.told(who, name) else {
+            return wrong("notices", format!("importer {who} asked for {name} and was told nothing"));
+        };
+        let lives = world.living(|p| p.welcomed && !p.left && p.identity == Identity::Exactly(name.clone()));
+        let is = lives.first().and_then(|w| world.processes[*w].key);
+        let says = if matches!(told, Told::Alive | Told::Unreachable) { key } else { None };
+        if is != says || told == Told::Unreachable {
+            return wrong("notices", format!("importer {who} was told last that {name} is {told:?} ({key:?}); it is {is:?}"));
+        }
+    }
+    Ok(())
+}
+
+// spec: CTL-4, CTL-7, OUT-4
+fn look_at_controls(world: &World, source: &Name, exporter: &Exporter) -> Verdict {
+    let forgotten = world.store.forgotten.get(source).is_some_and(|n| *n > 0);
+    for cell in exporter.cells.values() {
+        let Kind::Control { memorized, .. } = cell.descriptor.kind else { continue };
+        let Some((_, record)) = exporter.record(cell) else { continue };
+        if forgotten && !memorized {
+            continue;
+        }
+        let stored = world.store.controls.get(&(source.clone(), record.clone()));
+        let expect = stored.map_or((Version(0), &Value::U64(64)), |c| (c.version, &c.value));
+        if expect != (cell.version, &cell.value) {
+            let runs = (cell.version, &cell.value);
+            return wrong("controls", format!("{record} of {source} runs with {runs:?}; accepted is {expect:?}"));
+        }
+    }
+    Ok(())
+}

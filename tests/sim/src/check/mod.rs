@@ -1,0 +1,80 @@
+//! The witnesses: each knows the truth independently of the agent and looks at one thing.
+//!
+//! Safety is looked at while things break, liveness (`convergence`) after they have healed.
+
+mod bounds;
+mod controls;
+pub mod convergence;
+mod deaths;
+mod freshness;
+mod ids;
+mod keys;
+mod launches;
+mod marks;
+mod notices;
+mod outages;
+mod primaries;
+mod staleness;
+
+use std::fmt;
+
+/// What was wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// At which event.
+    pub step: u64,
+    /// When, in simulated milliseconds.
+    pub at_ms: u64,
+    /// Which check saw it.
+    pub check: &'static str,
+    /// What it saw.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "step {} at {} ms: {}: {}", self.step, self.at_ms, self.check, self.what)
+    }
+}
+
+/// What a check says.
+pub type Verdict = Result<(), Violation>;
+
+/// A violation; the world adds where and when.
+fn wrong(check: &'static str, what: String) -> Verdict {
+    Err(Violation { step: 0, at_ms: 0, check, what })
+}
+
+/// All that look on while things happen.
+#[derive(Debug, Default)]
+pub struct Checks {
+    pub(crate) bounds: bounds::Bounds,
+    pub(crate) controls: controls::Controls,
+    pub(crate) deaths: deaths::Deaths,
+    pub(crate) freshness: freshness::Freshness,
+    pub(crate) ids: ids::Ids,
+    pub(crate) keys: keys::Keys,
+    pub(crate) launches: launches::Launches,
+    pub(crate) marks: marks::Marks,
+    pub(crate) notices: notices::Notices,
+    pub(crate) outages: outages::Outages,
+    pub(crate) primaries: primaries::Primaries,
+    pub(crate) staleness: staleness::Staleness,
+}
+
+impl Checks {
+    pub(crate) fn on_agent_start(&mut self) {
+        self.ids.on_agent_start();
+        self.launches.on_agent_start();
+    }
+
+    /// How many notices of deaths were told.
+    pub fn deaths_told(&self) -> u64 {
+        self.deaths.told()
+    }
+
+    /// How often somebody took office in a service.
+    pub fn offices(&self) -> usize {
+        self.primaries.count()
+    }
+}

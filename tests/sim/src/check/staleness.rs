@@ -1,0 +1,43 @@
+//! Nothing is kept longer than its limit after it was last fresh.
+// spec: SYN-4
+
+use std::collections::BTreeMap;
+
+use tif_core::limits::STALE_AFTER_OUTAGE;
+use tif_core::model::{Name, Time};
+
+use super::{Verdict, wrong};
+use crate::world::SECOND;
+use crate::world::importer::Importer;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Staleness {
+    /// When a row came, and when it was last seen fresh.
+    rows: BTreeMap<(usize, Name, String), (Time, u64)>,
+}
+
+/// Rows are looked at every second, and not while their process is stopped.
+const SLACK: u64 = 7 * SECOND;
+
+impl Staleness {
+    /// An importer has just cleared what was too old.
+    pub fn look(&mut self, who: usize, importer: &Importer, now: u64) -> Verdict {
+        let mut rows = BTreeMap::new();
+        for (source, view) in &importer.views {
+            for (record, row) in &view.rows {
+                let name = (who, source.clone(), record.clone());
+                let before = self.rows.get(&name).filter(|(added, _)| *added == row.added).map(|(_, at)| *at);
+                let fresh = if view.machine.is_fresh(record) { now } else { before.unwrap_or(now) };
+                if now > fresh + STALE_AFTER_OUTAGE.as_nanos() as u64 + SLACK {
+                    let age = (now - fresh) / SECOND;
+                    return wrong("staleness", format!("process {who} still shows {record} of {source}, last fresh {age} s ago"));
+                }
+                rows.insert(name, (row.added, fresh));
+            }
+        }
+        self.rows.retain(|(of, ..), _| *of != who);
+        self.rows.append(&mut rows);
+        Ok(())
+    }
+}

@@ -1,0 +1,14 @@
+//! One CPU of TIF, simulated: the real agent, in a world of modelled processes, connections and a store.
+//!
+//! Think of a flight simulator: the aircraft's computer is the real one, everything that it sees is made up, and the weather is decided by one
+//! number. `world` is what is made up; `check` looks on and knows the truth independently; `run` flies one seed: trouble first, then calm, in
+//! which everything must come right.
+#![forbid(unsafe_code)]
+
+pub mod check;
+mod random;
+mod run;
+pub mod world;
+
+pub use random::Random;
+pub use run::{Outcome, Plan, run};

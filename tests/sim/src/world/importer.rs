@@ -1,0 +1,193 @@
+//! An importing process: subscriptions, a sync machine per source, a table of values, requests that wait for answers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tif_core::limits::STALE_AFTER_OUTAGE;
+use tif_core::machine::sync::{Ended, Source};
+use tif_core::model::{Coarsen, InstrumentId, Key, Name, Outage, Pattern, Quality, Report, Time};
+use tif_core::wire::{Announcement, ToAgent, ToProcess};
+
+/// One instrument as this importer shows it.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// What it is.
+    pub announcement: Announcement,
+    /// Since when it is there.
+    pub added: Time,
+    /// Its latest report under this number.
+    pub report: Option<Report>,
+}
+
+/// What it has of one source.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Which records are fresh.
+    pub machine: Source,
+    /// Whose life the agent last began to send.
+    pub wire: Option<Key>,
+    /// By name with dimensions.
+    pub rows: BTreeMap<String, Row>,
+    /// The outage that it was told of and that is not over.
+    pub outage: Option<Outage>,
+    /// Reports since the beginning said that they are old, and none that it is good.
+    old: bool,
+    good: bool,
+}
+
+impl View {
+    fn new() -> View {
+        View { machine: Source::new(STALE_AFTER_OUTAGE), wire: None, rows: BTreeMap::new(), outage: None, old: false, good: false }
+    }
+
+    /// Whether a value is shown without a mark.
+    // spec: SRV-8
+    pub fn shows_fresh(&self, record: &str) -> bool {
+        let fit = |report: &Report| matches!(report.quality, Quality::Good | Quality::Failed { .. }) && self.wire == Some(report.key);
+        self.machine.is_fresh(record) && self.rows.get(record).and_then(|row| row.report.as_ref()).is_some_and(fit)
+    }
+}
+
+/// A subscription.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// Which instruments.
+    pub pattern: Pattern,
+    /// How much less than declared.
+    pub coarsen: Coarsen,
+}
+
+/// A request that waits for its answer.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    /// Since when.
+    pub since: Time,
+    /// To be sent again after a new connection.
+    pub again: Option<ToAgent>,
+}
+
+/// What an importing process holds.
+#[derive(Clone, Debug, Default)]
+pub struct Importer {
+    /// What it wants, by number.
+    pub wishes: BTreeMap<u32, Wish>,
+    /// What it has.
+    pub views: BTreeMap<Name, View>,
+    /// What the agent's numbers mean.
+    pub instruments: BTreeMap<InstrumentId, Announcement>,
+    /// Whom it asked for.
+    pub lookups: BTreeSet<Name>,
+    /// Requests on the present connection.
+    pub pending: BTreeMap<u64, Pending>,
+    /// Changes whose answer was lost with a connection: they are asked again under the same id.
+    pub retries: Vec<ToAgent>,
+    /// The number of the last request.
+    pub last_req: u64,
+    /// The number of the last subscription.
+    pub last_wish: u32,
+    /// It reads only now and then.
+    pub slow: bool,
+    /// End marks that did not fit.
+    pub mismatches: u64,
+}
+
+impl Importer {
+    /// The link is gone, and with it the meaning of all numbers.
+    pub fn on_link_lost(&mut self, now: Time) {
+        self.instruments.clear();
+        for view in self.views.values_mut() {
+            view.machine.on_link_lost(now);
+            view.wire = None;
+            view.outage = None;
+        }
+        for pending in std::mem::take(&mut self.pending).into_values() {
+            self.retries.extend(pending.again);
+        }
+    }
+
+    /// A message of the agent's. True: everything must be asked for again.
+    pub fn on_message(&mut self, now: Time, message: &ToProcess) -> bool {
+        match message {
+            ToProcess::ReportsBegin { source, key } => {
+                let view = self.views.entry(source.clone()).or_insert_with(View::new);
+                view.wire = Some(*key);
+                (view.old, view.good) = (false, false);
+                view.machine.on_begin(now, *key);
+            }
+            ToProcess::Announced(announced) => {
+                for announcement in &announced.instruments {
+                    self.instruments.insert(announcement.instrument, announcement.clone());
+                    let view = self.views.entry(announcement.source.clone()).or_insert_with(View::new);
+                    let record = format!("{}{}", announcement.name, announcement.dims);
+                    if let Some(key) = view.wire {
+                        view.machine.on_record(key, &record);
+                    }
+                    view.rows
+                        .entry(record)
+                        .and_modify(|row| row.announcement = announcement.clone())
+                        .or_insert_with(|| Row { announcement: announcement.clone(), added: now, report: None });
+                }
+            }
+            ToProcess::Withdrawn { instruments } => {
+                for announcement in instruments.iter().filter_map(|id| self.instruments.remove(id)) {
+                    let record = format!("{}{}", announcement.name, announcement.dims);
+                    if let Some(view) = self.views.get_mut(&announcement.source) {
+                        view.machine.forget(&record);
+                        view.rows.remove(&record);
+                    }
+                }
+            }
+            ToProcess::Reports { reports, .. } => reports.iter().for_each(|report| self.on_report(report)),
+            ToProcess::ReportsEnd(end) => {
+                let Some(view) = self.views.get_mut(&end.source) else { return false };
+                match view.machine.on_end(end.key, end.count, end.digest) {
+                    Ended::Complete(swept) => {
+                        swept.removed.iter().for_each(|record| drop(view.rows.remove(record)));
+                        if (view.old && !view.good) || view.outage.as_ref().is_some_and(|o| o.key == end.key) {
+                            view.machine.on_lost(now);
+                        }
+                    }
+                    Ended::Mismatch => {
+                        self.mismatches += 1;
+                        return true;
+                    }
+                    Ended::NotCurrent => {}
+                }
+            }
+            ToProcess::Outage(outage) => {
+                let Some(view) = self.views.get_mut(&outage.source) else { return false };
+                if outage.end.is_some() {
+                    view.outage = None;
+                } else {
+                    view.outage = Some(outage.clone());
+                    if view.wire.is_none_or(|wire| wire == outage.key) {
+                        view.machine.on_lost(now);
+                    }
+                }
+            }
+            _ => {}
+        }
+        false
+    }
+
+    fn on_report(&mut self, report: &Report) {
+        let Some(announcement) = self.instruments.get(&report.instrument) else { return };
+        let Some(view) = self.views.get_mut(&announcement.source) else { return };
+        let record = format!("{}{}", announcement.name, announcement.dims);
+        match report.quality {
+            Quality::Good | Quality::Failed { .. } => view.good = true,
+            Quality::Stale { .. } | Quality::Outage { .. } => view.old = true,
+        }
+        if let Some(row) = view.rows.get_mut(&record) {
+            row.report = Some(report.clone());
+        }
+    }
+
+    /// Clears what was stale for too long.
+    pub fn on_tick(&mut self, now: Time) {
+        for view in self.views.values_mut() {
+            for record in view.machine.on_tick(now).removed {
+                view.rows.remove(&record);
+            }
+        }
+    }
+}

@@ -1,0 +1,447 @@
+//! The world around one agent: what happens, and when.
+//!
+//! One queue of events in the order of time; ties are broken by the order in which they were made. Nothing else decides: the same seed is the
+//! same run, to the last message.
+//!
+//! - `shell`: does what the agent wants done. `process`: what processes do. `workload`: what befalls them.
+//! - `exporter`, `importer`, `store`, `catalogue`: what they are made of.
+
+pub mod catalogue;
+pub mod exporter;
+pub mod faults;
+pub mod importer;
+mod process;
+mod shell;
+pub mod store;
+mod workload;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use tif_core::agent::Agent;
+use tif_core::agent::io::{Conn, Input, LaunchPolicy, Moment, Ticket};
+use tif_core::model::{Cause, Key, Name, Slot, Stamp, Time};
+use tif_core::wire::{Hello, Identity, ToAgent, ToProcess};
+
+use crate::Random;
+use crate::check::{Checks, Violation};
+use exporter::Exporter;
+use faults::Defect;
+use importer::Importer;
+use store::Store;
+
+/// A millisecond of simulated time.
+pub const MS: u64 = 1_000_000;
+/// A second.
+pub const SECOND: u64 = 1000 * MS;
+
+/// A process, by its place in the world's list. Never used again for another.
+pub type Who = usize;
+
+/// What a process does.
+#[derive(Clone, Debug)]
+pub enum Trade {
+    /// It exports.
+    Exporter(Box<Exporter>),
+    /// It imports.
+    Importer(Box<Importer>),
+}
+
+/// An operating system process.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// How it wants to be called.
+    pub identity: Identity,
+    /// Its pid; may come again.
+    pub pid: u32,
+    /// Its start time; with the pid it is unique.
+    pub started: u64,
+    /// It runs or is stopped.
+    pub alive: bool,
+    /// Stopped by a signal.
+    pub stopped: bool,
+    /// It took its leave and will not register again.
+    pub left: bool,
+    /// The key it was given.
+    pub key: Option<Key>,
+    /// The key of the agent that it talks to.
+    pub agent: Key,
+    /// Its connection, also while it waits for the welcome.
+    pub conn: Option<Conn>,
+    /// It was welcomed on this connection.
+    pub welcomed: bool,
+    /// It tries to connect some time soon.
+    pub connecting: bool,
+    /// What it does.
+    pub trade: Trade,
+    nonce: u128,
+    /// What waits for it to be continued.
+    deferred: VecDeque<Event>,
+}
+
+impl Process {
+    /// The exporter in it.
+    pub fn exporter(&self) -> Option<&Exporter> {
+        match &self.trade {
+            Trade::Exporter(exporter) => Some(exporter),
+            Trade::Importer(_) => None,
+        }
+    }
+
+    fn exporter_mut(&mut self) -> Option<&mut Exporter> {
+        match &mut self.trade {
+            Trade::Exporter(exporter) => Some(exporter),
+            Trade::Importer(_) => None,
+        }
+    }
+
+    /// The importer in it.
+    pub fn importer(&self) -> Option<&Importer> {
+        match &self.trade {
+            Trade::Importer(importer) => Some(importer),
+            Trade::Exporter(_) => None,
+        }
+    }
+
+    fn importer_mut(&mut self) -> Option<&mut Importer> {
+        match &mut self.trade {
+            Trade::Importer(importer) => Some(importer),
+            Trade::Exporter(_) => None,
+        }
+    }
+}
+
+/// A connection. Each direction delivers in order.
+#[derive(Clone, Debug)]
+struct Link {
+    who: Who,
+    /// The agent's end is open.
+    agent_end: bool,
+    /// The process's end is open.
+    process_end: bool,
+    /// When the last of what is under way arrives, to the agent and to the process.
+    last: [u64; 2],
+    pulling: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    HelloArrives(Conn, Box<Hello>),
+    ToAgent(Conn, Key, Key, Box<ToAgent>),
+    AgentSeesEnd(Conn),
+    ToProcess(Conn, Key, Box<ToProcess>),
+    /// The importer has everything that the agent knew at this time.
+    Drained(Conn, u64),
+    ProcessSeesEnd(Conn),
+    Pull(Conn),
+    Commit,
+    Committed(Ticket, Option<String>),
+    Exit(Key, Cause),
+    Sweep(Who),
+    Sampled(Key, Vec<Slot>, u64),
+    Connect(Who),
+    Says(Who, Conn, Box<ToAgent>),
+    Computes(Who, Conn, Option<u64>, Vec<Slot>),
+    Values(Who),
+    OwnClock(Who),
+    Continue(Who),
+    Launch(Name),
+    AgentStarts,
+    Trouble,
+}
+
+/// How a world is to be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Weather {
+    /// Nothing happens by itself: a scenario does it.
+    pub still: bool,
+    /// What is wrong with this world.
+    pub defect: Option<Defect>,
+    /// Keep a timeline.
+    pub trace: bool,
+}
+
+/// Everything.
+#[derive(Debug)]
+pub struct World {
+    /// Chance.
+    pub random: Random,
+    /// Now, in nanoseconds.
+    pub now: u64,
+    /// How many events there were.
+    pub step: u64,
+    /// The agent, unless it is down.
+    pub agent: Option<Agent>,
+    /// What it remembers.
+    pub store: Store,
+    /// All processes there ever were.
+    pub processes: Vec<Process>,
+    /// The first thing that was wrong.
+    pub violation: Option<Violation>,
+    /// The timeline, if it is kept.
+    pub timeline: Vec<String>,
+    /// The independent witnesses.
+    pub checks: Checks,
+    /// Trouble is over.
+    pub calm: bool,
+    /// Commits fail.
+    pub store_fails: bool,
+    /// Launches by what becomes of them; none: chance decides.
+    pub launches: Vec<Name>,
+    weather: Weather,
+    events: BTreeMap<(u64, u64), Event>,
+    order: u64,
+    links: BTreeMap<Conn, Link>,
+    /// Whose pidfd the agent watches.
+    watched: BTreeMap<Key, Who>,
+    /// Whose segment the agent has mapped.
+    mapped: BTreeMap<Key, Who>,
+    conn_last: u64,
+    pid_last: u32,
+    wish_last: u64,
+    count: u64,
+}
+
+impl World {
+    /// A world with an agent that has just started, and nobody else.
+    pub fn new(seed: u64, weather: Weather) -> World {
+        let mut world = World {
+            random: Random::new(seed),
+            now: SECOND,
+            step: 0,
+            agent: None,
+            store: Store::default(),
+            processes: Vec::new(),
+            violation: None,
+            timeline: Vec::new(),
+            checks: Checks::default(),
+            calm: weather.still,
+            store_fails: false,
+            launches: Vec::new(),
+            weather,
+            events: BTreeMap::new(),
+            order: 0,
+            links: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            mapped: BTreeMap::new(),
+            conn_last: 0,
+            pid_last: 100,
+            wish_last: 0,
+            count: 0,
+        };
+        world.start_agent();
+        world
+    }
+
+    /// The services that can be launched.
+    pub fn policies() -> Vec<LaunchPolicy> {
+        let policy = |service: &str, members, hung_after| LaunchPolicy { service: name(service), members, hung_after };
+        vec![policy("orders", 2, None), policy("billing", 1, Some(Duration::from_secs(6)))]
+    }
+
+    /// The clock as the agent sees it.
+    pub fn time(&self) -> Time {
+        Time(self.now)
+    }
+
+    /// One event. False if there is none, or something was wrong.
+    pub fn advance(&mut self) -> bool {
+        if self.violation.is_some() {
+            return false;
+        }
+        let next = self.events.first_key_value().map(|(key, _)| *key);
+        let due = self.agent.as_ref().and_then(Agent::deadline).map(|t| t.0.max(self.now));
+        self.step += 1;
+        match (next, due) {
+            (None, None) => return false,
+            (Some((at, _)), Some(due)) if due <= at => self.tick(due),
+            (None, Some(due)) => self.tick(due),
+            (Some((at, _)), _) => {
+                self.now = self.now.max(at);
+                if let Some((_, event)) = self.events.pop_first() {
+                    self.happen(event);
+                }
+            }
+        }
+        self.violation.is_none()
+    }
+
+    fn tick(&mut self, due: u64) {
+        self.now = due;
+        self.feed(Input::Tick);
+    }
+
+    /// Everything up to a time.
+    pub fn run_until(&mut self, end: u64) -> bool {
+        loop {
+            let next = self.events.first_key_value().map(|((at, _), _)| *at);
+            let due = self.agent.as_ref().and_then(Agent::deadline).map(|t| t.0);
+            match [next, due].into_iter().flatten().min() {
+                Some(at) if at <= end => {
+                    if !self.advance() {
+                        return false;
+                    }
+                }
+                _ => {
+                    self.now = self.now.max(end);
+                    return self.violation.is_none();
+                }
+            }
+        }
+    }
+
+    /// Everything for so many milliseconds.
+    pub fn run_ms(&mut self, ms: u64) -> bool {
+        self.run_until(self.now + ms * MS)
+    }
+
+    fn happen(&mut self, event: Event) {
+        if let Some(who) = self.actor(&event) {
+            let process = &mut self.processes[who];
+            if !process.alive {
+                return;
+            }
+            if process.stopped && !matches!(event, Event::Continue(_)) {
+                return process.deferred.push_back(event);
+            }
+        }
+        match event {
+            Event::HelloArrives(conn, hello) => self.hello_arrives(conn, hello),
+            Event::ToAgent(conn, from, to, body) => {
+                if self.links.get(&conn).is_some_and(|l| l.agent_end) {
+                    self.note(|| format!("→ agent {conn:?} {body:?}"));
+                    self.feed(Input::Message { conn, from, to, body });
+                }
+            }
+            Event::AgentSeesEnd(conn) => {
+                if let Some(link) = self.links.get_mut(&conn).filter(|l| l.agent_end) {
+                    link.agent_end = false;
+                    self.note(|| format!("→ agent {conn:?} closed"));
+                    self.feed(Input::Closed { conn });
+                }
+            }
+            Event::ToProcess(conn, to, message) => self.process_hears(conn, to, *message),
+            Event::Drained(conn, at) => self.process_drained(conn, at),
+            Event::ProcessSeesEnd(conn) => self.process_sees_end(conn),
+            Event::Pull(conn) => self.pull(conn),
+            Event::Commit => self.commit(),
+            Event::Committed(ticket, failed) => self.feed(match failed {
+                None => Input::Stored(ticket),
+                Some(reason) => Input::StoreFailed(ticket, reason),
+            }),
+            Event::Exit(key, cause) => self.agent_sees_exit(key, cause),
+            Event::Sweep(who) => self.sweep(who),
+            Event::Sampled(key, slots, token) => {
+                let who = self.mapped.get(&key).copied();
+                let exporter = who.and_then(|who| self.processes[who].exporter_mut());
+                let samples = exporter.map(|e| e.sample(&slots)).unwrap_or_default();
+                self.feed(Input::Sampled { key, samples, token: Some(token) });
+            }
+            Event::Connect(who) => self.connect(who),
+            Event::Says(who, conn, body) => self.say(who, conn, *body),
+            Event::Computes(who, conn, req, slots) => self.compute(who, conn, req, &slots),
+            Event::Values(who) => self.change_values(who),
+            Event::OwnClock(who) => self.own_clock(who),
+            Event::Continue(who) => self.continue_process(who),
+            Event::Launch(service) => self.launched(&service),
+            Event::AgentStarts => self.start_agent(),
+            Event::Trouble => self.trouble(),
+        }
+    }
+
+    /// Which process an event is done by, so that it waits while that is stopped.
+    fn actor(&self, event: &Event) -> Option<Who> {
+        match event {
+            Event::Connect(who)
+            | Event::Says(who, ..)
+            | Event::Computes(who, ..)
+            | Event::Values(who)
+            | Event::OwnClock(who)
+            | Event::Continue(who) => Some(*who),
+            Event::ToProcess(conn, ..) | Event::ProcessSeesEnd(conn) | Event::Drained(conn, _) => self.links.get(conn).map(|l| l.who),
+            _ => None,
+        }
+    }
+
+    // Small hands.
+
+    fn after(&mut self, delay: u64, event: Event) {
+        self.order += 1;
+        self.events.insert((self.now + delay, self.order), event);
+    }
+
+    /// How long a message, a wake-up or a commit takes: mostly little.
+    fn delay(&mut self) -> u64 {
+        match self.random.below(100) {
+            0..80 => self.random.between(MS / 50, MS),
+            80..97 => self.random.between(MS, 8 * MS),
+            _ if self.calm => self.random.between(MS, 8 * MS),
+            _ => self.random.between(10 * MS, 60 * MS),
+        }
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { time: Time(self.now), stamp: Stamp(self.now) }
+    }
+
+    fn note(&mut self, what: impl FnOnce() -> String) {
+        if self.weather.trace {
+            let line = format!("{:>7} {:>12.6}s {}", self.step, self.now as f64 / SECOND as f64, what());
+            self.timeline.push(line);
+        }
+    }
+
+    fn judge(&mut self, result: Result<(), Violation>) {
+        if let Err(mut violation) = result
+            && self.violation.is_none()
+        {
+            violation.step = self.step;
+            violation.at_ms = self.now / MS;
+            self.note(|| format!("VIOLATION {violation}"));
+            self.violation = Some(violation);
+        }
+    }
+
+    fn has(&self, defect: Defect) -> bool {
+        self.weather.defect == Some(defect)
+    }
+
+    /// Every so many times, where a defect is.
+    fn spoils(&mut self, defect: Defect, every: u64) -> bool {
+        if !self.has(defect) {
+            return false;
+        }
+        self.count += 1;
+        self.count.is_multiple_of(every)
+    }
+
+    /// Live exporters that stand behind their source as far as the world can see: connected, and primary or for themselves.
+    pub fn standing(&self) -> BTreeMap<Name, Who> {
+        let mut standing = BTreeMap::new();
+        for (who, process) in self.processes.iter().enumerate().filter(|(_, p)| p.alive && p.welcomed && !p.left) {
+            if let Some(exporter) = process.exporter() {
+                match (&process.identity, exporter.grouped) {
+                    (_, true) if exporter.primary_in.is_some() => drop(standing.insert(exporter.service.clone(), who)),
+                    (Identity::Exactly(name), false) => drop(standing.insert(name.clone(), who)),
+                    _ => {}
+                }
+            }
+        }
+        standing
+    }
+
+    /// The live processes.
+    pub fn living(&self, which: impl Fn(&Process) -> bool) -> Vec<Who> {
+        self.processes.iter().enumerate().filter(|(_, p)| p.alive && which(p)).map(|(who, _)| who).collect()
+    }
+
+    /// The keys that the agent was told are dead.
+    pub fn dead_keys(&self) -> &BTreeSet<Key> {
+        self.checks.deaths.known()
+    }
+}
+
+/// A name that is one.
+pub fn name(text: &str) -> Name {
+    text.parse().unwrap_or_else(|_| unreachable!("{text} is a name"))
+}

@@ -1,0 +1,483 @@
+//! What processes do by themselves: connect, answer, take over, import, die.
+
+use tif_core::agent::io::Conn;
+use tif_core::model::{Cause, Key, Refusal, Role, Slot, Value};
+use tif_core::wire::{Hello, Identity, PROTOCOL_MAX, PROTOCOL_MIN, Resume, ToAgent, ToProcess, Welcome};
+
+use super::exporter::Exporter;
+use super::faults::Defect;
+use super::importer::{Importer, Pending};
+use super::{Event, Link, MS, Process, SECOND, Trade, VecDeque, Who, World};
+
+impl World {
+    /// Starts an exporting process.
+    pub fn spawn_exporter(&mut self, identity: Identity, service: &str, grouped: bool) -> Who {
+        let exporter = Exporter::new(super::name(service), grouped);
+        self.spawn(identity, Trade::Exporter(Box::new(exporter)))
+    }
+
+    /// Starts an importing process.
+    pub fn spawn_importer(&mut self, identity: Identity) -> Who {
+        self.spawn(identity, Trade::Importer(Box::default()))
+    }
+
+    fn spawn(&mut self, identity: Identity, trade: Trade) -> Who {
+        self.pid_last += 1;
+        // Pids come again, as in a small name space.
+        let pid = if self.random.percent(10) && !self.processes.is_empty() {
+            let dead: Vec<u32> = self.processes.iter().filter(|p| !p.alive).map(|p| p.pid).collect();
+            let free = |pid: &u32| !self.processes.iter().any(|p| p.alive && p.pid == *pid);
+            let dead: Vec<u32> = dead.into_iter().filter(free).collect();
+            self.random.pick(&dead).copied().unwrap_or(self.pid_last)
+        } else {
+            self.pid_last
+        };
+        let who = self.processes.len();
+        let process = Process {
+            identity,
+            pid,
+            started: self.now / MS + u64::from(self.pid_last),
+            alive: true,
+            stopped: false,
+            left: false,
+            key: None,
+            agent: Key::NONE,
+            conn: None,
+            welcomed: false,
+            connecting: false,
+            trade,
+            nonce: u128::from(self.random.any()),
+            deferred: VecDeque::new(),
+        };
+        self.note(|| format!("process {who} starts: pid {pid} {:?}", process.identity));
+        self.processes.push(process);
+        self.reconnect(who);
+        let clock = self.random.between(100 * MS, SECOND);
+        self.after(clock, Event::OwnClock(who));
+        if !self.weather.still && self.processes[who].exporter().is_some() {
+            self.after(MS, Event::Values(who));
+        }
+        who
+    }
+
+    /// It tries some time soon.
+    pub(super) fn reconnect(&mut self, who: Who) {
+        let process = &mut self.processes[who];
+        if process.connecting || process.left || !process.alive {
+            return;
+        }
+        process.connecting = true;
+        let delay = self.random.between(MS, 300 * MS);
+        self.after(delay, Event::Connect(who));
+    }
+
+    pub(super) fn connect(&mut self, who: Who) {
+        self.processes[who].connecting = false;
+        if self.agent.is_none() || self.processes[who].conn.is_some() || self.processes[who].left {
+            // It waits for the socket to appear.
+            return;
+        }
+        self.conn_last += 1;
+        let conn = Conn(self.conn_last);
+        let link = Link { who, agent_end: true, process_end: true, last: [self.now; 2], pulling: false };
+        self.links.insert(conn, link);
+        let registration = self.registration(who);
+        let process = &mut self.processes[who];
+        process.conn = Some(conn);
+        process.welcomed = false;
+        let hello = Hello {
+            protocol_min: PROTOCOL_MIN,
+            protocol_max: PROTOCOL_MAX,
+            identity: process.identity.clone(),
+            nonce: process.nonce,
+            registration,
+            resume: process.key.map(|key| Resume { key }),
+            program: "sim 1.0".into(),
+        };
+        let at = self.under_way(conn, 0);
+        self.after(at, Event::HelloArrives(conn, Box::new(hello)));
+    }
+
+    /// How long the next message of a direction takes, behind those before it.
+    fn under_way(&mut self, conn: Conn, direction: usize) -> u64 {
+        let delay = self.delay();
+        let Some(link) = self.links.get_mut(&conn) else { return delay };
+        let at = link.last[direction].max(self.now + delay);
+        link.last[direction] = at;
+        at - self.now
+    }
+
+    /// A process says something on a connection, unless that is gone.
+    pub(super) fn say(&mut self, who: Who, conn: Conn, body: ToAgent) {
+        let process = &self.processes[who];
+        if process.conn != Some(conn) || !process.welcomed {
+            return;
+        }
+        let (from, to) = (process.key.unwrap_or(Key::NONE), process.agent);
+        let at = self.under_way(conn, 0);
+        self.after(at, Event::ToAgent(conn, from, to, Box::new(body)));
+    }
+
+    /// The same, now, on its present connection.
+    pub fn says(&mut self, who: Who, body: ToAgent) {
+        if let Some(conn) = self.processes[who].conn {
+            self.say(who, conn, body);
+        }
+    }
+
+    fn says_later(&mut self, who: Who, conn: Conn, delay: u64, body: ToAgent) {
+        self.after(delay, Event::Says(who, conn, Box::new(body)));
+    }
+
+    /// The process's end of its connection is gone.
+    fn process_lets_go(&mut self, who: Who) {
+        let now = self.time();
+        let process = &mut self.processes[who];
+        let Some(conn) = process.conn.take() else { return };
+        process.welcomed = false;
+        if let Some(importer) = process.importer_mut() {
+            importer.on_link_lost(now);
+            self.checks.notices.on_link_lost(who);
+            self.checks.outages.on_link_lost(who);
+        }
+        if let Some(link) = self.links.get_mut(&conn) {
+            link.process_end = false;
+        }
+        let at = self.under_way(conn, 0);
+        self.after(at, Event::AgentSeesEnd(conn));
+    }
+
+    pub(super) fn process_sees_end(&mut self, conn: Conn) {
+        let Some(who) = self.links.get(&conn).map(|l| l.who) else { return };
+        if self.processes[who].conn == Some(conn) {
+            self.note(|| format!("process {who} sees {conn:?} closed"));
+            self.process_lets_go(who);
+            self.reconnect(who);
+        }
+    }
+
+    /// The connection breaks; what is under way is lost.
+    pub fn break_link(&mut self, who: Who) {
+        let Some(conn) = self.processes[who].conn else { return };
+        self.note(|| format!("link {conn:?} of process {who} breaks"));
+        self.events.retain(|_, e| !matches!(e, Event::ToAgent(c, ..) | Event::ToProcess(c, ..) | Event::HelloArrives(c, _) if *c == conn));
+        self.process_lets_go(who);
+        self.reconnect(who);
+    }
+
+    /// A signal stops it for a while.
+    pub fn stop(&mut self, who: Who, ms: u64) {
+        if self.processes[who].alive && !self.processes[who].stopped {
+            self.note(|| format!("process {who} is stopped for {ms} ms"));
+            self.processes[who].stopped = true;
+            self.after(ms * MS, Event::Continue(who));
+        }
+    }
+
+    pub(super) fn continue_process(&mut self, who: Who) {
+        self.note(|| format!("process {who} goes on"));
+        self.processes[who].stopped = false;
+        for event in std::mem::take(&mut self.processes[who].deferred) {
+            self.after(0, event);
+        }
+    }
+
+    /// It dies.
+    pub fn end_process(&mut self, who: Who, cause: Cause) {
+        if !self.processes[who].alive {
+            return;
+        }
+        self.note(|| format!("process {who} dies: {cause}"));
+        self.process_lets_go(who);
+        let process = &mut self.processes[who];
+        process.alive = false;
+        process.deferred.clear();
+        if let Some(exporter) = process.exporter_mut() {
+            exporter.primary_in = None;
+        }
+        let keys: Vec<Key> = self.watched.iter().filter(|(_, w)| **w == who).map(|(key, _)| *key).collect();
+        for key in keys {
+            let delay = self.delay();
+            self.after(delay, Event::Exit(key, cause.clone()));
+        }
+    }
+
+    pub(super) fn process_hears(&mut self, conn: Conn, to: Key, message: ToProcess) {
+        let Some(who) = self.links.get(&conn).map(|l| l.who) else { return };
+        if self.processes[who].conn != Some(conn) {
+            return;
+        }
+        let own = self.processes[who].key;
+        let foreign = to != Key::NONE && own.is_some_and(|own| own != to);
+        if foreign && !matches!(message, ToProcess::Welcome(_)) {
+            return;
+        }
+        self.note(|| format!("→ process {who} {message:?}"));
+        match message {
+            ToProcess::Welcome(welcome) => self.welcomed(who, conn, &welcome),
+            ToProcess::Refused { req: 0, refusal } => self.turned_away(who, &refusal),
+            ToProcess::StaleKey { .. } => {
+                self.register_anew(who);
+            }
+            ToProcess::Ping { nonce } => self.say(who, conn, ToAgent::Pong { nonce }),
+            other if self.processes[who].exporter().is_some() => self.exporter_hears(who, conn, other),
+            other => self.importer_hears(who, conn, &other),
+        }
+    }
+
+    fn welcomed(&mut self, who: Who, conn: Conn, welcome: &Welcome) {
+        let process = &mut self.processes[who];
+        process.key = Some(welcome.key);
+        process.agent = welcome.agent;
+        process.welcomed = true;
+        process.identity = Identity::Exactly(welcome.name.clone());
+        if let Some(exporter) = process.exporter_mut() {
+            // Its controls first, then ready.
+            // spec: CTL-7
+            exporter.apply();
+            let (service, grouped) = (exporter.service.clone(), exporter.grouped);
+            if grouped {
+                exporter.primary_in = (welcome.role == Role::Primary).then_some(welcome.epoch);
+                if let Some(epoch) = exporter.primary_in {
+                    self.takes_office(who, &service, epoch);
+                }
+            }
+            let delay = self.delay();
+            self.says_later(who, conn, delay, ToAgent::Ready);
+        } else {
+            self.ask_again(who, conn);
+        }
+    }
+
+    fn takes_office(&mut self, who: Who, service: &tif_core::model::Name, epoch: tif_core::model::Epoch) {
+        let others = self.living(|p| !p.left && p.exporter().is_some_and(|e| e.service == *service && e.primary_in.is_some()));
+        let others: Vec<Who> = others.into_iter().filter(|w| *w != who).collect();
+        let result = self.checks.primaries.on_office(service, epoch, who, &others);
+        self.judge(result);
+    }
+
+    fn turned_away(&mut self, who: Who, refusal: &Refusal) {
+        if matches!(refusal, Refusal::StaleKey { .. } | Refusal::NameTaken { .. }) {
+            self.register_anew(who);
+        }
+    }
+
+    /// Its old life is over, or never was: it begins a new one.
+    // spec: PSM-7
+    fn register_anew(&mut self, who: Who) {
+        self.process_lets_go(who);
+        let nonce = u128::from(self.random.any());
+        let process = &mut self.processes[who];
+        process.key = None;
+        process.nonce = nonce;
+        if let Some(exporter) = process.exporter_mut() {
+            exporter.primary_in = None;
+            exporter.cells.values_mut().for_each(|cell| cell.version = tif_core::model::Version(0));
+        }
+        self.reconnect(who);
+    }
+
+    fn exporter_hears(&mut self, who: Who, conn: Conn, message: ToProcess) {
+        let delay = self.delay();
+        let silent = !self.calm && self.random.percent(4);
+        let fails = !self.calm && self.random.percent(15);
+        let Trade::Exporter(exporter) = &mut self.processes[who].trade else { return };
+        match message {
+            ToProcess::Apply => {
+                for (slot, version) in exporter.apply() {
+                    self.says_later(who, conn, delay, ToAgent::Applied { slot, version });
+                }
+                self.ring(who);
+            }
+            ToProcess::Validate { req, value, .. } if !silent => {
+                let refuses = matches!(value, Value::U64(v) if v % 7 == 0);
+                let result = if refuses { Err("sevens are not liked here".to_owned()) } else { Ok(()) };
+                self.says_later(who, conn, delay, ToAgent::Validated { req, result });
+            }
+            ToProcess::Compute { req, slots } if !silent => self.after(delay, Event::Computes(who, conn, Some(req), slots)),
+            ToProcess::Call { req, .. } if !silent => {
+                let result = if fails { Err("disk full".to_owned()) } else { Ok("3".to_owned()) };
+                self.says_later(who, conn, delay, ToAgent::Returned { req, result });
+            }
+            ToProcess::Arm { req, slot, arming } if !silent => {
+                self.says_later(who, conn, delay, ToAgent::ArmedAs { req, result: Ok(()) });
+                if arming.is_some() {
+                    self.says_later(who, conn, delay + 2 * SECOND, ToAgent::Disarmed { slot });
+                }
+            }
+            ToProcess::Promote { epoch } => {
+                exporter.apply();
+                exporter.primary_in = Some(epoch);
+                let service = exporter.service.clone();
+                self.takes_office(who, &service, epoch);
+                self.says_later(who, conn, delay, ToAgent::Promoted { epoch });
+            }
+            ToProcess::Demote { .. } => exporter.primary_in = None,
+            _ => {}
+        }
+    }
+
+    pub(super) fn compute(&mut self, who: Who, conn: Conn, req: Option<u64>, slots: &[Slot]) {
+        let mut failed = Vec::new();
+        for slot in slots {
+            if !self.calm && self.random.percent(10) {
+                failed.push((*slot, "not now".to_owned()));
+                continue;
+            }
+            self.count += 1;
+            let value = Value::U64(self.count);
+            if self.processes[who].exporter_mut().is_some_and(|e| e.store(*slot, value)) {
+                self.ring(who);
+            }
+        }
+        match req {
+            Some(req) => self.say(who, conn, ToAgent::Computed { req, failed }),
+            None if !failed.is_empty() => self.say(who, conn, ToAgent::Computed { req: 0, failed }),
+            None => {}
+        }
+    }
+
+    /// What it does every so often.
+    pub(super) fn own_clock(&mut self, who: Who) {
+        let now = self.time();
+        let ages = self.has(Defect::RestartStaleClock);
+        match &mut self.processes[who].trade {
+            Trade::Exporter(exporter) => {
+                let slots = exporter.dynamic_watched();
+                if let Some(conn) = self.processes[who].conn.filter(|_| !slots.is_empty()) {
+                    self.compute(who, conn, None, &slots);
+                }
+                self.after(300 * MS, Event::OwnClock(who));
+            }
+            Trade::Importer(importer) => {
+                importer.on_tick(now);
+                if ages {
+                    rejuvenate(importer, now);
+                }
+                let result = self.checks.staleness.look(who, importer, self.now);
+                self.judge(result);
+                self.after(SECOND, Event::OwnClock(who));
+            }
+        }
+    }
+
+    fn importer_hears(&mut self, who: Who, conn: Conn, message: &ToProcess) {
+        let now = self.time();
+        let lost = matches!(message, ToProcess::Outage(o) if o.end.is_none());
+        if self.has(Defect::ShowDeadAsFresh) && lost {
+            return;
+        }
+        let Some(importer) = self.processes[who].importer_mut() else { return };
+        if let Some(req) = request_of(message) {
+            importer.pending.remove(&req);
+        }
+        let again = importer.on_message(now, message);
+        match message {
+            ToProcess::Notice(notice) | ToProcess::LookedUp { notice, .. } => {
+                let asked = matches!(message, ToProcess::LookedUp { .. });
+                let result = self.checks.notices.on_notice(who, notice, asked);
+                self.judge(result);
+                let lives = notice.key.and_then(|key| self.checks.keys.owner(key)).is_some_and(|who| self.processes[who].alive);
+                let result = self.checks.deaths.on_notice(notice, lives);
+                self.judge(result);
+            }
+            ToProcess::Announced(announced) => {
+                let result = self.checks.ids.on_announced(announced);
+                self.judge(result);
+            }
+            ToProcess::Outage(outage) => {
+                let result = self.checks.outages.on_outage(who, outage);
+                self.judge(result);
+            }
+            _ => {}
+        }
+        if again {
+            let result = self.checks.marks.on_mismatch(who, message);
+            self.judge(result);
+            self.ask_for_everything(who, conn);
+        }
+    }
+
+    fn ask_for_everything(&mut self, who: Who, conn: Conn) {
+        let Some(importer) = self.processes[who].importer() else { return };
+        for (subscription, wish) in importer.wishes.clone() {
+            self.say(who, conn, ToAgent::Unsubscribe { subscription });
+            self.say(who, conn, ToAgent::Subscribe { subscription, pattern: wish.pattern, coarsen: wish.coarsen });
+        }
+    }
+
+    /// After a new connection everything is asked for again.
+    fn ask_again(&mut self, who: Who, conn: Conn) {
+        let Some(importer) = self.processes[who].importer_mut() else { return };
+        let retries = std::mem::take(&mut importer.retries);
+        let (wishes, lookups) = (importer.wishes.clone(), importer.lookups.clone());
+        for (subscription, wish) in wishes {
+            self.say(who, conn, ToAgent::Subscribe { subscription, pattern: wish.pattern, coarsen: wish.coarsen });
+        }
+        for name in lookups {
+            self.request(who, |req| ToAgent::Lookup { req, name });
+        }
+        for set in retries {
+            self.ask_retry(who, set);
+        }
+    }
+
+    fn ask_retry(&mut self, who: Who, set: ToAgent) {
+        if let ToAgent::Set { request_id, name, value, admission, reason, .. } = set {
+            self.request(who, |req| ToAgent::Set { req, request_id, name, value, admission, reason });
+        }
+    }
+
+    /// An importer asks something and waits for the answer.
+    pub fn request(&mut self, who: Who, make: impl FnOnce(u64) -> ToAgent) -> Option<u64> {
+        let since = self.time();
+        let process = &mut self.processes[who];
+        if !process.welcomed {
+            return None;
+        }
+        let importer = process.importer_mut()?;
+        importer.last_req += 1;
+        let req = importer.last_req;
+        let body = make(req);
+        let again = matches!(body, ToAgent::Set { .. }).then(|| body.clone());
+        importer.pending.insert(req, Pending { since, again });
+        self.says(who, body);
+        Some(req)
+    }
+
+    pub(super) fn process_drained(&mut self, conn: Conn, at: u64) {
+        let Some(who) = self.links.get(&conn).map(|l| l.who).filter(|who| self.processes[*who].conn == Some(conn)) else { return };
+        if let Some(importer) = self.processes[who].importer() {
+            let result = self.checks.freshness.look(who, importer, at, &self.checks.deaths);
+            self.judge(result);
+        }
+    }
+}
+
+fn request_of(message: &ToProcess) -> Option<u64> {
+    match message {
+        ToProcess::Refused { req, .. }
+        | ToProcess::Listed { req, .. }
+        | ToProcess::Sensed { req, .. }
+        | ToProcess::SetDone { req, .. }
+        | ToProcess::Fired { req, .. }
+        | ToProcess::Armed { req, .. }
+        | ToProcess::Processes { req, .. }
+        | ToProcess::Outages { req, .. }
+        | ToProcess::LookedUp { req, .. } => Some(*req),
+        _ => None,
+    }
+}
+
+/// A defect: what is stale is dated anew.
+fn rejuvenate(importer: &mut Importer, now: tif_core::model::Time) {
+    for view in importer.views.values_mut() {
+        if let Some(key) = view.wire.filter(|_| view.machine.state() == tif_core::machine::sync::State::Stale) {
+            view.machine.on_begin(now, key);
+            for record in view.rows.keys() {
+                view.machine.on_record(key, record);
+            }
+            view.machine.on_lost(now);
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! The agent's shell, modelled: what it feeds the agent with, and what it does for it.
+
+use tif_core::agent::Agent;
+use tif_core::agent::io::{Conn, Input, Output};
+use tif_core::model::notice::NoticeEvent;
+use tif_core::model::{Cause, Key, Name};
+use tif_core::wire::{Credentials, Hello, Identity, Registration, SegmentFacts, ToProcess};
+
+use super::faults::Defect;
+use super::{Event, MS, SECOND, Trade, Who, World};
+
+impl World {
+    /// Hands the agent something, and does what it wants.
+    pub(super) fn feed(&mut self, input: Input) {
+        let Some(mut agent) = self.agent.take() else { return };
+        let mut out = Vec::new();
+        agent.handle(self.moment(), input, &mut out);
+        self.agent = Some(agent);
+        for output in out {
+            self.perform(output);
+        }
+        self.look_at_bounds();
+    }
+
+    fn look_at_bounds(&mut self) {
+        if self.step.is_multiple_of(64)
+            && let Some(agent) = &self.agent
+        {
+            let result = self.checks.bounds.look(&agent.stats());
+            self.judge(result);
+        }
+    }
+
+    /// An agent starts with what the store remembers.
+    pub(super) fn start_agent(&mut self) {
+        if self.agent.is_some() {
+            return;
+        }
+        let processes = &self.processes;
+        let runs = |pid: u32, started: u64| processes.iter().any(|p| p.alive && p.pid == pid && p.started == started);
+        let grows = self.weather.defect != Some(Defect::ReuseIncarnation);
+        let mut start = self.store.start(World::policies(), grows, |r| runs(r.credentials.pid, r.credentials.started));
+        if self.has(Defect::ForgetChanges) {
+            start.changes.clear();
+        }
+        if self.has(Defect::ForgetTerms) {
+            start.terms.clear();
+        }
+        for record in start.processes.iter().filter(|p| start.alive.contains(&p.key)) {
+            let who = self.processes.iter().position(|p| p.pid == record.credentials.pid && p.started == record.credentials.started);
+            self.watched.extend(who.map(|who| (record.key, who)));
+        }
+        for record in start.processes.iter().filter(|p| !p.ended && !start.alive.contains(&p.key)) {
+            self.checks.deaths.on_exit(record.key, self.now);
+        }
+        self.checks.on_agent_start();
+        let mut out = Vec::new();
+        let moment = self.moment();
+        self.agent = Some(Agent::new(moment, start, &mut out));
+        self.note(|| "agent starts".into());
+        for output in out {
+            self.perform(output);
+        }
+        for who in self.living(|p| p.conn.is_none() && !p.left) {
+            self.reconnect(who);
+        }
+    }
+
+    /// The agent is killed. Of what it wrote some may have been committed without its knowing.
+    pub fn kill_agent(&mut self) {
+        if self.agent.take().is_none() {
+            return;
+        }
+        self.note(|| "agent is killed".into());
+        while self.random.percent(30) && self.store.is_waiting() {
+            self.commit_one();
+        }
+        self.store.lose_waiting();
+        self.watched.clear();
+        self.mapped.clear();
+        let mine = |e: &Event| {
+            matches!(
+                e,
+                Event::HelloArrives(..)
+                    | Event::ToAgent(..)
+                    | Event::AgentSeesEnd(_)
+                    | Event::Pull(_)
+                    | Event::Commit
+                    | Event::Committed(..)
+                    | Event::Exit(..)
+                    | Event::Sweep(_)
+                    | Event::Sampled(..)
+                    | Event::Launch(_)
+            )
+        };
+        // Children that were started come all the same.
+        let children: Vec<Name> = self.events.values().filter_map(|e| if let Event::Launch(s) = e { Some(s.clone()) } else { None }).collect();
+        self.events.retain(|_, event| !mine(event));
+        for service in children {
+            self.child(&service);
+        }
+        for process in &mut self.processes {
+            if let Some(exporter) = process.exporter_mut() {
+                exporter.sweep_due = false;
+            }
+        }
+        let open: Vec<Conn> = self.links.iter().filter(|(_, l)| l.agent_end).map(|(conn, _)| *conn).collect();
+        for conn in open {
+            self.agent_end_closes(conn);
+        }
+    }
+
+    /// The agent's end closes: what it sent before still arrives.
+    fn agent_end_closes(&mut self, conn: Conn) {
+        let delay = self.delay();
+        let Some(link) = self.links.get_mut(&conn) else { return };
+        link.agent_end = false;
+        if link.process_end {
+            let at = link.last[1].max(self.now + delay);
+            link.last[1] = at;
+            self.after(at - self.now, Event::ProcessSeesEnd(conn));
+        }
+    }
+
+    pub(super) fn hello_arrives(&mut self, conn: Conn, hello: Box<Hello>) {
+        let Some(who) = self.links.get(&conn).filter(|l| l.agent_end).map(|l| l.who) else { return };
+        let process = &mut self.processes[who];
+        let credentials = Credentials { pid: process.pid, uid: 1000, gid: 1000, started: process.started };
+        let (segment, declared) = match process.exporter_mut() {
+            Some(exporter) => {
+                // The whole table is read now.
+                exporter.table.clear();
+                (Some(SegmentFacts { slots_max: 1024 }), exporter.declared())
+            }
+            None => (None, Vec::new()),
+        };
+        self.note(|| format!("→ agent {conn:?} {hello:?}"));
+        self.feed(Input::Hello { conn, credentials, hello, segment, declared });
+    }
+
+    fn perform(&mut self, output: Output) {
+        match &output {
+            Output::Watch { .. } | Output::Sent { .. } | Output::HasReports { .. } => {}
+            other => self.note(|| format!("← agent {other:?}")),
+        }
+        match output {
+            Output::Admit { conn, key, epoch, controls, welcome } => {
+                let Some(who) = self.links.get(&conn).map(|l| l.who) else { return };
+                let process = &self.processes[who];
+                let ToProcess::Welcome(welcomed) = &*welcome else { return };
+                let result = self.checks.keys.on_admit(key, who, &welcomed.name);
+                let durable = self.store.processes.get(&welcomed.name).is_some_and(|r| r.key == key);
+                let (alive, started) = (process.alive, process.started);
+                self.judge(result);
+                let result = self.checks.keys.on_durable(key, durable);
+                self.judge(result);
+                self.watched.insert(key, who);
+                if !alive {
+                    let delay = self.delay();
+                    self.note(|| format!("process {who} started {started} is dead already"));
+                    self.after(delay, Event::Exit(key, Cause::Unknown));
+                }
+                if let Trade::Exporter(exporter) = &mut self.processes[who].trade {
+                    exporter.new_board(epoch, controls);
+                    self.mapped.insert(key, who);
+                }
+                self.deliver(conn, key, *welcome);
+                if self.processes[who].exporter().is_some_and(|e| !e.table.is_empty()) {
+                    self.ring(who);
+                }
+            }
+            Output::Send { conn, to, message } => {
+                self.look_at_answer(&message);
+                self.deliver(conn, to, *message);
+            }
+            Output::HasReports { conn } => self.pull_later(conn),
+            Output::Close { conn } => {
+                if self.links.get(&conn).is_some_and(|l| l.agent_end) {
+                    self.agent_end_closes(conn);
+                    // The shell says so, as of any other end.
+                    let delay = self.random.below(MS);
+                    if let Some(link) = self.links.get_mut(&conn) {
+                        link.agent_end = true;
+                    }
+                    self.after(delay, Event::AgentSeesEnd(conn));
+                }
+            }
+            Output::Watch { key, slot, on } => {
+                if on && self.spoils(Defect::ForgetWatch, 5) {
+                    return;
+                }
+                let Some(who) = self.mapped.get(&key).copied() else { return };
+                let Some(exporter) = self.processes[who].exporter_mut() else { return };
+                if on {
+                    exporter.board.watched.insert(slot);
+                    exporter.changed.insert(slot);
+                    let delay = MS + self.delay();
+                    self.ring_after(who, delay);
+                } else {
+                    exporter.board.watched.remove(&slot);
+                    exporter.board.sent.remove(&slot);
+                    exporter.changed.remove(&slot);
+                }
+            }
+            Output::Sent { key, slot } => {
+                let Some(who) = self.mapped.get(&key).copied() else { return };
+                let Some(exporter) = self.processes[who].exporter_mut() else { return };
+                let Some(sampled) = exporter.board.sampled.get(&slot).cloned() else { return };
+                let differs = exporter.cells.get(&slot).is_some_and(|cell| cell.value != sampled);
+                exporter.board.sent.insert(slot, sampled);
+                if differs && exporter.board.watched.contains(&slot) {
+                    exporter.changed.insert(slot);
+                    self.ring(who);
+                }
+            }
+            Output::Sample { key, slots, token } => {
+                let delay = self.random.below(MS);
+                self.after(delay, Event::Sampled(key, slots, token));
+            }
+            Output::Control { key, control } => {
+                let exporter = self.mapped.get(&key).copied().and_then(|who| self.processes[who].exporter_mut());
+                if let Some(exporter) = exporter {
+                    exporter.board.controls.insert(control.slot, (control.version, control.value));
+                }
+            }
+            Output::Epoch { key, epoch } => {
+                let exporter = self.mapped.get(&key).copied().and_then(|who| self.processes[who].exporter_mut());
+                if let Some(exporter) = exporter {
+                    exporter.board.epoch = epoch;
+                }
+            }
+            Output::Release { key } => {
+                self.mapped.remove(&key);
+            }
+            Output::Kill { key } => {
+                if let Some(who) = self.watched.get(&key).copied() {
+                    self.end_process(who, Cause::Signal { signal: 9, core: false });
+                }
+            }
+            Output::Launch { service } => {
+                let result = self.checks.launches.on_launch(&service, self.now);
+                self.judge(result);
+                let delay = self.random.between(MS, 100 * MS);
+                self.after(delay, Event::Launch(service));
+            }
+            Output::Store { ticket, record } => {
+                if self.store.push(ticket, *record) {
+                    let delay = self.delay();
+                    self.after(delay, Event::Commit);
+                }
+            }
+        }
+    }
+
+    /// An accepted change must be durable at the moment when that is said.
+    fn look_at_answer(&mut self, message: &ToProcess) {
+        if let ToProcess::SetDone { result, .. } = message {
+            let durable = self.store.changes.iter().rev().find(|c| c.request_id == result.request_id).map(|c| c.result.version);
+            let outcome = self.checks.controls.on_answer(result, durable);
+            self.judge(outcome);
+        }
+    }
+
+    pub(super) fn commit(&mut self) {
+        if let Some((ticket, failed)) = self.commit_one() {
+            let delay = self.random.below(MS);
+            // Answers come in order.
+            self.after(delay.min(MS / 10), Event::Committed(ticket, failed));
+        }
+        if self.store.is_waiting() {
+            let delay = self.delay().max(MS / 5);
+            self.after(delay, Event::Commit);
+        }
+    }
+
+    fn commit_one(&mut self) -> Option<(tif_core::agent::io::Ticket, Option<String>)> {
+        let fails = self.store_fails && self.random.percent(70);
+        let (ticket, record) = self.store.commit(fails)?;
+        if let Some(record) = &record {
+            let result = self.checks.controls.on_commit(record);
+            self.judge(result);
+        }
+        let hides = self.has(Defect::AcknowledgeFailedWrites);
+        Some((ticket, (record.is_none() && !hides).then(|| "no space left on device".to_owned())))
+    }
+
+    /// Sends from the agent to a process.
+    fn deliver(&mut self, conn: Conn, to: Key, message: ToProcess) {
+        let delay = self.delay();
+        let Some(link) = self.links.get_mut(&conn).filter(|l| l.agent_end && l.process_end) else { return };
+        let at = link.last[1].max(self.now + delay);
+        link.last[1] = at;
+        if matches!(message, ToProcess::Withdrawn { .. }) && self.spoils(Defect::DropWithdrawn, 3) {
+            return;
+        }
+        if matches!(&message, ToProcess::Outage(o) if o.end.is_none()) && self.spoils(Defect::DropOutage, 2) {
+            return;
+        }
+        if matches!(&message, ToProcess::Notice(n) if !matches!(n.event, NoticeEvent::Role { .. })) && self.spoils(Defect::RepeatNotice, 5) {
+            self.after(at - self.now, Event::ToProcess(conn, to, Box::new(message.clone())));
+        }
+        if let ToProcess::Reports { reports, .. } = &message
+            && self.has(Defect::ReplayOldKey)
+        {
+            let old = self.checks.deaths.known().first().copied();
+            let replayed = reports.iter().map(|r| tif_core::model::Report { key: old.unwrap_or(r.key), ..r.clone() }).collect();
+            let again = ToProcess::Reports { reports: replayed, coalesced: 0 };
+            self.after(at - self.now, Event::ToProcess(conn, to, Box::new(message)));
+            return self.after(at - self.now, Event::ToProcess(conn, to, Box::new(again)));
+        }
+        self.after(at - self.now, Event::ToProcess(conn, to, Box::new(message)));
+    }
+
+    /// A slow reader's socket has room only now and then.
+    fn pull_later(&mut self, conn: Conn) {
+        let slow = self.links.get(&conn).is_some_and(|l| self.processes[l.who].stopped || self.processes[l.who].importer().is_some_and(|i| i.slow));
+        let delay = if slow && !self.calm { self.random.between(50 * MS, 3 * SECOND) } else { self.random.below(MS) };
+        if let Some(link) = self.links.get_mut(&conn).filter(|l| !l.pulling) {
+            link.pulling = true;
+            self.after(delay, Event::Pull(conn));
+        }
+    }
+
+    pub(super) fn pull(&mut self, conn: Conn) {
+        if let Some(link) = self.links.get_mut(&conn) {
+            link.pulling = false;
+        }
+        let mut seen = self.checks.bounds.drain();
+        while let Some((to, message)) = self.agent.as_mut().and_then(|a| a.pull(conn)) {
+            let result = seen.on_pulled(&message);
+            self.judge(result);
+            self.deliver(conn, to, message);
+        }
+        if let Some(link) = self.links.get(&conn).filter(|l| l.process_end) {
+            let at = link.last[1].max(self.now);
+            self.after(at - self.now, Event::Drained(conn, self.now));
+        }
+    }
+
+    /// The doorbell.
+    pub(super) fn ring(&mut self, who: Who) {
+        let delay = self.delay();
+        self.ring_after(who, delay);
+    }
+
+    fn ring_after(&mut self, who: Who, delay: u64) {
+        if let Some(exporter) = self.processes[who].exporter_mut()
+            && !exporter.sweep_due
+        {
+            exporter.sweep_due = true;
+            self.after(delay, Event::Sweep(who));
+        }
+    }
+
+    pub(super) fn sweep(&mut self, who: Who) {
+        let key = self.mapped.iter().find(|(_, w)| **w == who).map(|(key, _)| *key);
+        let Some(exporter) = self.processes[who].exporter_mut() else { return };
+        let Some(key) = key else {
+            exporter.sweep_due = false;
+            return;
+        };
+        let (changes, samples) = exporter.sweep();
+        if !changes.is_empty() {
+            self.note(|| format!("→ agent table of {key}: {changes:?}"));
+            self.feed(Input::Table { key, changes });
+        }
+        if !samples.is_empty() {
+            self.note(|| format!("→ agent samples of {key}: {samples:?}"));
+            self.feed(Input::Sampled { key, samples, token: None });
+        }
+    }
+
+    pub(super) fn agent_sees_exit(&mut self, key: Key, cause: Cause) {
+        let Some(who) = self.watched.remove(&key) else { return };
+        // What stands in the segment is read before it is said.
+        if self.mapped.contains_key(&key) {
+            self.sweep(who);
+        }
+        self.note(|| format!("→ agent {key} exited: {cause}"));
+        self.checks.deaths.on_exit(key, self.now);
+        self.feed(Input::Exited { key, cause });
+    }
+
+    pub(super) fn launched(&mut self, service: &Name) {
+        self.launches.push(service.clone());
+        match if self.calm { 0 } else { self.random.below(10) } {
+            0..7 => {
+                let pid = self.child(service);
+                self.feed(Input::Launched { service: service.clone(), pid });
+            }
+            // It starts and never registers.
+            7 => self.feed(Input::Launched { service: service.clone(), pid: 1 }),
+            _ => self.feed(Input::LaunchFailed { service: service.clone(), reason: "no such file".into() }),
+        }
+    }
+
+    fn child(&mut self, service: &Name) -> u32 {
+        let who = self.spawn_exporter(Identity::Pick(service.clone()), service.as_str(), true);
+        self.processes[who].pid
+    }
+
+    pub(super) fn registration(&self, who: Who) -> Registration {
+        match self.processes[who].exporter() {
+            Some(e) => Registration::Exporter { service: e.service.clone(), grouped: e.grouped },
+            None => Registration::Importer,
+        }
+    }
+}

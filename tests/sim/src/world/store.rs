@@ -1,0 +1,89 @@
+//! The store: what was not committed when its agent ended is gone; commits take their time and can fail.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use tif_core::agent::io::{ChangeRecord, ControlRecord, LaunchPolicy, ProcessRecord, Record, Start, Ticket};
+use tif_core::model::{Epoch, Key, Name, NodeId};
+
+/// What survives, and what waits to.
+#[derive(Clone, Debug, Default)]
+pub struct Store {
+    /// The processes, by name.
+    pub processes: BTreeMap<Name, ProcessRecord>,
+    /// The controls, by source and name.
+    pub controls: BTreeMap<(Name, String), ControlRecord>,
+    /// All accepted changes, oldest first.
+    pub changes: Vec<ChangeRecord>,
+    /// The terms.
+    pub terms: BTreeMap<Name, Epoch>,
+    /// How often values that are not memorized were forgotten, by source.
+    pub forgotten: BTreeMap<Name, u64>,
+    agent_epoch: u32,
+    proc_max: u64,
+    queue: VecDeque<(Ticket, Record)>,
+}
+
+impl Store {
+    /// A write waits. True if it is the first that waits.
+    pub fn push(&mut self, ticket: Ticket, record: Record) -> bool {
+        self.queue.push_back((ticket, record));
+        self.queue.len() == 1
+    }
+
+    /// Whether anything waits.
+    pub fn is_waiting(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Commits the oldest write, or fails to.
+    pub fn commit(&mut self, fails: bool) -> Option<(Ticket, Option<Record>)> {
+        let (ticket, record) = self.queue.pop_front()?;
+        if fails {
+            return Some((ticket, None));
+        }
+        match record.clone() {
+            Record::Process(process) => {
+                self.proc_max = self.proc_max.max(process.key.proc.0);
+                self.processes.insert(process.name.clone(), process);
+            }
+            Record::Control { control, change } => {
+                self.controls.insert((control.source.clone(), control.name.clone()), control);
+                self.changes.push(change);
+            }
+            Record::Forget { source } => {
+                self.controls.retain(|(of, _), control| *of != source || control.memorized);
+                *self.forgotten.entry(source).or_default() += 1;
+            }
+            Record::Term { service, epoch } => {
+                self.terms.insert(service, epoch);
+            }
+        }
+        Some((ticket, Some(record)))
+    }
+
+    /// The agent has ended: what waited is lost.
+    pub fn lose_waiting(&mut self) {
+        self.queue.clear();
+    }
+
+    /// An agent starts. `alive`: whether the OS process of a record still runs.
+    pub fn start(&mut self, launchable: Vec<LaunchPolicy>, epoch_grows: bool, alive: impl Fn(&ProcessRecord) -> bool) -> Start {
+        if epoch_grows || self.agent_epoch == 0 {
+            self.agent_epoch += 1;
+        }
+        let processes: Vec<ProcessRecord> = self.processes.values().cloned().collect();
+        let alive: Vec<Key> = processes.iter().filter(|p| !p.ended && alive(p)).map(|p| p.key).collect();
+        Start {
+            node: NodeId(1),
+            cpu: "cpu1".parse().ok(),
+            agent_epoch: self.agent_epoch,
+            proc_max: self.proc_max,
+            processes,
+            alive,
+            controls: self.controls.values().cloned().collect(),
+            changes: self.changes.clone(),
+            terms: self.terms.iter().map(|(service, epoch)| (service.clone(), *epoch)).collect(),
+            launchable,
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! What befalls the processes: work, changes, and trouble.
+
+use std::time::Duration;
+
+use tif_core::model::{Arming, Cause, Coarsen, FaultAction, Kind, RequestId, Slot, Value};
+use tif_core::wire::{Admission, Identity, ToAgent};
+
+use super::importer::Wish;
+use super::{Event, MS, SECOND, Who, World, catalogue, name};
+
+const PATTERNS: [&str; 9] = [
+    "**",
+    "orders.**",
+    "billing.queue.*",
+    "*.queue.level",
+    "*.batch",
+    "**@cache-1",
+    "cache.session.bytes{id=*}",
+    "*.memory.used",
+    "orders.session.**",
+];
+const CONTROLS: [&str; 8] = [
+    "orders.batch",
+    "orders.limit",
+    "orders.scratch",
+    "billing.batch",
+    "billing.limit",
+    "cache.batch@cache-1",
+    "cache.limit@cache-2",
+    "cache.batch",
+];
+const NAMES: [&str; 7] = ["orders-1", "orders-2", "billing-1", "cache-1", "cache-2", "imp-1", "nobody"];
+
+impl World {
+    /// The usual population, and trouble from now on.
+    pub fn populate(&mut self) {
+        for (service, count) in [("orders", 2), ("billing", 1)] {
+            for _ in 0..count {
+                self.spawn_exporter(Identity::Pick(name(service)), service, true);
+            }
+        }
+        for own in ["cache-1", "cache-2"] {
+            self.spawn_exporter(Identity::Exactly(name(own)), "cache", false);
+        }
+        for own in ["imp-1", "imp-2", "imp-3"] {
+            self.spawn_importer(Identity::Exactly(name(own)));
+        }
+        self.calm = false;
+        self.after(5 * MS, Event::Trouble);
+    }
+
+    /// Trouble ends and everything heals.
+    pub fn calm_down(&mut self) {
+        self.note(|| "calm".into());
+        self.calm = true;
+        self.store_fails = false;
+        for who in self.living(|p| p.stopped) {
+            self.continue_process(who);
+        }
+        // Who took its leave, and perhaps was not heard, is gone for good.
+        for who in self.living(|p| p.left) {
+            self.end_process(who, Cause::Exit { status: 0 });
+        }
+        if self.agent.is_none() {
+            self.start_agent();
+        }
+    }
+
+    /// Something happens, and something else a little later.
+    pub(super) fn trouble(&mut self) {
+        if self.calm {
+            return;
+        }
+        let gap = if self.random.percent(70) { self.random.between(MS, 40 * MS) } else { self.random.between(40 * MS, 900 * MS) };
+        self.after(gap, Event::Trouble);
+        match self.random.below(1000) {
+            0..200 => self.import(),
+            200..420 => self.set_something(),
+            420..480 => self.ask_something(),
+            480..620 => self.change_table(),
+            620..640 => self.fire_or_arm(),
+            640..700 => self.one(|w, who| w.break_link(who)),
+            700..745 => self.one(|w, who| {
+                let ms = w.random.between(20, 4000);
+                w.stop(who, ms);
+            }),
+            745..805 => self.one(|w, who| {
+                let status = w.random.below(3) as i32;
+                w.end_process(who, Cause::Exit { status });
+            }),
+            805..820 => {
+                // Two at once.
+                for who in self.living(|p| p.exporter().is_some_and(|e| e.service.as_str() == "orders")) {
+                    self.end_process(who, Cause::Signal { signal: 9, core: false });
+                }
+            }
+            820..840 => {
+                // Importers just end: an agent that restarts could not tell the one from the other.
+                if let Some(who) = self.an_exporter() {
+                    self.leave(who);
+                }
+            }
+            840..870 => {
+                self.kill_agent();
+                let down = if self.random.percent(70) { self.random.between(MS, 300 * MS) } else { self.random.between(300 * MS, 4 * SECOND) };
+                self.after(down, Event::AgentStarts);
+            }
+            870..890 => self.store_fails = !self.store_fails && self.random.percent(50),
+            890..960 => self.start_missing(),
+            _ => self.lag(),
+        }
+    }
+
+    fn one(&mut self, act: impl FnOnce(&mut World, Who)) {
+        let living = self.living(|_| true);
+        if let Some(who) = self.random.pick(&living).copied() {
+            act(self, who);
+        }
+    }
+
+    fn an_importer(&mut self) -> Option<Who> {
+        let living = self.living(|p| p.importer().is_some() && p.welcomed && !p.stopped);
+        self.random.pick(&living).copied()
+    }
+
+    fn an_exporter(&mut self) -> Option<Who> {
+        let living = self.living(|p| p.exporter().is_some() && !p.stopped);
+        self.random.pick(&living).copied()
+    }
+
+    /// Takes its leave and ends.
+    pub fn leave(&mut self, who: Who) {
+        if !self.processes[who].welcomed || self.processes[who].stopped {
+            return;
+        }
+        self.says(who, ToAgent::Unregister);
+        self.processes[who].left = true;
+        if let Some(exporter) = self.processes[who].exporter_mut() {
+            exporter.primary_in = None;
+        }
+    }
+
+    fn start_missing(&mut self) {
+        for who in self.living(|p| p.left && p.conn.is_none()) {
+            self.end_process(who, Cause::Exit { status: 0 });
+        }
+        for own in ["cache-1", "cache-2"] {
+            let there = self.living(|p| p.identity == Identity::Exactly(name(own)) && !p.left);
+            if there.is_empty() || self.random.percent(3) {
+                self.spawn_exporter(Identity::Exactly(name(own)), "cache", false);
+                return;
+            }
+        }
+        for service in ["orders", "billing"] {
+            let there = self.living(|p| !p.left && p.exporter().is_some_and(|e| e.service.as_str() == service));
+            if there.len() < 2 && self.random.percent(30) {
+                self.spawn_exporter(Identity::Pick(name(service)), service, true);
+                return;
+            }
+        }
+        for own in ["imp-1", "imp-2", "imp-3"] {
+            if self.living(|p| p.identity == Identity::Exactly(name(own)) && !p.left).is_empty() {
+                self.spawn_importer(Identity::Exactly(name(own)));
+                return;
+            }
+        }
+    }
+
+    fn lag(&mut self) {
+        if let Some(who) = self.an_importer()
+            && let Some(importer) = self.processes[who].importer_mut()
+        {
+            importer.slow = !importer.slow;
+        }
+    }
+
+    fn import(&mut self) {
+        let Some(who) = self.an_importer() else { return };
+        let Some(importer) = self.processes[who].importer() else { return };
+        let wishes: Vec<u32> = importer.wishes.keys().copied().collect();
+        if wishes.len() > 4 || (!wishes.is_empty() && self.random.percent(40)) {
+            if let Some(gone) = self.random.pick(&wishes).copied() {
+                self.unsubscribe(who, gone);
+            }
+        } else {
+            let pattern = self.random.pick(&PATTERNS).copied().unwrap_or("**");
+            let coarsen = match self.random.below(4) {
+                0 => Coarsen { deadband: Some(20.0), at_most_every: None },
+                1 => Coarsen { deadband: None, at_most_every: Some(Duration::from_millis(250)) },
+                _ => Coarsen::default(),
+            };
+            self.subscribe(who, pattern, coarsen);
+        }
+    }
+
+    /// An importer subscribes.
+    pub fn subscribe(&mut self, who: Who, pattern: &str, coarsen: Coarsen) -> u32 {
+        let Ok(pattern) = pattern.parse::<tif_core::model::Pattern>() else { return 0 };
+        let Some(importer) = self.processes[who].importer_mut() else { return 0 };
+        importer.last_wish += 1;
+        let subscription = importer.last_wish;
+        importer.wishes.insert(subscription, Wish { pattern: pattern.clone(), coarsen });
+        self.says(who, ToAgent::Subscribe { subscription, pattern, coarsen });
+        subscription
+    }
+
+    /// An importer withdraws a subscription.
+    pub fn unsubscribe(&mut self, who: Who, subscription: u32) {
+        if let Some(importer) = self.processes[who].importer_mut() {
+            importer.wishes.remove(&subscription);
+            self.says(who, ToAgent::Unsubscribe { subscription });
+        }
+    }
+
+    /// An importer asks for a change of a control.
+    pub fn set(&mut self, who: Who, control: &str, value: &str, id: &str, admission: Admission) -> Option<u64> {
+        let request_id: RequestId = id.parse().ok()?;
+        let (name, value) = (control.to_owned(), value.to_owned());
+        self.request(who, |req| ToAgent::Set { req, request_id, name, value, admission, reason: None })
+    }
+
+    fn set_something(&mut self) {
+        let Some(who) = self.an_importer() else { return };
+        let control = self.random.pick(&CONTROLS).copied().unwrap_or("orders.batch");
+        self.wish_last += 1;
+        let id = format!("r{}", self.wish_last);
+        let value = self.random.between(1, 4300).to_string();
+        let dry_run = self.random.percent(5);
+        let admission = Admission { dry_run, ..Admission::default() };
+        self.set(who, control, &value, &id, admission);
+        if self.random.percent(25) {
+            // Impatient: the same once more, from itself or another.
+            let who = if self.random.percent(50) { Some(who) } else { self.an_importer() };
+            if let Some(who) = who {
+                self.set(who, control, &value, &id, admission);
+            }
+        }
+        if self.random.percent(5) && self.wish_last > 3 {
+            // Long after.
+            let id = format!("r{}", self.random.between(1, self.wish_last));
+            self.set(who, control, &value, &id, Admission::default());
+        }
+    }
+
+    fn ask_something(&mut self) {
+        let Some(who) = self.an_importer() else { return };
+        let asked = self.random.pick(&NAMES).copied().unwrap_or("nobody");
+        let pattern = self.random.pick(&PATTERNS).copied().unwrap_or("**").parse().ok();
+        match (self.random.below(6), pattern) {
+            (0, Some(pattern)) => drop(self.request(who, |req| ToAgent::List { req, pattern, after: None, limit: 5 })),
+            (1 | 2, Some(pattern)) => drop(self.request(who, |req| ToAgent::Sense { req, patterns: vec![pattern] })),
+            (3, _) => drop(self.request(who, |req| ToAgent::Processes { req })),
+            _ => self.lookup(who, asked),
+        }
+    }
+
+    /// An importer looks a name up.
+    pub fn lookup(&mut self, who: Who, asked: &str) {
+        let asked = name(asked);
+        if let Some(importer) = self.processes[who].importer_mut() {
+            importer.lookups.insert(asked.clone());
+        }
+        self.request(who, |req| ToAgent::Lookup { req, name: asked });
+    }
+
+    fn fire_or_arm(&mut self) {
+        let Some(who) = self.an_importer() else { return };
+        self.wish_last += 1;
+        let id: Option<RequestId> = format!("f{}", self.wish_last).parse().ok();
+        if let Some(request_id) = id.filter(|_| self.random.percent(50)) {
+            let arguments = vec![("count".to_owned(), "3".to_owned())];
+            self.request(who, |req| ToAgent::Fire { req, request_id, name: "orders.flush".into(), arguments });
+        } else {
+            let arming = Arming {
+                action: FaultAction::Count,
+                probability: 1.0,
+                hits_max: None,
+                expires_after: Duration::from_secs(2),
+                conditions: Vec::new(),
+                outlives_session: false,
+            };
+            self.request(who, |req| ToAgent::Arm { req, name: "orders.fault.write".into(), arming });
+        }
+    }
+
+    /// Instances come and go, sometimes the same in another place within one sweep.
+    fn change_table(&mut self) {
+        let Some(who) = self.an_exporter() else { return };
+        let id = self.random.below(5);
+        let late = self.random.percent(20);
+        let moves = self.random.percent(30);
+        let Some(exporter) = self.processes[who].exporter_mut() else { return };
+        let instances = exporter.instances();
+        let dims = catalogue::instance(id).1;
+        let there = instances.iter().copied().find(|slot| exporter.cells.get(slot).is_some_and(|cell| cell.dims == dims));
+        match there {
+            Some(slot) => {
+                exporter.withdraw(slot);
+                if moves {
+                    // Another takes the free place, then it comes again somewhere else.
+                    let other = (id + 1) % 5;
+                    let other_dims = catalogue::instance(other).1;
+                    if !exporter.cells.values().any(|cell| cell.dims == other_dims) {
+                        exporter.declare(catalogue::instance(other));
+                    }
+                    exporter.declare(catalogue::instance(id));
+                }
+            }
+            None => drop(exporter.declare(catalogue::instance(id))),
+        }
+        if late {
+            let batch = exporter.cells.iter().find(|(_, cell)| cell.descriptor.path.as_str() == "batch").map(|(slot, _)| *slot);
+            match batch {
+                Some(slot) => exporter.withdraw(slot),
+                None => drop(exporter.declare(catalogue::control("batch", true, false))),
+            }
+        }
+        self.ring(who);
+    }
+
+    /// An exporter does its work: values change.
+    pub(super) fn change_values(&mut self, who: Who) {
+        if self.calm {
+            return;
+        }
+        let gap = self.random.between(MS, 120 * MS);
+        self.after(gap, Event::Values(who));
+        let chance = self.random.any();
+        let Some(exporter) = self.processes[who].exporter_mut() else { return };
+        let slots: Vec<Slot> = exporter.cells.keys().copied().collect();
+        let slot = slots[(chance % slots.len() as u64) as usize];
+        let step = (chance >> 32) % 25;
+        let Some(cell) = exporter.cells.get(&slot) else { return };
+        let value = match (&cell.descriptor.kind, &cell.value) {
+            (Kind::Counter, Value::U64(v)) => Value::U64(v + step),
+            (Kind::Gauge, Value::F64(v)) => Value::F64((v + step as f64 - 12.0).clamp(-100.0, 100.0)),
+            (Kind::Gauge, Value::U64(_)) => Value::U64(step),
+            (Kind::Gauge, Value::Text(_)) => Value::Text(format!("state {}", step % 3)),
+            _ => return,
+        };
+        self.store_value(who, slot, value);
+    }
+
+    /// An exporter stores a value.
+    pub fn store_value(&mut self, who: Who, slot: Slot, value: Value) {
+        if self.processes[who].exporter_mut().is_some_and(|e| e.store(slot, value)) {
+            self.ring(who);
+        }
+    }
+}
