@@ -11,7 +11,8 @@ fn world() -> World {
 fn an_agent_killed_under_load_comes_back_without_a_lost_value_a_false_death_or_a_new_incarnation() {
     let world = world();
     let mut agent = world.agent();
-    let mut busy = world.service(&["--process", "busy", "--busy", "--seconds", "6", "--tally", world.file("tally", "").to_str().expect("text")]);
+    let mut busy =
+        world.service(&["--process", "busy", "--busy", "--seconds", "6", "--tally", world.file("tally", "").to_str().expect("text")]);
     let _calm = world.service(&["--standby"]);
     let mut watch = world.watch("shop.accepted@busy");
     world.serve(&["set", "shop.batch@busy", "77"]).must(0);

@@ -84,10 +84,13 @@ fn citations(path: &Path) -> Vec<(String, usize, bool)> {
     let mut found = Vec::new();
     for (at, line) in lines.iter().enumerate() {
         let Some(numbers) = line.trim_start().strip_prefix("// spec: ") else { continue };
-        let test_follows = lines[at + 1..].iter().take_while(|l| {
-            let l = l.trim_start();
-            l.starts_with("//") || l.starts_with("#[")
-        }).any(|l| l.trim_start().starts_with("#[test]"));
+        let test_follows = lines[at + 1..]
+            .iter()
+            .take_while(|l| {
+                let l = l.trim_start();
+                l.starts_with("//") || l.starts_with("#[")
+            })
+            .any(|l| l.trim_start().starts_with("#[test]"));
         for number in numbers.split(',').map(str::trim) {
             found.push((number.to_owned(), at + 1, in_tests || test_follows));
         }
@@ -117,7 +120,9 @@ fn every_number_that_is_built_is_cited_by_code_and_by_a_test() {
             continue;
         }
         if !in_code.contains(number) {
-            wrong.push(format!("{number} is cited by no code: write `// spec: {number}` above the line that obeys it, or list it as not built"));
+            wrong.push(format!(
+                "{number} is cited by no code: write `// spec: {number}` above the line that obeys it, or list it as not built"
+            ));
         }
         if !in_tests.contains(number) {
             wrong.push(format!("{number} is cited by no test: write `// spec: {number}` above the test that proves it"));

@@ -56,7 +56,11 @@ fn when_the_primary_is_killed_each_importer_sees_one_outage_and_goes_on_under_it
     let rows = world.serve(&["--output", "jsonl", "outages"]).must(0).rows();
     assert_eq!(rows.len(), 1, "{rows:#?}");
     let end = &rows[0];
-    assert_eq!((end["new_process"].as_str(), end["removed"].as_u64(), end["added"].as_u64()), (Some("shop-2"), Some(0), Some(0)), "{rows:#?}");
+    assert_eq!(
+        (end["new_process"].as_str(), end["removed"].as_u64(), end["added"].as_u64()),
+        (Some("shop-2"), Some(0), Some(0)),
+        "{rows:#?}"
+    );
     assert!(end["remapped"].as_u64() >= Some(10), "{rows:#?}");
     println!("gap: {} ms", end["gap_ms"]);
     assert_eq!(world.process("shop-1")["state"], "dead");
@@ -107,10 +111,7 @@ fn row(json: &Value) -> &Value {
 #[test]
 fn where_no_standby_is_there_a_successor_is_launched_and_the_subscription_goes_on() {
     let world = world();
-    let service = format!(
-        "[service.shop]\ncommand = [{:?}, \"service\", \"--standby\"]\nmembers = 1\n",
-        env!("CARGO_BIN_EXE_tif-fixture")
-    );
+    let service = format!("[service.shop]\ncommand = [{:?}, \"service\", \"--standby\"]\nmembers = 1\n", env!("CARGO_BIN_EXE_tif-fixture"));
     let config = world.file("tif.toml", &service);
     let _agent = world.agent_with(["--no-host".as_ref(), "--config".as_ref(), config.as_os_str()]);
     let mut primary = world.service(&["--standby"]);

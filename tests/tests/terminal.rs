@@ -25,7 +25,8 @@ impl Terminal {
     }
 
     fn tmux(&self, arguments: &[&str]) -> String {
-        let output = Command::new("tmux").arg("-S").arg(&self.socket).args(arguments).env("TERM", "xterm-256color").output().expect("tmux runs");
+        let output =
+            Command::new("tmux").arg("-S").arg(&self.socket).args(arguments).env("TERM", "xterm-256color").output().expect("tmux runs");
         assert!(output.status.success(), "tmux {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }

@@ -54,6 +54,8 @@ pub mod segment {
     pub const OVERFLOW: u64 = 64;
     /// u32 the doorbell number last answered; see [`super::board::ARMED`].
     pub const RUNG: u64 = 68;
+    /// u32 1 if the exporter is registered for barriers that the agent makes it execute (`membarrier`).
+    pub const BARRIER: u64 = 72;
     /// u16 length, then at most 126 bytes: the service's name.
     pub const SERVICE: u64 = 128;
     /// u64 pairs (offset, length) of the regions, in the order of [`super::SegmentLayout`], for readers that know no better.
@@ -83,6 +85,8 @@ pub mod board {
     pub const KEY_INC: u64 = 48;
     /// u64 the term of its group.
     pub const EPOCH: u64 = 56;
+    /// u32 1 if the agent's barrier reaches the exporter, so that the exporter needs none of its own. Constant for the board's life.
+    pub const BARRIER: u64 = 64;
 }
 
 /// Bit 0 of a watch word: somebody watches.

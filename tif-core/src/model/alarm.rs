@@ -34,16 +34,16 @@ impl fmt::Display for Alarm {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
     /// Warning at or above.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub warn_above: Option<f64>,
     /// Critical at or above.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub critical_above: Option<f64>,
     /// Warning at or below.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub warn_below: Option<f64>,
     /// Critical at or below.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub critical_below: Option<f64>,
     /// How far back within a limit the value must be before the alarm falls.
     #[serde(default)]

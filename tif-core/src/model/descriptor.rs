@@ -83,7 +83,7 @@ pub struct Argument {
     /// Its type.
     pub value_type: ValueType,
     /// The choices, for a choice.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub choices: Vec<String>,
 }
 
@@ -116,16 +116,16 @@ pub struct Descriptor {
     /// The unit of its value.
     pub unit: Unit,
     /// The least and the greatest value allowed, both included, in the unit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub range: Option<(f64, f64)>,
     /// Values are the range's start (or 0) plus whole multiples of this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub step: Option<f64>,
     /// A control's value before anybody changed it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub default: Option<Value>,
     /// The names of a choice's values.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub choices: Vec<String>,
     /// Which changes are worth sending.
     #[serde(default)]
@@ -137,10 +137,10 @@ pub struct Descriptor {
     #[serde(default = "one")]
     pub scale: f64,
     /// The keys of its dimensions.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub dimensions: Vec<String>,
     /// Who may change it; empty: whoever the agent's policy lets.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub writers: Vec<String>,
     /// Where it was declared.
     #[serde(default)]

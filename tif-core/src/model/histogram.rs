@@ -27,9 +27,9 @@ pub fn bucket_of(value: u64) -> usize {
     ((u64::from(shift) << SUB_BITS) + (value >> shift)) as usize
 }
 
-/// The values of bucket `index`: first, and first of the next.
+/// The values of bucket `index`: first, and first of the next. An index that is none (from a stranger) counts as the last.
 pub fn bounds_of(index: usize) -> (u64, u64) {
-    let index = index as u64;
+    let index = index.min(BUCKETS - 1) as u64;
     if index < SUB {
         return (index, index + 1);
     }
@@ -147,6 +147,13 @@ mod tests {
             assert!((got - expect).abs() / expect < 0.035, "{q}: {got} against {expect}");
         }
         assert_eq!(Histogram::default().quantile(0.5), None);
+    }
+
+    // spec: SEC-2
+    #[test]
+    fn buckets_that_a_stranger_made_up_do_no_harm() {
+        let made_up = Histogram { scale: 1.0, count: 3, sum: 9, buckets: vec![(u16::MAX, u64::MAX), (960, 2)] };
+        assert!(made_up.quantile(0.99).is_some_and(f64::is_finite));
     }
 
     #[test]

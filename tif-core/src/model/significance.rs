@@ -29,16 +29,16 @@ impl Threshold {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Significance {
     /// How far up.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub up: Option<Threshold>,
     /// How far down.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub down: Option<Threshold>,
     /// Not more often than this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub at_most_every: Option<Duration>,
     /// At least this often, changed or not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub at_least_every: Option<Duration>,
 }
 
@@ -85,10 +85,10 @@ impl Significance {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Coarsen {
     /// Numbers must have moved at least this far since the value last sent to this subscriber.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub deadband: Option<f64>,
     /// Not more often than this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub at_most_every: Option<Duration>,
 }
 

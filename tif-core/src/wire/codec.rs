@@ -136,4 +136,16 @@ mod tests {
         reader.push(&u32::MAX.to_le_bytes());
         assert!(matches!(reader.next::<Envelope<ToAgent>>(), Err(CodecError::TooLong { .. })));
     }
+
+    #[test]
+    fn a_subscription_that_coarsens_only_in_time_comes_out_as_it_went_in() {
+        // Structs travel as lists of their fields: one that is left out would shift all behind it.
+        use crate::model::{Coarsen, Pattern};
+        let coarsen = Coarsen { deadband: None, at_most_every: Some(std::time::Duration::from_secs(1)) };
+        let body = ToAgent::Subscribe { subscription: 1, pattern: Pattern::all(), coarsen };
+        let sent = Envelope { from: Key::NONE, to: Key::NONE, body };
+        let mut frame = Vec::new();
+        encode(&sent, &mut frame).unwrap();
+        assert_eq!(decode::<Envelope<ToAgent>>(&frame[4..]).unwrap(), sent);
+    }
 }

@@ -1,0 +1,30 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use tif_core::model::Name;
+
+/// Look after all exporters and importers of this CPU.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "tif-monitor", version, about)]
+pub struct Args {
+    /// What this CPU is called.
+    #[arg(long, value_name = "NAME")]
+    pub cpu: Option<Name>,
+    /// Where processes find the agent [default: $TIF_RUN_DIR, else $XDG_RUNTIME_DIR/tif, else /run/tif].
+    #[arg(long, value_name = "DIR")]
+    pub run_dir: Option<PathBuf>,
+    /// Where the agent keeps what must survive it.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Launch specifications of services, and defaults for the above.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What is logged on stderr: error, warn, info, debug, trace, or by room, as `info,tif::door=debug`.
+    #[arg(long, value_name = "FILTER", default_value = "info", env = "TIF_LOG")]
+    pub log: String,
+    /// Export only the agent's own figures (service `tif`), not the kernel's (service `host`).
+    #[arg(long)]
+    pub no_host: bool,
+}

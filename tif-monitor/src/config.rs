@@ -1,0 +1,173 @@
+//! The configuration file: TOML. A key that is not known is an error that names the line and the keys that are.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+use tif_core::agent::io::LaunchPolicy;
+use tif_core::model::Name;
+use tif_core::model::value::parse_duration;
+
+/// Members of one service that an agent is willing to start.
+const MEMBERS_MAX: u32 = 64;
+
+/// What the file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// What this CPU is called, unless the command line says.
+    pub cpu: Option<Name>,
+    /// Where processes find the agent, unless the command line says.
+    pub run_dir: Option<PathBuf>,
+    /// Where the agent keeps its state, unless the command line says.
+    pub state_dir: Option<PathBuf>,
+    /// Launch specifications, by service.
+    #[serde(default)]
+    pub service: BTreeMap<Name, Launch>,
+}
+
+/// How to start a process of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Launch {
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// More environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Where it runs; the agent's own directory if not said.
+    pub cwd: Option<PathBuf>,
+    /// How many members the service should have.
+    #[serde(default = "one")]
+    pub members: u32,
+    /// A process that is alive but silent for so long is ended: `5s`. Never, if not said.
+    #[serde(default, deserialize_with = "duration")]
+    pub hung_after: Option<Duration>,
+    /// Where its output goes.
+    #[serde(default)]
+    pub output: Sink,
+}
+
+/// Where a launched process's standard output and error go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sink {
+    /// Into `log/SERVICE.log` of the state directory.
+    #[default]
+    Log,
+    /// Where the agent's go.
+    Inherit,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(from)?;
+    match parse_duration(&text) {
+        Some(duration) if !duration.is_zero() => Ok(Some(duration)),
+        _ => Err(serde::de::Error::custom(format!("{text:?} is not a duration above zero: write it as 500ms, 5s or 2min"))),
+    }
+}
+
+/// Why there is no configuration. Nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {}", .path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is not what it should be.
+    #[error("the configuration {}: {what}", .path.display())]
+    Unfit {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong, where, and what would be right.
+        what: String,
+    },
+}
+
+impl Config {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// With the line at fault.
+    pub fn read(path: &Path) -> Result<Config, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Config::parse(&text).map_err(|what| ConfigError::Unfit { path: path.to_owned(), what })
+    }
+
+    fn parse(text: &str) -> Result<Config, String> {
+        let config: Config = toml::from_str(text).map_err(|e| e.to_string())?;
+        for (service, launch) in &config.service {
+            if launch.command.is_empty() {
+                return Err(format!("service.{service}: `command` is empty: name the program and its arguments"));
+            }
+            if !(1..=MEMBERS_MAX).contains(&launch.members) {
+                return Err(format!("service.{service}: `members` is {}: allowed are 1 to {MEMBERS_MAX}", launch.members));
+            }
+        }
+        Ok(config)
+    }
+
+    /// What the core needs to know of the launch specifications.
+    pub fn policies(&self) -> Vec<LaunchPolicy> {
+        let policy = |(service, launch): (&Name, &Launch)| LaunchPolicy {
+            service: service.clone(),
+            members: launch.members,
+            hung_after: launch.hung_after,
+        };
+        self.service.iter().map(policy).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_launch_specification_is_read_with_its_defaults() {
+        let config = Config::parse(
+            r#"
+            cpu = "a"
+            [service.orders]
+            command = ["orders", "--fast"]
+            env = { RUST_LOG = "info" }
+            hung_after = "1.5s"
+            [service.bills]
+            command = ["bills"]
+            members = 2
+            output = "inherit"
+            "#,
+        )
+        .unwrap();
+        let orders = &config.service[&"orders".parse().unwrap()];
+        assert_eq!((orders.members, orders.hung_after, orders.output), (1, Some(Duration::from_millis(1500)), Sink::Log));
+        assert_eq!(config.policies()[0].members, 2);
+        assert_eq!(config.policies()[0].hung_after, None);
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_its_line_and_what_would_be_right() {
+        for (text, expect) in [
+            ("cpu = \"a\"\nrundir = \"/x\"", ["line 2", "`run_dir`"]),
+            ("[service.orders]\ncomand = [\"x\"]", ["line 2", "`command`"]),
+            ("[service.orders]\ncommand = [\"x\"]\nhung_after = \"soon\"", ["line 3", "500ms"]),
+            ("[service.orders]\ncommand = []", ["service.orders", "name the program"]),
+            ("[service.orders]\ncommand = [\"x\"]\nmembers = 0", ["service.orders", "1 to 64"]),
+            ("[service.\"no name\"]\ncommand = [\"x\"]", ["line 1", "no name"]),
+        ] {
+            let what = Config::parse(text).unwrap_err();
+            for part in expect {
+                assert!(what.contains(part), "{text:?} says {what:?} without {part:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! From arguments to a running agent, and its exit status: 0 after an orderly end, 1 if it cannot run, 2 for mistakes in how it was called and when
+//! another agent is there.
+
+use std::ffi::OsString;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use tif_process::RunDir;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::Args;
+use crate::config::Config;
+use crate::fabric::MemFabric;
+use crate::host;
+use crate::lock::Lock;
+use crate::shell::{Setup, Shell, Signals};
+use crate::store::Sqlite;
+use crate::supervisor::Supervisor;
+
+/// Wrongly called, or not wanted here.
+const USAGE: u8 = 2;
+
+/// The whole program, for a binary of any name. `args` begins with the program's own name.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match Args::try_parse_from(args) {
+        Ok(args) => args,
+        Err(error) => {
+            let status = error.exit_code();
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(status).unwrap_or(USAGE));
+        }
+    };
+    match run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { status, error }) => {
+            eprintln!("tif-monitor: {error:#}");
+            ExitCode::from(status)
+        }
+    }
+}
+
+struct Failure {
+    status: u8,
+    error: anyhow::Error,
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure { status: 1, error: error.into() }
+    }
+}
+
+fn usage(error: impl Into<anyhow::Error>) -> Failure {
+    Failure { status: USAGE, error: error.into() }
+}
+
+fn run(args: Args) -> Result<(), Failure> {
+    let filter = args.log.parse::<EnvFilter>().map_err(|e| usage(anyhow::anyhow!("--log {:?}: {e}", args.log)))?;
+    // Tests may run several agents in one process; the first one's filter stays.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let config = args.config.as_deref().map(Config::read).transpose().map_err(usage)?.unwrap_or_default();
+    let cpu = args.cpu.or(config.cpu.clone()).ok_or_else(|| usage(anyhow::anyhow!("say what this CPU is called: --cpu NAME")))?;
+    let state_dir = args.state_dir.or(config.state_dir.clone());
+    let state_dir = state_dir.ok_or_else(|| usage(anyhow::anyhow!("say where to keep what must survive the agent: --state-dir DIR")))?;
+    let run_dir = RunDir::resolve(args.run_dir.as_deref().or(config.run_dir.as_deref()));
+
+    let _lock = Lock::take(&run_dir).map_err(usage)?;
+    make(&state_dir)?;
+    many_descriptors();
+    let signals = Signals::catch().context("cannot catch signals")?;
+    let store = Sqlite::open(&state_dir)?;
+    let mut shell = Shell::start(Setup {
+        cpu,
+        run_dir: run_dir.clone(),
+        store_is_new: store.is_new(),
+        store: Box::new(store),
+        supervisor: Supervisor::new(config.service.clone(), run_dir.path(), &state_dir),
+        policies: config.policies(),
+        fabric: Box::new(MemFabric::default()),
+        signals: Some(signals),
+    })?;
+    let _host = host::start(&mut shell, &run_dir, !args.no_host);
+    shell.run().context("cannot wait for events")?;
+    Ok(())
+}
+
+fn make(state_dir: &Path) -> anyhow::Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(state_dir)
+        .with_context(|| format!("cannot make the state directory {}", state_dir.display()))
+}
+
+/// Every exporter costs four descriptors: take all that the operating system allows.
+fn many_descriptors() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(target: "tif::shell", %error, "the limit of open descriptors stays as it is");
+    }
+}

@@ -1,0 +1,203 @@
+//! The shell: one thread, one loop. What happens outside becomes an [`Input`] for the core, and what the core wants becomes done. No decision is
+//! made here.
+//!
+//! A turn: wait · take receipts of the store, connections, doorbells, deaths, timers · write what is to be written.
+
+mod accepting;
+mod connections;
+mod deaths;
+mod exporters;
+mod figures;
+mod outputs;
+mod process;
+mod scan;
+mod sources;
+mod start;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::time::Duration;
+
+use tif_core::agent::io::{Conn, Input, Moment};
+use tif_core::agent::{Agent, Outbox};
+use tif_core::limits::SCAN_PERIOD;
+use tif_core::model::{Key, Stamp, Time};
+
+use crate::fabric::{Arrival, Fabric};
+use crate::local::{Connection, Listener};
+use crate::store::{Done, Writer};
+use crate::supervisor::Supervisor;
+
+pub use figures::{Figures, Show, Shown};
+pub use sources::Signals;
+pub use start::{Setup, StartError};
+
+use process::Process;
+use scan::Scan;
+use sources::{Source, Sources};
+
+/// The running agent.
+#[derive(Debug)]
+pub struct Shell {
+    agent: Agent,
+    own: Key,
+    outbox: Outbox,
+    inputs: VecDeque<Input>,
+    sources: Sources,
+    listener: Listener,
+    /// Somebody may wait at the door.
+    waiting: bool,
+    connections: BTreeMap<Conn, Connection>,
+    conn_last: u64,
+    buffer: Box<[u8]>,
+    readable: BTreeSet<Conn>,
+    dirty: BTreeSet<Conn>,
+    /// Connections that their processes have closed, and when the core is told unless the process dies before.
+    hangups: BTreeSet<(Time, Conn)>,
+    processes: BTreeMap<Key, Process>,
+    /// Launched processes, and their places in the poll.
+    children: BTreeMap<u32, mio::Token>,
+    looks: BTreeSet<(Time, Key)>,
+    writer: Writer,
+    supervisor: Supervisor,
+    fabric: Box<dyn Fabric>,
+    scan: Scan,
+    figures: Figures,
+    ending: bool,
+}
+
+/// Both clocks, now.
+fn now() -> Moment {
+    let nanoseconds = |clock| {
+        let t = rustix::time::clock_gettime(clock);
+        u64::try_from(t.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(t.tv_nsec).unwrap_or(0)
+    };
+    Moment { time: Time(nanoseconds(rustix::time::ClockId::Monotonic)), stamp: Stamp(nanoseconds(rustix::time::ClockId::Realtime)) }
+}
+
+impl Shell {
+    /// Runs until a signal asks for the end. What the agent launched goes on.
+    ///
+    /// # Errors
+    /// If there is nothing left to wait on: a fault of the operating system.
+    pub fn run(&mut self) -> io::Result<()> {
+        while !self.ending {
+            self.turn(None)?;
+        }
+        tracing::info!(target: "tif::shell", "ending; processes go on without an agent");
+        self.writer.finish();
+        self.take_receipts();
+        self.flush();
+        Ok(())
+    }
+
+    /// Waits for something to happen, at most until the next timer or for `longest`, and does all that it brings.
+    ///
+    /// # Errors
+    /// If waiting fails.
+    pub fn turn(&mut self, longest: Option<Duration>) -> io::Result<()> {
+        let happened = self.sources.wait(self.timeout(longest))?;
+        let begun = now().time;
+        let (mut deaths, mut children) = (Vec::new(), Vec::new());
+        for event in happened {
+            match event.source {
+                Source::Wake => {}
+                Source::Signal => self.ending |= self.sources.signalled(),
+                Source::Listener => self.waiting = true,
+                Source::Conn(conn) => self.on_connection_event(conn, event.readable, event.writable),
+                Source::Bell(key) => self.on_bell(key),
+                Source::Pidfd(key) => deaths.push(key),
+                Source::Child(pid) => children.push(pid),
+            }
+        }
+        self.take_receipts();
+        self.take_arrivals();
+        self.accept();
+        self.read_connections();
+        for key in deaths {
+            self.on_death(key);
+        }
+        for pid in children {
+            self.on_child_end(pid);
+        }
+        self.on_timers();
+        self.flush();
+        self.figures.turn_took(now().time.since(begun));
+        Ok(())
+    }
+
+    fn timeout(&self, longest: Option<Duration>) -> Option<Duration> {
+        if !self.readable.is_empty() || self.waiting {
+            return Some(Duration::ZERO);
+        }
+        let next =
+            [self.agent.deadline(), self.looks.first().map(|(at, _)| *at), self.hangups.first().map(|(at, _)| *at), Some(self.scan.due)];
+        let next = next.into_iter().flatten().min();
+        [next.map(|at| at.since(now().time)), longest].into_iter().flatten().min()
+    }
+
+    fn on_timers(&mut self) {
+        let time = now().time;
+        while let Some((at, key)) = self.looks.first().copied()
+            && at <= time
+        {
+            self.looks.pop_first();
+            self.on_look(key);
+        }
+        self.take_hangups();
+        if self.agent.deadline().is_some_and(|at| at <= time) {
+            self.feed(Input::Tick);
+        }
+        if self.scan.due <= time {
+            self.scan.due = time + SCAN_PERIOD;
+            self.scan_processes();
+            self.scan_connections();
+            self.show_figures();
+        }
+    }
+
+    /// Hands something in, and does all that comes out of it and of what that brings.
+    fn feed(&mut self, input: Input) {
+        self.inputs.push_back(input);
+        self.settle();
+    }
+
+    /// Hands in what is left, until nothing is.
+    fn settle(&mut self) {
+        while let Some(input) = self.inputs.pop_front() {
+            tracing::trace!(target: "tif::shell", ?input);
+            self.agent.handle(now(), input, &mut self.outbox);
+            self.perform();
+        }
+    }
+
+    fn perform(&mut self) {
+        for output in std::mem::take(&mut self.outbox) {
+            tracing::trace!(target: "tif::shell", ?output);
+            self.do_output(output);
+        }
+    }
+
+    fn take_receipts(&mut self) {
+        for done in self.writer.done() {
+            match done {
+                Done::Stored(ticket) => self.feed(Input::Stored(ticket)),
+                Done::Failed(ticket, why) => {
+                    tracing::error!(target: "tif::store", error = why, "a write failed");
+                    self.feed(Input::StoreFailed(ticket, why));
+                }
+            }
+        }
+    }
+
+    fn take_arrivals(&mut self) {
+        while let Some(arrival) = self.fabric.receive() {
+            match arrival {
+                Arrival::Appeared(peer) => tracing::info!(target: "tif::fabric", cpu = %peer.cpu, node = %peer.node, "a CPU appeared"),
+                Arrival::Vanished(node) => tracing::info!(target: "tif::fabric", %node, "a CPU vanished"),
+                Arrival::Message { from, bytes } => tracing::debug!(target: "tif::fabric", node = %from, len = bytes.len(), "dropped"),
+                Arrival::Gap(dropped) => tracing::warn!(target: "tif::fabric", dropped, "arrivals were dropped"),
+            }
+        }
+    }
+}

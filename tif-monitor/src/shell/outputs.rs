@@ -1,0 +1,173 @@
+//! Doing what the core wants, one kind after the other.
+
+use std::time::Duration;
+
+use rustix::process::{Signal, pidfd_send_signal};
+use tif::segment::Attachment;
+use tif_core::agent::io::{Conn, ControlValue, Input, Observed, Output};
+use tif_core::model::{Epoch, Key, Name};
+use tif_core::wire::ToProcess;
+
+use super::process::{Exporter, Process};
+use super::sources::Source;
+use super::{Shell, now};
+use crate::local::Guest;
+use crate::local::connection::Stage;
+use crate::store::Done;
+
+impl Shell {
+    pub(super) fn do_output(&mut self, output: Output) {
+        match output {
+            Output::Admit { conn, key, epoch, controls, welcome } => self.admit(conn, key, epoch, &controls, *welcome),
+            Output::Send { conn, to, message } => self.send(conn, to, *message),
+            Output::HasReports { conn } => {
+                if let Some(connection) = self.connections.get_mut(&conn) {
+                    connection.has_reports = true;
+                    self.dirty.insert(conn);
+                }
+            }
+            Output::Close { conn } => self.close(conn),
+            Output::Watch { key, slot, on } => {
+                let unsettled = self.with_board(key, |exporter| {
+                    exporter.attachment.watch(slot, on);
+                    exporter.watched = now().time;
+                    exporter.attachment.unsettled()
+                });
+                if unsettled == Some(true) {
+                    self.look_again(key);
+                }
+            }
+            Output::Sent { key, slot } => {
+                self.with_board(key, |exporter| exporter.attachment.sent(slot));
+            }
+            Output::Sample { key, slots, token } => self.sample(key, slots, token),
+            Output::Control { key, control } => {
+                self.with_board(key, |exporter| exporter.attachment.control(&control));
+            }
+            Output::Epoch { key, epoch } => {
+                self.with_board(key, |exporter| exporter.attachment.epoch(epoch));
+            }
+            Output::Release { key } => self.release(key),
+            Output::Kill { key } => self.kill(key),
+            Output::Launch { service } => self.launch(service),
+            Output::Store { ticket, record } => {
+                if let Err(Done::Failed(ticket, why)) = self.writer.write(ticket, record) {
+                    tracing::error!(target: "tif::store", error = why, "a write failed");
+                    self.inputs.push_back(Input::StoreFailed(ticket, why));
+                }
+            }
+        }
+    }
+
+    fn with_board<T>(&mut self, key: Key, act: impl FnOnce(&mut Exporter) -> T) -> Option<T> {
+        self.processes.get_mut(&key)?.exporter.as_mut().map(act)
+    }
+
+    // spec: PSM-1, CTL-7
+    fn admit(&mut self, conn: Conn, key: Key, epoch: Epoch, controls: &[ControlValue], welcome: ToProcess) {
+        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        let Some(guest) = connection.guest.take() else { return };
+        let Guest { credentials, pidfd, mut attachment } = guest;
+        let make = |a: &mut Attachment| a.create_board(key, epoch, controls).and_then(|board| board.try_clone_to_owned());
+        let board = attachment.as_mut().map(make).transpose();
+        let board = match board {
+            Ok(board) => board,
+            Err(error) => {
+                tracing::error!(target: "tif::shell", %key, %error, "no board can be made");
+                self.cut(conn, "no board can be made for it");
+                return;
+            }
+        };
+        // The same process may have come back over a new connection.
+        self.release(key);
+        let watched = self.sources.add(&pidfd, Source::Pidfd(key)).and_then(|token| {
+            let bell = attachment.as_ref().map(|a| self.sources.add(a.bell(), Source::Bell(key))).transpose();
+            bell.map(|bell| (token, bell)).inspect_err(|_| self.sources.remove(&pidfd, token))
+        });
+        let (token, bell) = match watched {
+            Ok(tokens) => tokens,
+            Err(error) => {
+                tracing::error!(target: "tif::shell", %key, %error, "the process cannot be watched");
+                self.cut(conn, "it cannot be watched");
+                return;
+            }
+        };
+        self.supervisor.on_registered(credentials.pid);
+        let exporter =
+            attachment.map(|attachment| Exporter { attachment, bell, look: None, took: Duration::ZERO, watched: now().time, rings: 0 });
+        let process =
+            Process { credentials, pidfd, token: Some(token), conn: Some(conn), exporter, told: Observed::Running, stopped: false };
+        self.processes.insert(key, process);
+        self.look_again(key);
+        if let (Some(board), Some(connection)) = (board, self.connections.get_mut(&conn)) {
+            connection.attach(board);
+        }
+        self.send(conn, key, welcome);
+    }
+
+    pub(super) fn send(&mut self, conn: Conn, to: Key, message: ToProcess) {
+        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        match connection.queue(self.own, to, message) {
+            Ok(()) => {
+                self.dirty.insert(conn);
+            }
+            Err(cut) => self.cut(conn, &cut.to_string()),
+        }
+    }
+
+    fn close(&mut self, conn: Conn) {
+        if let Some(connection) = self.connections.get_mut(&conn) {
+            connection.stage = Stage::Closing { since: now().time };
+            self.dirty.insert(conn);
+        }
+    }
+
+    pub(super) fn release(&mut self, key: Key) {
+        self.unwatch(key);
+        let Some(process) = self.processes.remove(&key) else { return };
+        if let Some(exporter) = &process.exporter {
+            if let Some(token) = exporter.bell {
+                self.sources.remove(exporter.attachment.bell(), token);
+            }
+            if let Some(at) = exporter.look {
+                self.looks.remove(&(at, key));
+            }
+        }
+    }
+
+    /// Waits no longer for its death.
+    pub(super) fn unwatch(&mut self, key: Key) {
+        if let Some(process) = self.processes.get_mut(&key)
+            && let Some(token) = process.token.take()
+        {
+            self.sources.remove(&process.pidfd, token);
+        }
+    }
+
+    fn kill(&mut self, key: Key) {
+        let Some(process) = self.processes.get(&key) else { return };
+        if process.credentials.pid == std::process::id() {
+            tracing::error!(target: "tif::shell", %key, "will not end the agent's own process");
+            return;
+        }
+        tracing::info!(target: "tif::shell", %key, pid = process.credentials.pid, "ending the process");
+        if let Err(error) = pidfd_send_signal(&process.pidfd, Signal::KILL) {
+            tracing::warn!(target: "tif::shell", %key, %error, "the process cannot be ended");
+        }
+    }
+
+    fn launch(&mut self, service: Name) {
+        let launched = self.supervisor.launch(&service).and_then(|(pid, pidfd)| {
+            let token = self.sources.add(pidfd, Source::Child(pid)).map_err(|e| e.to_string())?;
+            self.children.insert(pid, token);
+            Ok(pid)
+        });
+        self.inputs.push_back(match launched {
+            Ok(pid) => Input::Launched { service, pid },
+            Err(reason) => {
+                tracing::warn!(target: "tif::supervisor", process = %service, reason, "launch failed");
+                Input::LaunchFailed { service, reason }
+            }
+        });
+    }
+}

@@ -1,0 +1,141 @@
+//! The periodic look at every registered process: what the operating system failed to tell, and who is stopped.
+// spec: PSM-5, OUT-1
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use procfs::FromRead;
+use procfs::process::Stat;
+use rustix::io::Errno;
+use tif_core::agent::io::{Input, Observed};
+use tif_core::limits::SCAN_PERIOD;
+use tif_core::model::{Key, Time};
+
+use super::Shell;
+
+/// When to look, and what was seen.
+#[derive(Debug)]
+pub struct Scan {
+    /// When next.
+    pub due: Time,
+    /// Somebody could not be let in for want of descriptors.
+    pub accept_again: bool,
+    /// It was said in the log since the last scan.
+    pub accept_warned: bool,
+    oom_kills: u64,
+}
+
+impl Scan {
+    /// The first is due after a period.
+    pub fn new(now: Time) -> Scan {
+        Scan { due: now + SCAN_PERIOD, accept_again: false, accept_warned: false, oom_kills: oom_kills() }
+    }
+
+    /// Whether the kernel has ended processes for want of memory since the last scan.
+    // spec: OUT-6, SEC-3
+    pub fn memory_ran_out(&self) -> bool {
+        oom_kills() > self.oom_kills
+    }
+}
+
+/// How many processes the kernel has ended for want of memory since boot; 0 if it does not say.
+fn oom_kills() -> u64 {
+    let count = |text: String| text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok());
+    fs::read_to_string("/proc/vmstat").ok().and_then(count).unwrap_or(0)
+}
+
+/// What the process table shows of a pid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    Gone,
+    Running,
+    Stopped,
+    /// It could not be looked at; that is nobody's death.
+    // spec: PSM-10
+    Unknown,
+}
+
+fn look(pid: u32, started: u64) -> Seen {
+    let stat = match fs::read(format!("/proc/{pid}/stat")) {
+        Ok(bytes) => Stat::from_read(bytes.as_slice()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound || e.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => return Seen::Gone,
+        Err(_) => return Seen::Unknown,
+    };
+    match stat {
+        Ok(stat) if stat.starttime != started => Seen::Gone,
+        Ok(stat) => match stat.state {
+            'T' | 't' => Seen::Stopped,
+            'Z' | 'X' | 'x' => Seen::Gone,
+            _ => Seen::Running,
+        },
+        Err(_) => Seen::Unknown,
+    }
+}
+
+impl Shell {
+    pub(super) fn scan_processes(&mut self) {
+        // One OS process may have registered many times.
+        let mut seen = BTreeMap::new();
+        for process in self.processes.values() {
+            let who = (process.credentials.pid, process.credentials.started);
+            seen.entry(who).or_insert_with(|| look(who.0, who.1));
+        }
+        let keys: Vec<Key> = self.processes.keys().copied().collect();
+        for key in keys {
+            let Some(process) = self.processes.get_mut(&key) else { continue };
+            let saw = seen.get(&(process.credentials.pid, process.credentials.started)).copied().unwrap_or(Seen::Unknown);
+            match saw {
+                Seen::Running | Seen::Stopped => {}
+                Seen::Gone => {
+                    self.on_death(key);
+                    continue;
+                }
+                Seen::Unknown => continue,
+            }
+            // Once may be a debugger that looks in passing.
+            let twice = saw == Seen::Stopped && process.stopped;
+            process.stopped = saw == Seen::Stopped;
+            let observed = match (saw, twice) {
+                (Seen::Running, _) => Observed::Running,
+                (_, true) => Observed::Stopped,
+                _ => continue,
+            };
+            if observed != process.told {
+                process.told = observed;
+                tracing::info!(target: "tif::shell", %key, ?observed, "process");
+                self.feed(Input::Observed { key, observed });
+            }
+        }
+        self.scan.accept_warned = false;
+        self.scan.oom_kills = oom_kills();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+    use tif_process::peer;
+
+    // spec: PSM-5, PSM-9
+    #[test]
+    fn a_process_is_seen_as_it_is_and_another_with_its_pid_is_not_it() {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let (pid, started) = (child.id(), peer::started(child.id()).unwrap());
+        assert_eq!(look(pid, started), Seen::Running);
+        assert_eq!(look(pid, started + 1), Seen::Gone);
+        let who = rustix::process::Pid::from_raw(pid as i32).unwrap();
+        let wait = |option| {
+            let options = option | rustix::process::WaitIdOptions::NOWAIT;
+            rustix::process::waitid(rustix::process::WaitId::Pid(who), options).unwrap()
+        };
+        rustix::process::kill_process(who, rustix::process::Signal::STOP).unwrap();
+        wait(rustix::process::WaitIdOptions::STOPPED);
+        assert_eq!(look(pid, started), Seen::Stopped);
+        rustix::process::kill_process(who, rustix::process::Signal::KILL).unwrap();
+        wait(rustix::process::WaitIdOptions::EXITED);
+        assert_eq!(look(pid, started), Seen::Gone, "a zombie is dead");
+        child.wait().unwrap();
+        assert_eq!(look(pid, started), Seen::Gone);
+    }
+}

@@ -1,0 +1,138 @@
+//! What every store must do: one suite, run on each of them.
+
+use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
+use tif_core::limits::RESULTS_KEPT_MAX;
+use tif_core::model::{Epoch, Incarnation, Key, Name, NodeId, ProcId, Role, SetResult, Stamp, Value, Version};
+use tif_core::wire::Credentials;
+
+use super::StateStore;
+
+/// Opens the store once more, as a restarted agent would.
+pub type Again = Box<dyn Fn() -> Box<dyn StateStore>>;
+
+/// Runs everything, each story on a fresh store.
+pub fn suite(fresh: impl Fn() -> Again) {
+    epochs_grow(&fresh());
+    what_is_committed_is_remembered(&fresh());
+    a_source_that_ends_keeps_its_memorized_controls(&fresh());
+    a_repeated_id_is_one_change(&fresh());
+    old_changes_go(&fresh());
+}
+
+fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+/// A process of that name and number.
+pub fn process(text: &str, proc: u64) -> ProcessRecord {
+    ProcessRecord {
+        name: name(text),
+        key: Key { node: NodeId(1), proc: ProcId(proc), inc: Incarnation::new(3, proc as u32) },
+        nonce: u128::MAX - u128::from(proc),
+        credentials: Credentials { pid: 4_000_000_000, uid: 1000, gid: 1001, started: u64::MAX },
+        service: Some(name("orders")),
+        grouped: true,
+        role: Role::Standby,
+        ended: false,
+        program: "orders 1.0".into(),
+    }
+}
+
+fn control(text: &str, version: u64, memorized: bool) -> ControlRecord {
+    ControlRecord {
+        source: name("orders"),
+        name: text.into(),
+        version: Version(version),
+        value: Value::Text("as the user wrote it: é".into()),
+        memorized,
+    }
+}
+
+fn change(id: &str) -> ChangeRecord {
+    ChangeRecord {
+        request_id: id.parse().unwrap(),
+        request: "set orders.batch 64".into(),
+        result: SetResult {
+            request_id: id.parse().unwrap(),
+            name: "orders.batch".into(),
+            old: Value::F64(f64::NEG_INFINITY),
+            new: Value::U64(u64::MAX),
+            choices: vec!["fast".into()],
+            version: Version(7),
+            replicated: false,
+            applied: true,
+            dry_run: false,
+            repeated: false,
+        },
+        who: name("tif-serve-1"),
+        uid: 1000,
+        reason: Some("load test".into()),
+        at: Stamp(u64::MAX),
+    }
+}
+
+// spec: PSM-1
+fn epochs_grow(again: &Again) {
+    let first = again().begin(5, "a").unwrap();
+    assert_eq!(first, 5, "the least that was asked for");
+    assert_eq!(again().begin(1, "a").unwrap(), 6);
+    assert_eq!(again().begin(1, "b").unwrap(), 7);
+    assert_eq!(again().load().unwrap().boot, "b");
+}
+
+fn what_is_committed_is_remembered(again: &Again) {
+    let mut store = again();
+    store.begin(1, "a").unwrap();
+    let (p, q) = (process("orders-1", 1), ProcessRecord { service: None, ended: true, ..process("alpha", 2) });
+    let c = control("orders.note", u64::MAX, true);
+    store
+        .commit(&[
+            Record::Process(ProcessRecord { role: Role::Primary, ..p.clone() }),
+            Record::Process(q.clone()),
+            Record::Control { control: c.clone(), change: change("one") },
+            Record::Term { service: name("orders"), epoch: Epoch(1) },
+        ])
+        .unwrap();
+    store.commit(&[Record::Process(p.clone()), Record::Term { service: name("orders"), epoch: Epoch(u64::MAX) }]).unwrap();
+    drop(store);
+    let seen = again().load().unwrap();
+    assert_eq!(seen.processes, [q, p], "by name, the latest of each");
+    assert_eq!(seen.proc_max, 2);
+    assert_eq!(seen.controls, [c]);
+    assert_eq!(seen.changes, [change("one")]);
+    assert_eq!(seen.terms, [(name("orders"), Epoch(u64::MAX))]);
+}
+
+// spec: CTL-7
+fn a_source_that_ends_keeps_its_memorized_controls(again: &Again) {
+    let mut store = again();
+    let kept = control("orders.kept", 1, true);
+    store
+        .commit(&[
+            Record::Control { control: kept.clone(), change: change("one") },
+            Record::Control { control: control("orders.gone", 1, false), change: change("two") },
+            Record::Forget { source: name("orders") },
+        ])
+        .unwrap();
+    assert_eq!(again().load().unwrap().controls, [kept]);
+}
+
+// spec: CTL-3
+fn a_repeated_id_is_one_change(again: &Again) {
+    let mut store = again();
+    let record = |id| Record::Control { control: control("orders.batch", 1, true), change: change(id) };
+    store.commit(&[record("one"), record("two"), record("one")]).unwrap();
+    assert_eq!(again().load().unwrap().changes, [change("two"), change("one")], "oldest first");
+}
+
+fn old_changes_go(again: &Again) {
+    let mut store = again();
+    let records: Vec<Record> = (0..RESULTS_KEPT_MAX + 10)
+        .map(|i| Record::Control { control: control("orders.batch", i as u64, true), change: change(&format!("r{i}")) })
+        .collect();
+    store.commit(&records).unwrap();
+    let changes = again().load().unwrap().changes;
+    assert_eq!(changes.len(), RESULTS_KEPT_MAX);
+    assert_eq!(changes.first(), Some(&change("r10")));
+    assert_eq!(changes.last(), Some(&change(&format!("r{}", RESULTS_KEPT_MAX + 9))));
+}

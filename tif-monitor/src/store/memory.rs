@@ -1,0 +1,113 @@
+//! The store's twin in memory, for tests: what is dropped and opened again is what a killed agent would find.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
+use tif_core::limits::RESULTS_KEPT_MAX;
+use tif_core::model::{Epoch, Name, NodeId, RequestId};
+
+use super::{Remembered, StateStore, StoreError};
+
+/// A store in the process. Clones are the same store.
+#[derive(Clone, Debug, Default)]
+pub struct Memory(Arc<Mutex<Contents>>);
+
+#[derive(Clone, Debug, Default)]
+struct Contents {
+    epoch: u32,
+    boot: String,
+    proc_max: u64,
+    processes: BTreeMap<Name, ProcessRecord>,
+    controls: BTreeMap<(Name, String), ControlRecord>,
+    changes: BTreeMap<u64, ChangeRecord>,
+    change_of: BTreeMap<RequestId, u64>,
+    changes_count: u64,
+    terms: BTreeMap<Name, Epoch>,
+    failing: bool,
+}
+
+impl Memory {
+    /// From now on every commit fails, or no longer.
+    pub fn fail(&self, failing: bool) {
+        self.0.lock().failing = failing;
+    }
+}
+
+impl Contents {
+    fn write(&mut self, record: &Record) {
+        match record {
+            Record::Process(process) => {
+                self.proc_max = self.proc_max.max(process.key.proc.0);
+                self.processes.insert(process.name.clone(), process.clone());
+            }
+            Record::Control { control, change } => {
+                self.controls.insert((control.source.clone(), control.name.clone()), control.clone());
+                self.changes_count += 1;
+                if let Some(before) = self.change_of.insert(change.request_id.clone(), self.changes_count) {
+                    self.changes.remove(&before);
+                }
+                self.changes.insert(self.changes_count, change.clone());
+                while self.changes.len() > RESULTS_KEPT_MAX {
+                    if let Some((_, oldest)) = self.changes.pop_first() {
+                        self.change_of.remove(&oldest.request_id);
+                    }
+                }
+            }
+            Record::Forget { source } => self.controls.retain(|(of, _), control| of != source || control.memorized),
+            Record::Term { service, epoch } => {
+                self.terms.insert(service.clone(), *epoch);
+            }
+        }
+    }
+}
+
+impl StateStore for Memory {
+    fn begin(&mut self, least: u32, boot: &str) -> Result<u32, StoreError> {
+        let mut contents = self.0.lock();
+        let next = contents.epoch.checked_add(1).ok_or(StoreError::Refused("the agent's epochs are used up"))?;
+        contents.epoch = next.max(least);
+        contents.boot = boot.to_owned();
+        Ok(contents.epoch)
+    }
+
+    fn load(&mut self) -> Result<Remembered, StoreError> {
+        let contents = self.0.lock();
+        Ok(Remembered {
+            node: NodeId(1),
+            boot: contents.boot.clone(),
+            proc_max: contents.proc_max,
+            processes: contents.processes.values().cloned().collect(),
+            controls: contents.controls.values().cloned().collect(),
+            changes: contents.changes.values().cloned().collect(),
+            terms: contents.terms.iter().map(|(service, epoch)| (service.clone(), *epoch)).collect(),
+        })
+    }
+
+    fn commit(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        let mut contents = self.0.lock();
+        if contents.failing {
+            return Err(StoreError::Refused("told to fail"));
+        }
+        for record in records {
+            contents.write(record);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::conformance::{self, Again};
+
+    #[test]
+    fn a_store_in_memory_keeps_the_contract() {
+        conformance::suite(|| {
+            let memory = Memory::default();
+            let again: Again = Box::new(move || Box::new(memory.clone()));
+            again
+        });
+    }
+}

@@ -1,0 +1,70 @@
+//! The tables, and how an older file becomes a newer one: one step per version, each in one transaction.
+
+use rusqlite::Connection;
+
+/// Step `i` makes version `i + 1`.
+pub const STEPS: &[&str] = &["
+    CREATE TABLE meta (
+        id       INTEGER PRIMARY KEY CHECK (id = 1),
+        node     INTEGER NOT NULL,
+        epoch    INTEGER NOT NULL,
+        boot     TEXT NOT NULL,
+        proc_max INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO meta VALUES (1, 1, 0, '', 0);
+    CREATE TABLE processes (
+        name    TEXT PRIMARY KEY,
+        node    INTEGER NOT NULL,
+        proc    INTEGER NOT NULL UNIQUE,
+        inc     INTEGER NOT NULL,
+        nonce   BLOB NOT NULL,
+        pid     INTEGER NOT NULL,
+        uid     INTEGER NOT NULL,
+        gid     INTEGER NOT NULL,
+        started INTEGER NOT NULL,
+        service TEXT,
+        grouped INTEGER NOT NULL,
+        role    TEXT NOT NULL,
+        ended   INTEGER NOT NULL,
+        program TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE controls (
+        source    TEXT NOT NULL,
+        name      TEXT NOT NULL,
+        version   INTEGER NOT NULL,
+        value     BLOB NOT NULL,
+        memorized INTEGER NOT NULL,
+        PRIMARY KEY (source, name)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE changes (
+        seq        INTEGER PRIMARY KEY AUTOINCREMENT,
+        request_id TEXT NOT NULL UNIQUE,
+        request    TEXT NOT NULL,
+        result     BLOB NOT NULL,
+        who        TEXT NOT NULL,
+        uid        INTEGER NOT NULL,
+        reason     TEXT,
+        at         INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE terms (
+        service TEXT PRIMARY KEY,
+        epoch   INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+"];
+
+/// The newest version.
+pub const NEWEST: i64 = STEPS.len() as i64;
+
+/// Brings the file up to [`NEWEST`]; does nothing if it is there or beyond. Answers the version that it found.
+pub fn migrate(db: &mut Connection) -> rusqlite::Result<i64> {
+    let found: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    for (done, step) in (1i64..).zip(STEPS) {
+        if found < done {
+            let step_in_one = db.transaction()?;
+            step_in_one.execute_batch(step)?;
+            step_in_one.pragma_update(None, "user_version", done)?;
+            step_in_one.commit()?;
+        }
+    }
+    Ok(found)
+}

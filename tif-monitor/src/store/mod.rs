@@ -1,0 +1,127 @@
+//! What the agent remembers when it is killed: a ledger that is written before anybody is told.
+//!
+//! [`StateStore`] is the small interface; [`Sqlite`] keeps it in one file, [`Memory`] in the process (tests). One suite
+//! (`conformance`) runs on both. [`Writer`] is the thread that owns the store while the agent runs, so that a disk that thinks does not
+//! keep the loop from reporting a death.
+// spec: MON-7, PSM-1, CTL-7
+
+#[cfg(test)]
+mod conformance;
+mod memory;
+mod migrations;
+mod rows;
+mod sqlite;
+mod writer;
+
+use std::path::PathBuf;
+
+use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
+use tif_core::model::{Epoch, Name, NodeId};
+
+pub use memory::Memory;
+pub use sqlite::Sqlite;
+pub use writer::{Done, Writer};
+
+/// Everything that a store remembers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Remembered {
+    /// The CPU's number.
+    pub node: NodeId,
+    /// The boot in which the processes were last seen; their pids and start times mean nothing in another.
+    // spec: PSM-9
+    pub boot: String,
+    /// The greatest process number given out.
+    pub proc_max: u64,
+    /// The processes, by name.
+    pub processes: Vec<ProcessRecord>,
+    /// The controls, by source and name.
+    pub controls: Vec<ControlRecord>,
+    /// The latest changes, oldest first.
+    pub changes: Vec<ChangeRecord>,
+    /// The terms of services, by name.
+    pub terms: Vec<(Name, Epoch)>,
+}
+
+/// Durable state of one agent.
+pub trait StateStore: Send + std::fmt::Debug {
+    /// Begins another life: the agent's epoch, greater than any before and at least `least`, is durable when this returns. `boot` is
+    /// remembered from now on as the boot in which processes were seen.
+    ///
+    /// # Errors
+    /// If it is not durable; then no key may be given out.
+    fn begin(&mut self, least: u32, boot: &str) -> Result<u32, StoreError>;
+
+    /// All that is remembered.
+    ///
+    /// # Errors
+    /// If it cannot be read, or what is read makes no sense.
+    fn load(&mut self) -> Result<Remembered, StoreError>;
+
+    /// Makes all of these durable, in order, or none.
+    ///
+    /// # Errors
+    /// The store is as before.
+    fn commit(&mut self, records: &[Record]) -> Result<(), StoreError>;
+}
+
+/// Why the store does not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// What is there is no store, or a broken one. Nothing was changed.
+    #[error(
+        "the store {} is damaged: {what}. The agent does not start, because beginning anew would forget accepted control changes. Put a \
+         copy of the file back, or, to give up what was in it, move it and its -wal and -shm away and start again",
+        .path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Written by a newer agent.
+    #[error("the store {} has version {found}; this agent knows versions up to {known}: start the newer agent", .path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The newest known here.
+        known: i64,
+    },
+    /// The database said no.
+    #[error("the store {}: {what}", .path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// What was being done.
+        what: &'static str,
+        /// What it said.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The file system said no.
+    #[error("the store {}: {what}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was being done.
+        what: &'static str,
+        /// What it said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// There is no next epoch, or (in tests) the store was told to fail.
+    #[error("{0}")]
+    Refused(&'static str),
+}
+
+impl StoreError {
+    /// With its cause, in one line, for the requester of the change.
+    pub fn in_full(&self) -> String {
+        match std::error::Error::source(self) {
+            Some(source) => format!("{self}: {source}"),
+            None => self.to_string(),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Records as rows and rows as records. A row that makes no sense is an error, never a guess.
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, Row, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
+use tif_core::limits::RESULTS_KEPT_MAX;
+use tif_core::model::{Epoch, Incarnation, Key, Name, NodeId, ProcId, RequestId, Role, Stamp, Version};
+use tif_core::wire::Credentials;
+
+/// SQLite's whole numbers are signed: the same 64 bits, read the other way.
+fn bits(number: u64) -> i64 {
+    number as i64
+}
+
+fn number(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(column).map(|n| n as u64)
+}
+
+fn nonsense(error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, Type::Blob, Box::new(error))
+}
+
+fn pack<T: Serialize>(value: &T) -> rusqlite::Result<Vec<u8>> {
+    rmp_serde::to_vec(value).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))
+}
+
+fn unpack<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
+    rmp_serde::from_slice(&row.get::<_, Vec<u8>>(column)?).map_err(nonsense)
+}
+
+fn name(row: &Row<'_>, column: &str) -> rusqlite::Result<Name> {
+    Name::try_from(row.get::<_, String>(column)?).map_err(nonsense)
+}
+
+const ROLES: [Role; 5] = [Role::Importer, Role::Solo, Role::Standby, Role::ToBePrimary, Role::Primary];
+
+fn role(row: &Row<'_>) -> rusqlite::Result<Role> {
+    let word: String = row.get("role")?;
+    ROLES.into_iter().find(|r| r.word() == word).ok_or_else(|| nonsense(std::io::Error::other(format!("no role {word:?}"))))
+}
+
+/// Writes one record. The caller holds the transaction.
+pub fn write(db: &Connection, record: &Record) -> rusqlite::Result<()> {
+    match record {
+        Record::Process(process) => write_process(db, process),
+        Record::Control { control, change } => {
+            write_control(db, control)?;
+            write_change(db, change)
+        }
+        Record::Forget { source } => {
+            db.prepare_cached("DELETE FROM controls WHERE source = ? AND NOT memorized")?.execute([source.as_str()])?;
+            Ok(())
+        }
+        Record::Term { service, epoch } => {
+            db.prepare_cached("INSERT OR REPLACE INTO terms (service, epoch) VALUES (?, ?)")?
+                .execute(params![service.as_str(), bits(epoch.0)])?;
+            Ok(())
+        }
+    }
+}
+
+fn write_process(db: &Connection, p: &ProcessRecord) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO processes
+         (name, node, proc, inc, nonce, pid, uid, gid, started, service, grouped, role, ended, program)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![
+        p.name.as_str(),
+        p.key.node.0,
+        bits(p.key.proc.0),
+        bits(p.key.inc.0),
+        p.nonce.to_le_bytes().as_slice(),
+        p.credentials.pid,
+        p.credentials.uid,
+        p.credentials.gid,
+        bits(p.credentials.started),
+        p.service.as_ref().map(Name::as_str),
+        p.grouped,
+        p.role.word(),
+        p.ended,
+        p.program,
+    ])?;
+    db.prepare_cached("UPDATE meta SET proc_max = max(proc_max, ?)")?.execute([bits(p.key.proc.0)])?;
+    Ok(())
+}
+
+fn write_control(db: &Connection, c: &ControlRecord) -> rusqlite::Result<()> {
+    db.prepare_cached("INSERT OR REPLACE INTO controls (source, name, version, value, memorized) VALUES (?, ?, ?, ?, ?)")?
+        .execute(params![c.source.as_str(), c.name, bits(c.version.0), pack(&c.value)?, c.memorized])?;
+    Ok(())
+}
+
+// spec: CTL-8
+fn write_change(db: &Connection, c: &ChangeRecord) -> rusqlite::Result<()> {
+    db.prepare_cached("INSERT OR REPLACE INTO changes (request_id, request, result, who, uid, reason, at) VALUES (?, ?, ?, ?, ?, ?, ?)")?
+        .execute(params![c.request_id.as_str(), c.request, pack(&c.result)?, c.who.as_str(), c.uid, c.reason, bits(c.at.0)])?;
+    let oldest = db.last_insert_rowid().saturating_sub(i64::try_from(RESULTS_KEPT_MAX).unwrap_or(i64::MAX));
+    db.prepare_cached("DELETE FROM changes WHERE seq <= ?")?.execute([oldest])?;
+    Ok(())
+}
+
+/// The processes, by name.
+pub fn processes(db: &Connection) -> rusqlite::Result<Vec<ProcessRecord>> {
+    let mut statement = db.prepare("SELECT * FROM processes ORDER BY name")?;
+    let rows = statement.query_map([], |row| {
+        let nonce: Vec<u8> = row.get("nonce")?;
+        Ok(ProcessRecord {
+            name: name(row, "name")?,
+            key: Key { node: NodeId(row.get("node")?), proc: ProcId(number(row, "proc")?), inc: Incarnation(number(row, "inc")?) },
+            nonce: u128::from_le_bytes(nonce.as_slice().try_into().map_err(nonsense)?),
+            credentials: Credentials { pid: row.get("pid")?, uid: row.get("uid")?, gid: row.get("gid")?, started: number(row, "started")? },
+            service: row.get::<_, Option<String>>("service")?.map(Name::try_from).transpose().map_err(nonsense)?,
+            grouped: row.get("grouped")?,
+            role: role(row)?,
+            ended: row.get("ended")?,
+            program: row.get("program")?,
+        })
+    })?;
+    rows.collect()
+}
+
+/// The controls, by source and name.
+pub fn controls(db: &Connection) -> rusqlite::Result<Vec<ControlRecord>> {
+    let mut statement = db.prepare("SELECT * FROM controls ORDER BY source, name")?;
+    let rows = statement.query_map([], |row| {
+        Ok(ControlRecord {
+            source: name(row, "source")?,
+            name: row.get("name")?,
+            version: Version(number(row, "version")?),
+            value: unpack(row, "value")?,
+            memorized: row.get("memorized")?,
+        })
+    })?;
+    rows.collect()
+}
+
+/// The changes, oldest first.
+pub fn changes(db: &Connection) -> rusqlite::Result<Vec<ChangeRecord>> {
+    let mut statement = db.prepare("SELECT * FROM changes ORDER BY seq")?;
+    let rows = statement.query_map([], |row| {
+        Ok(ChangeRecord {
+            request_id: RequestId::try_from(row.get::<_, String>("request_id")?).map_err(nonsense)?,
+            request: row.get("request")?,
+            result: unpack(row, "result")?,
+            who: name(row, "who")?,
+            uid: row.get("uid")?,
+            reason: row.get("reason")?,
+            at: Stamp(number(row, "at")?),
+        })
+    })?;
+    rows.collect()
+}
+
+/// The terms, by service.
+pub fn terms(db: &Connection) -> rusqlite::Result<Vec<(Name, Epoch)>> {
+    let mut statement = db.prepare("SELECT * FROM terms ORDER BY service")?;
+    let rows = statement.query_map([], |row| Ok((name(row, "service")?, Epoch(number(row, "epoch")?))))?;
+    rows.collect()
+}

@@ -1,0 +1,226 @@
+//! The store in one SQLite file, `state.db`: write-ahead log, every commit synced to the disk before it counts.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+use tif_core::agent::io::Record;
+use tif_core::limits::PROCESSES_MAX;
+use tif_core::model::NodeId;
+
+use super::{Remembered, StateStore, StoreError, migrations, rows};
+
+/// A store in a file.
+#[derive(Debug)]
+pub struct Sqlite {
+    db: Connection,
+    path: PathBuf,
+    created: bool,
+}
+
+impl Sqlite {
+    /// Opens `state.db` in the directory, or makes it if there is none.
+    ///
+    /// A new file gets its name only when it is complete: so an agent that was killed while making it leaves nothing that looks like a
+    /// damaged one, and a file that is empty or cut is always damage.
+    ///
+    /// # Errors
+    /// If the file is damaged, newer, or cannot be read. It is as before.
+    pub fn open(dir: &Path) -> Result<Sqlite, StoreError> {
+        let path = dir.join("state.db");
+        let created = !path.exists();
+        if created {
+            create(dir, &path)?;
+        }
+        let database = |what| {
+            let path = path.clone();
+            move |source| StoreError::Database { path, what, source }
+        };
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        if fs::metadata(&path).is_ok_and(|m| m.len() == 0) {
+            return Err(StoreError::Damaged { path, what: "it is empty".into() });
+        }
+        let mut db = Connection::open_with_flags(&path, flags).map_err(database("cannot be opened"))?;
+        check(&db).map_err(|what| StoreError::Damaged { path: path.clone(), what })?;
+        let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(database("cannot be read"))?;
+        if version > migrations::NEWEST {
+            return Err(StoreError::Newer { path, found: version, known: migrations::NEWEST });
+        }
+        if version == 0 {
+            return Err(StoreError::Damaged { path, what: "it holds no state of an agent".into() });
+        }
+        durably(&db).map_err(database("cannot be made durable"))?;
+        migrations::migrate(&mut db).map_err(database("cannot be brought up to date"))?;
+        prune(&db).map_err(database("cannot be pruned"))?;
+        Ok(Sqlite { db, path, created })
+    }
+
+    /// There was no file: this is the first start, or the store was lost.
+    pub fn is_new(&self) -> bool {
+        self.created
+    }
+
+    fn error(&self, what: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError + use<> {
+        let path = self.path.clone();
+        move |source| StoreError::Database { path, what, source }
+    }
+}
+
+fn create(dir: &Path, path: &Path) -> Result<(), StoreError> {
+    let io = |what| move |source| StoreError::Io { path: path.to_owned(), what, source };
+    let database = |source| StoreError::Database { path: path.to_owned(), what: "cannot be made", source };
+    let making = dir.join("state.db.new");
+    for rest in ["", "-journal", "-wal", "-shm"] {
+        // What an earlier attempt left; usually nothing.
+        let _ = fs::remove_file(dir.join(format!("state.db.new{rest}")));
+    }
+    let mut db = Connection::open(&making).map_err(database)?;
+    db.pragma_update(None, "synchronous", "FULL").map_err(database)?;
+    migrations::migrate(&mut db).map_err(database)?;
+    db.close().map_err(|(_, source)| database(source))?;
+    File::open(&making).and_then(|f| f.sync_all()).map_err(io("cannot be made durable"))?;
+    fs::rename(&making, path).map_err(io("cannot be put in place"))?;
+    File::open(dir).and_then(|d| d.sync_all()).map_err(io("cannot be made durable"))
+}
+
+/// What is wrong with the file, if anything is.
+fn check(db: &Connection) -> Result<(), String> {
+    let answer: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|e| e.to_string())?;
+    if answer == "ok" { Ok(()) } else { Err(answer) }
+}
+
+fn durably(db: &Connection) -> rusqlite::Result<()> {
+    // Another program that looks into the file may hold it for a moment.
+    db.busy_timeout(std::time::Duration::from_secs(5))?;
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    db.pragma_update(None, "synchronous", "FULL")
+}
+
+/// Keeps the names of at most [`PROCESSES_MAX`] processes; the dead ones of the oldest keys go first.
+fn prune(db: &Connection) -> rusqlite::Result<()> {
+    let count: i64 = db.query_row("SELECT count(*) FROM processes", [], |row| row.get(0))?;
+    let over = count - i64::try_from(PROCESSES_MAX).unwrap_or(i64::MAX);
+    if over > 0 {
+        db.execute("DELETE FROM processes WHERE name IN (SELECT name FROM processes WHERE ended ORDER BY inc LIMIT ?)", [over])?;
+    }
+    Ok(())
+}
+
+impl StateStore for Sqlite {
+    // spec: PSM-1
+    fn begin(&mut self, least: u32, boot: &str) -> Result<u32, StoreError> {
+        let error = self.error("cannot count the agent's start");
+        let (last,): (u32,) = match self.db.query_row("SELECT epoch FROM meta", [], |row| Ok((row.get(0)?,))) {
+            Ok(last) => last,
+            Err(source) => return Err(error(source)),
+        };
+        let epoch = last.checked_add(1).ok_or(StoreError::Refused("the agent's epochs are used up"))?.max(least);
+        self.db.execute("UPDATE meta SET epoch = ?, boot = ?", rusqlite::params![epoch, boot]).map_err(error)?;
+        Ok(epoch)
+    }
+
+    fn load(&mut self) -> Result<Remembered, StoreError> {
+        let read = |db: &Connection| {
+            let (node, boot, proc_max) = db.query_row("SELECT node, boot, proc_max FROM meta", [], |row| {
+                Ok((NodeId(row.get(0)?), row.get(1)?, row.get::<_, i64>(2)? as u64))
+            })?;
+            Ok(Remembered {
+                node,
+                boot,
+                proc_max,
+                processes: rows::processes(db)?,
+                controls: rows::controls(db)?,
+                changes: rows::changes(db)?,
+                terms: rows::terms(db)?,
+            })
+        };
+        read(&self.db).map_err(|e: rusqlite::Error| StoreError::Damaged { path: self.path.clone(), what: e.to_string() })
+    }
+
+    fn commit(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        let error = self.error("cannot be written");
+        let write = |db: &mut Connection| {
+            let transaction = db.transaction()?;
+            for record in records {
+                rows::write(&transaction, record)?;
+            }
+            transaction.commit()
+        };
+        write(&mut self.db).map_err(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::conformance::{self, Again};
+
+    #[test]
+    fn a_store_in_a_file_keeps_the_contract() {
+        conformance::suite(|| {
+            let dir = tempfile::tempdir().unwrap();
+            let again: Again = Box::new(move || Box::new(Sqlite::open(dir.path()).unwrap()));
+            again
+        });
+    }
+
+    fn damaged(spoil: impl FnOnce(&Path)) -> StoreError {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Sqlite::open(dir.path()).unwrap());
+        spoil(&dir.path().join("state.db"));
+        let before = fs::read(dir.path().join("state.db")).unwrap();
+        let error = Sqlite::open(dir.path()).unwrap_err();
+        assert_eq!(before, fs::read(dir.path().join("state.db")).unwrap(), "a refused file is left as it is");
+        error
+    }
+
+    // spec: MON-7, PSM-1
+    #[test]
+    fn a_damaged_file_is_refused_with_what_to_do_and_never_begun_anew() {
+        let spoils: [fn(&Path); 3] = [
+            |path| fs::write(path, b"").unwrap(),
+            |path| fs::write(path, b"these are not the bytes of a database, however many there are of them").unwrap(),
+            |path| {
+                let mut bytes = fs::read(path).unwrap();
+                bytes[4096..8192].fill(0xa5);
+                fs::write(path, bytes).unwrap();
+            },
+        ];
+        for spoil in spoils {
+            let error = damaged(spoil);
+            assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
+            assert!(error.to_string().contains("Put a copy of the file back"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_a_newer_agent_is_refused() {
+        let error = damaged(|path| Connection::open(path).unwrap().pragma_update(None, "user_version", 99).unwrap());
+        assert!(matches!(error, StoreError::Newer { found: 99, .. }), "{error:?}");
+    }
+
+    #[test]
+    fn what_a_killed_first_start_left_behind_does_not_matter() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("state.db.new"), b"half of it").unwrap();
+        assert!(Sqlite::open(dir.path()).unwrap().is_new());
+        assert!(!Sqlite::open(dir.path()).unwrap().is_new());
+    }
+
+    // spec: SEC-3
+    #[test]
+    fn a_full_disk_fails_the_commit_and_leaves_the_store_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Sqlite::open(dir.path()).unwrap();
+        store.begin(1, "boot").unwrap();
+        let pages: i64 = store.db.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+        store.db.pragma_update(None, "max_page_count", pages).unwrap();
+        let many: Vec<Record> = (0..500).map(|i| Record::Process(conformance::process(&format!("p-{i}"), i + 1))).collect();
+        let error = store.commit(&many).unwrap_err();
+        assert!(error.in_full().contains("full"), "{}", error.in_full());
+        assert_eq!(store.load().unwrap().processes, []);
+        store.db.pragma_update(None, "max_page_count", 1 << 20).unwrap();
+        store.commit(&many).unwrap();
+        assert_eq!(store.load().unwrap().processes.len(), 500);
+    }
+}

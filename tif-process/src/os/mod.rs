@@ -1,0 +1,3 @@
+//! Questions to the kernel that have no safe wrapper.
+
+pub(crate) mod exit_info;

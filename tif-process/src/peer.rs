@@ -1,0 +1,211 @@
+//! Who is at the other end of a socket, as the operating system says, and how a process ended.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, getpid, pidfd_open, waitid};
+use tif_core::model::Cause;
+use tif_core::wire::Credentials;
+
+use crate::os::exit_info;
+
+/// What the operating system says of the process that connected to this Unix socket, with the start time of the process that has its pid now.
+///
+/// # Errors
+/// If it is no Unix socket, or the process is gone already.
+// spec: PSM-9
+pub fn credentials(socket: impl AsFd) -> io::Result<Credentials> {
+    let peer = rustix::net::sockopt::socket_peercred(socket)?;
+    let pid = peer.pid.as_raw_nonzero().get().unsigned_abs();
+    Ok(Credentials { pid, uid: peer.uid.as_raw(), gid: peer.gid.as_raw(), started: started(pid)? })
+}
+
+/// When the process with this pid started, in clock ticks since boot.
+///
+/// # Errors
+/// If there is no such process.
+pub fn started(pid: u32) -> io::Result<u64> {
+    Ok(Stat::read(pid)?.started)
+}
+
+/// A pidfd for exactly this process.
+///
+/// # Errors
+/// `NotFound` if it is gone, also if its pid belongs to another by now.
+// spec: PSM-9
+pub fn open_pidfd(who: &Credentials) -> io::Result<OwnedFd> {
+    let gone = || io::Error::from(io::ErrorKind::NotFound);
+    let pid = i32::try_from(who.pid).ok().and_then(Pid::from_raw).ok_or_else(gone)?;
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|_| gone())?;
+    // The descriptor keeps its process apart from later ones with the same pid; the start time says whether it is the right one.
+    if started(who.pid)? == who.started { Ok(pidfd) } else { Err(gone()) }
+}
+
+/// A pidfd for the calling process itself, to be handed to the agent.
+///
+/// # Errors
+/// If the kernel has none (before 5.3), or descriptors are used up.
+pub fn own_pidfd() -> io::Result<OwnedFd> {
+    Ok(pidfd_open(getpid(), PidfdFlags::empty())?)
+}
+
+/// The process behind a pidfd; none if it is gone, or the descriptor is no pidfd.
+pub fn pidfd_pid(pidfd: impl AsFd) -> Option<u32> {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_fd().as_raw_fd())).ok()?;
+    let pid: i64 = info.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse().ok()?;
+    u32::try_from(pid).ok().filter(|pid| *pid > 0)
+}
+
+/// How the process behind `pidfd` ended, asked when the pidfd has become readable. A child of the caller is reaped by this.
+///
+/// Asks, in this order: `waitid`, if it is a child; the process table, while nobody has reaped it; the kernel's memory of it (6.15 and later).
+// spec: OUT-6, PSM-9
+pub fn exit_cause(pidfd: impl AsFd, pid: u32, started: u64) -> Cause {
+    let pidfd = pidfd.as_fd();
+    reap(pidfd).or_else(|| zombie(pid, started)).or_else(|| exit_info::exit_status(pidfd)).map_or(Cause::Unknown, cause_of)
+}
+
+/// From a wait status as the kernel writes it.
+fn cause_of(status: u32) -> Cause {
+    match status & 0x7f {
+        0 => Cause::Exit { status: (status >> 8 & 0xff) as i32 },
+        signal => Cause::Signal { signal: signal as i32, core: status & 0x80 != 0 },
+    }
+}
+
+fn reap(pidfd: BorrowedFd<'_>) -> Option<u32> {
+    let status = waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED | WaitIdOptions::NOHANG).ok()??;
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => Some((code as u32 & 0xff) << 8),
+        (None, Some(signal)) => Some(signal as u32 | if status.dumped() { 0x80 } else { 0 }),
+        (None, None) => None,
+    }
+}
+
+fn zombie(pid: u32, started: u64) -> Option<u32> {
+    let stat = Stat::read(pid).ok().filter(|s| s.started == started && matches!(s.state, 'Z' | 'X'))?;
+    // To strangers the kernel shows 0 instead of the status.
+    if stat.exit_code == 0 {
+        let owner = fs::metadata(format!("/proc/{pid}")).ok()?.uid();
+        let own = rustix::process::geteuid();
+        if !own.is_root() && own.as_raw() != owner {
+            return None;
+        }
+    }
+    Some(stat.exit_code)
+}
+
+/// What is needed of `/proc/PID/stat`.
+struct Stat {
+    state: char,
+    started: u64,
+    exit_code: u32,
+}
+
+impl Stat {
+    fn read(pid: u32) -> io::Result<Stat> {
+        Stat::parse(&fs::read(format!("/proc/{pid}/stat"))?).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+    }
+
+    /// Fields are numbered from the state, which follows the last parenthesis: the name before it is the process's own and can hold anything.
+    fn parse(bytes: &[u8]) -> Option<Stat> {
+        let behind = bytes.iter().rposition(|b| *b == b')')? + 1;
+        let fields: Vec<&str> = std::str::from_utf8(&bytes[behind..]).ok()?.split_ascii_whitespace().collect();
+        Some(Stat {
+            state: fields.first()?.chars().next()?,
+            started: fields.get(19)?.parse().ok()?,
+            exit_code: fields.get(49).and_then(|f| f.parse().ok()).unwrap_or(0),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::event::{PollFd, PollFlags, poll};
+    use std::io::{BufRead, BufReader};
+    use std::os::unix::net::UnixStream;
+    use std::process::{Command, Stdio};
+
+    fn wait_for_end(pidfd: &OwnedFd) {
+        assert_eq!(poll(&mut [PollFd::new(pidfd, PollFlags::IN)], None), Ok(1));
+    }
+
+    fn pidfd_of(pid: u32) -> (OwnedFd, u64) {
+        (pidfd_open(Pid::from_raw(pid as i32).unwrap(), PidfdFlags::empty()).unwrap(), started(pid).unwrap())
+    }
+
+    // spec: PSM-9
+    #[test]
+    fn the_other_end_of_a_socket_is_known_from_the_operating_system() {
+        let (a, _b) = UnixStream::pair().unwrap();
+        let who = credentials(&a).unwrap();
+        assert_eq!(who.pid, std::process::id());
+        assert_eq!(who.started, started(std::process::id()).unwrap());
+        assert_eq!(pidfd_pid(open_pidfd(&who).unwrap()), Some(who.pid));
+        assert_eq!(pidfd_pid(own_pidfd().unwrap()), Some(who.pid));
+        assert_eq!(pidfd_pid(&a), None);
+        let later = Credentials { started: who.started + 1, ..who };
+        assert_eq!(open_pidfd(&later).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    // spec: OUT-6
+    #[test]
+    fn a_childs_exit_status_and_signal_are_told() {
+        for (script, expect) in [
+            ("exit 7", Cause::Exit { status: 7 }),
+            ("exit 0", Cause::Exit { status: 0 }),
+            ("kill -9 $$", Cause::Signal { signal: 9, core: false }),
+        ] {
+            // The shell waits for a line, so that its pidfd is open before it ends.
+            let mut child = Command::new("sh").arg("-c").arg(format!("read x; {script}")).stdin(Stdio::piped()).spawn().unwrap();
+            let (pidfd, started) = pidfd_of(child.id());
+            drop(child.stdin.take());
+            wait_for_end(&pidfd);
+            assert_eq!(exit_cause(&pidfd, child.id(), started), expect, "{script}");
+            assert!(child.wait().is_err(), "it is reaped already");
+        }
+    }
+
+    // spec: OUT-6
+    #[test]
+    fn a_strangers_end_is_told_while_it_is_a_zombie_and_after_it_was_reaped() {
+        // The grandchild is the parent shell's to reap. With `exec` the parent never does; with `wait` it does at once.
+        for reaped in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let gate = dir.path().join("gate");
+            rustix::fs::mknodat(rustix::fs::CWD, &gate, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+            let body = if reaped { "wait; echo reaped; cat" } else { "exec cat" };
+            let mut parent = Command::new("sh")
+                .arg("-c")
+                .arg(format!("sh -c 'read x < {}; exit 5' & echo $!; {body}", gate.display()))
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut lines = BufReader::new(parent.stdout.take().unwrap()).lines();
+            let pid: u32 = lines.next().unwrap().unwrap().trim().parse().unwrap();
+            let (pidfd, started) = pidfd_of(pid);
+            fs::write(&gate, "go\n").unwrap();
+            wait_for_end(&pidfd);
+            if reaped {
+                assert_eq!(lines.next().unwrap().unwrap(), "reaped");
+            }
+            let cause = exit_cause(&pidfd, pid, started);
+            // Kernels before 6.15 forget what was reaped.
+            assert!(cause == Cause::Exit { status: 5 } || (reaped && cause == Cause::Unknown), "{cause:?}");
+            drop(parent.stdin.take());
+            parent.wait().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_process_name_full_of_brackets_does_not_confuse_the_reading() {
+        let stat = "12 (a) R 1 (x)) Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 777 20";
+        let parsed = Stat::parse(stat.as_bytes()).unwrap();
+        assert_eq!((parsed.state, parsed.started, parsed.exit_code), ('Z', 777, 0));
+        assert!(Stat::parse(b"12 (a").is_none());
+    }
+}

@@ -1,0 +1,196 @@
+//! How a command ends: its status, and what it says when it failed.
+
+use std::io;
+
+use tif_core::model::{NameError, Refusal};
+use tif_process::ConnectError;
+
+use super::Screen;
+use crate::importer::RequestError;
+
+/// An exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: done; the condition is true.
+    Done,
+    /// 1: the condition is false; the procedure answered with its error.
+    False,
+    /// 2: the command line, or a value that the instrument does not take.
+    Usage,
+    /// 3: no such instrument or CPU.
+    NotFound,
+    /// 4: not allowed.
+    Denied,
+    /// 5: no agent, or no live exporter behind the instrument.
+    Unreachable,
+    /// 6: not in time.
+    TimedOut,
+    /// 7: the key, the version or the request id is not what it was thought to be.
+    Stale,
+    /// 130: Ctrl-C.
+    Interrupted,
+}
+
+/// What `--help` says of them.
+pub(super) const HELP: &str = "\
+Exit status:
+  0    done; the condition is true
+  1    the condition is false; a fired procedure answered with its error
+  2    usage; a value that the instrument does not take
+  3    not found: no such instrument or CPU
+  4    denied
+  5    unreachable: no agent, or no live exporter behind the instrument
+  6    timed out
+  7    stale key, version or conflict
+  130  interrupted
+
+Environment:
+  TIF_RUN_DIR  the run directory, if --run-dir is not given; else $XDG_RUNTIME_DIR/tif, else /run/tif
+  NO_COLOR     no colours";
+
+impl Exit {
+    /// The number.
+    pub fn status(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::False => 1,
+            Exit::Usage => 2,
+            Exit::NotFound => 3,
+            Exit::Denied => 4,
+            Exit::Unreachable => 5,
+            Exit::TimedOut => 6,
+            Exit::Stale => 7,
+            Exit::Interrupted => 130,
+        }
+    }
+}
+
+/// A command that failed: with which status, what was wrong, and the way out.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) exit: Exit,
+    /// None: there is nothing to say, as when the reader of our output has gone.
+    pub(super) what: Option<String>,
+    pub(super) hint: Option<String>,
+}
+
+impl Failure {
+    pub(super) fn new(exit: Exit, what: impl Into<String>, hint: impl Into<String>) -> Failure {
+        Failure { exit, what: Some(what.into()), hint: Some(hint.into()) }
+    }
+
+    pub(super) fn usage(what: impl Into<String>, hint: impl Into<String>) -> Failure {
+        Failure::new(Exit::Usage, what, hint)
+    }
+
+    /// Writes it to the screen.
+    pub(super) fn tell(self, screen: &mut Screen<'_>) -> Exit {
+        let paint = |code: &str, word: &str| if screen.colour { format!("\x1b[{code}m{word}\x1b[0m") } else { word.to_owned() };
+        let (error, hint) = (paint("1;31", "error:"), paint("36", "try:"));
+        // There is nobody to tell if this cannot be written.
+        let _ = screen.out.flush();
+        if let Some(what) = self.what {
+            let _ = writeln!(screen.err, "{error} {what}");
+        }
+        if let Some(text) = self.hint {
+            let _ = writeln!(screen.err, "{hint} {text}");
+        }
+        self.exit
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Failure {
+        let what = refusal.to_string();
+        match refusal {
+            Refusal::NotFound { name, nearest } => not_found(&name, &nearest),
+            Refusal::Ambiguous { name, candidates } => {
+                let hint = format!("say which: {}", candidates.iter().take(4).cloned().collect::<Vec<_>>().join(", "));
+                Failure::usage(format!("`{name}` fits {} instruments", candidates.len()), hint)
+            }
+            Refusal::WrongKind { name, .. } => Failure::usage(what, format!("`tif-serve ls --long '{name}'` shows what it is")),
+            Refusal::Unfit { name, .. } => Failure::usage(what, format!("`tif-serve ls --long '{name}'` shows type, range and choices")),
+            Refusal::Invalid { name, .. } => Failure::usage(what, format!("`tif-serve get '{name}'` shows the present value")),
+            Refusal::StaleVersion { ref name, current, .. } => {
+                Failure::new(Exit::Stale, &what, format!("read `{name}` again, then --if-version {current}"))
+            }
+            Refusal::StaleKey { .. } => Failure::new(Exit::Stale, what, "`tif-serve ps` shows the current keys"),
+            Refusal::NameTaken { .. } => Failure::new(Exit::Stale, what, "`tif-serve ps` shows who has the name"),
+            Refusal::RequestIdReused { .. } => Failure::new(Exit::Stale, what, "leave --request-id away to have a new one chosen"),
+            Refusal::Denied { .. } => {
+                Failure::new(Exit::Denied, what, "run it as the user that the agent runs as, or have its policy changed")
+            }
+            Refusal::NoExporter { .. } => Failure::new(Exit::Unreachable, what, "`tif-serve outages` shows why; again when it is over"),
+            Refusal::TooMany { .. } => Failure::new(Exit::Denied, what, "again with fewer, or when others are done"),
+            Refusal::Protocol { .. } => Failure::new(Exit::Unreachable, what, "use a tif-serve of the agent's release"),
+            Refusal::Malformed { .. } => Failure::usage(what, "`tif-serve --help`"),
+            Refusal::Store { .. } => Failure::new(Exit::Unreachable, what, "look at the agent's log and its state directory's disk"),
+        }
+    }
+}
+
+/// No instrument has the name; `nearest` are those that have a similar one.
+pub(super) fn not_found(name: &str, nearest: &[String]) -> Failure {
+    let hint = if nearest.is_empty() { "`tif-serve ls` lists what there is".to_owned() } else { nearest.join(", ") };
+    Failure::new(Exit::NotFound, format!("no instrument is called `{name}`"), hint)
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Failure {
+        let what = error.to_string();
+        let again = |id: Option<tif_core::model::RequestId>| {
+            id.map_or_else(|| "the same again".to_owned(), |id| format!("the same again with --request-id {id}: it is done at most once"))
+        };
+        match error {
+            RequestError::Refused(refusal) => refusal.into(),
+            RequestError::Unreachable { request_id, .. } => Failure::new(Exit::Unreachable, what, again(request_id)),
+            RequestError::TimedOut { request_id, .. } => {
+                let hint = again(request_id);
+                Failure::new(Exit::TimedOut, what, format!("{hint}, or a longer --timeout"))
+            }
+            RequestError::Protocol { .. } => Failure::new(Exit::Unreachable, what, "use a tif-serve of the agent's release"),
+        }
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Failure {
+        match error {
+            ConnectError::NoAgent { run_dir, source } => {
+                let dir = run_dir.display();
+                Failure::new(
+                    Exit::Unreachable,
+                    format!("no agent answers in {dir}: {source}"),
+                    format!(
+                        "start one with `tif-monitor --cpu NAME --run-dir {dir} --state-dir DIR`, or name another with --run-dir or TIF_RUN_DIR"
+                    ),
+                )
+            }
+            ConnectError::Refused(refusal) => refusal.into(),
+            ConnectError::TimedOut => {
+                Failure::new(Exit::TimedOut, "the agent does not answer in time", "a longer --timeout; `tif-serve ps` once it answers")
+            }
+            error @ (ConnectError::Closed | ConnectError::Protocol(_) | ConnectError::Io(_)) => {
+                // Display never prints its source: the user needs it.
+                let source = std::error::Error::source(&error).map_or(String::new(), |s| format!(": {s}"));
+                Failure::new(Exit::Unreachable, format!("{error}{source}"), "again; if it stays, look at the agent's log")
+            }
+        }
+    }
+}
+
+impl From<NameError> for Failure {
+    fn from(error: NameError) -> Failure {
+        Failure::usage(error.to_string(), "names look like orders.queue.depth{shard=3}; * and ** stand for any")
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            // Whoever read our output has read enough: `tif-serve watch ** | head`.
+            return Failure { exit: Exit::Done, what: None, hint: None };
+        }
+        Failure::new(Exit::Unreachable, format!("the output cannot be written: {error}"), "look at the disk or the pipe it goes to")
+    }
+}

@@ -1,0 +1,69 @@
+//! An event as one line for people.
+
+use tif_core::model::notice::NoticeEvent;
+use tif_core::model::{Alarm, Outage, Quality, Stamp, Unit};
+
+use crate::importer::{Event, Link, Standing, address};
+use crate::json::{notice_word, rfc3339};
+
+/// The line; none for events that say nothing to a reader of values. Starts with the time of day in UTC.
+pub(super) fn line(event: &Event, now: Stamp) -> Option<String> {
+    let (at, text) = match event {
+        Event::Announced(_) | Event::Synced { .. } => return None,
+        Event::Report { announcement, report } => {
+            let descriptor = &announcement.descriptor;
+            let value = report.value.as_ref().map_or("-".to_owned(), |v| v.show(&descriptor.choices).to_string());
+            let unit = if descriptor.unit == Unit::ONE { String::new() } else { format!(" {}", descriptor.unit) };
+            let mut text = format!("{} = {value}{unit}", address(announcement));
+            if report.quality != Quality::Good {
+                text += &format!("  [{}]", report.quality);
+            }
+            if report.alarm != Alarm::Ok {
+                text += &format!("  alarm: {}", report.alarm);
+            }
+            if report.coalesced > 0 {
+                text += &format!("  (+{} coalesced)", report.coalesced);
+            }
+            (report.stamp, text)
+        }
+        Event::Standing { source, standing } => match standing {
+            Standing::Live => (now, format!("{source}: live")),
+            Standing::Stale { since } => (*since, format!("{source}: stale; its values are the last ones known")),
+            Standing::Lost => (now, format!("{source}: lost; its values were stale for too long")),
+        },
+        Event::Removed(announcement) => (now, format!("{}: removed", address(announcement))),
+        Event::Notice(notice) => {
+            let key = notice.key.map_or(String::new(), |key| format!(" ({key})"));
+            let what = match &notice.event {
+                NoticeEvent::Died { cause } => format!("died: {cause}"),
+                NoticeEvent::PresumedDead { cause } => format!("presumed dead: {cause}"),
+                NoticeEvent::Role { role, epoch } => format!("is {} in term {epoch}", role.word()),
+                other => notice_word(other).replace('_', " "),
+            };
+            (now, format!("process {}{key}: {what}", notice.name))
+        }
+        Event::Outage(outage) => outage_line(outage),
+        Event::Link(Link::Up { cpu, .. }) => (now, format!("agent of {cpu}: connected")),
+        Event::Link(Link::Down { since }) => (*since, "agent: connection lost".to_owned()),
+        Event::Coalesced(count) => (now, format!("{count} reports were coalesced on the way")),
+    };
+    // A stranger's text must not steer the terminal.
+    let text: String = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let at = rfc3339(at);
+    let time = at.split_once('T').map_or(at.as_str(), |(_, time)| time);
+    Some(format!("{time}  {text}"))
+}
+
+fn outage_line(outage: &Outage) -> (Stamp, String) {
+    let Outage { id, source, process, key, cause, since, .. } = outage;
+    match &outage.end {
+        None => (*since, format!("outage {id} of {source}: {process}#{} lost, {cause}", key.inc)),
+        Some(end) => (
+            end.at,
+            format!(
+                "outage {id} of {source} over: {}#{} exports now, gap {}ms, {} remapped, {} removed, {} added, {} changes carried over",
+                end.process, end.key.inc, end.gap_ms, end.remapped, end.removed, end.added, end.carried
+            ),
+        ),
+    }
+}

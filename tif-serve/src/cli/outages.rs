@@ -1,0 +1,42 @@
+//! `outages`: which exporters were lost.
+
+use tif_core::wire::OutageRow as Row;
+
+use super::args::Format;
+use super::exit::{Exit, Failure};
+use super::output::{self, Item, Tone, age, item};
+use super::session::Session;
+use crate::json::{OutageRow, rfc3339};
+
+pub(super) fn run(session: &mut Session<'_, '_>) -> Result<Exit, Failure> {
+    let rows = session.connect()?.outages()?;
+    if rows.is_empty() && session.global.output == Format::Table {
+        session.screen.note("no outages");
+        return Ok(Exit::Done);
+    }
+    let header = ["ID", "SOURCE", "PROCESS", "CAUSE", "SINCE", "LASTED", "STATE", "NOW", "REMAPPED", "REMOVED", "ADDED", "CARRIED", "TOLD"];
+    output::rows(session.screen, session.global.output, &header, &rows, cells, OutageRow::listed)?;
+    Ok(Exit::Done)
+}
+
+fn cells(row: &Row) -> Vec<Item> {
+    let outage = &row.outage;
+    let end = outage.end.as_ref();
+    let figure = |of: fn(&tif_core::model::OutageEnd) -> u64| item(end.map_or("-".to_owned(), |e| of(e).to_string())).right();
+    vec![
+        item(outage.id).right(),
+        item(&outage.source),
+        item(format!("{}#{}", outage.process, outage.key.inc)),
+        item(&outage.cause),
+        item(rfc3339(outage.since)),
+        // To the millisecond once it is over: that is the figure people compare.
+        item(end.map_or_else(|| age(row.lasted_ms), |e| format!("{}ms", e.gap_ms))).right(),
+        if end.is_some() { item("over").tone(Tone::Faint) } else { item("open").tone(Tone::Bad) },
+        item(end.map_or("-".to_owned(), |e| format!("{}#{}", e.process, e.key.inc))),
+        figure(|e| e.remapped),
+        figure(|e| e.removed),
+        figure(|e| e.added),
+        figure(|e| e.carried),
+        item(row.told).right(),
+    ]
+}

@@ -1,0 +1,40 @@
+//! `ps`: the processes.
+
+use tif_core::model::ProcessState;
+use tif_core::wire::ProcessRow as Row;
+
+use super::exit::{Exit, Failure};
+use super::output::{self, Item, Tone, age, item};
+use super::session::Session;
+use crate::json::ProcessRow;
+
+pub(super) fn run(session: &mut Session<'_, '_>) -> Result<Exit, Failure> {
+    let rows = session.connect()?.processes()?;
+    let header =
+        ["NAME", "STATE", "ROLE", "SERVICE", "KEY", "PID", "SINCE", "INSTRUMENTS", "SUBSCRIPTIONS", "COALESCED", "PROGRAM", "CAUSE"];
+    output::rows(session.screen, session.global.output, &header, &rows, cells, ProcessRow::new)?;
+    Ok(Exit::Done)
+}
+
+fn cells(row: &Row) -> Vec<Item> {
+    let tone = match row.state {
+        ProcessState::Alive => Tone::Good,
+        ProcessState::Starting | ProcessState::Suspect | ProcessState::Unreachable => Tone::Warning,
+        ProcessState::Dead => Tone::Bad,
+        ProcessState::Unregistered => Tone::Faint,
+    };
+    vec![
+        item(&row.name),
+        item(row.state.word()).tone(tone),
+        item(row.role.word()),
+        item(row.service.as_ref().map_or("", |s| s.as_str())),
+        item(row.key),
+        item(row.pid).right(),
+        item(age(row.since_ms)).right(),
+        item(row.instruments).right(),
+        item(row.subscriptions).right(),
+        item(row.coalesced).right(),
+        item(&row.program),
+        item(row.cause.as_ref().map_or(String::new(), ToString::to_string)),
+    ]
+}

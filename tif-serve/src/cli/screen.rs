@@ -1,0 +1,52 @@
+//! Where a command's output goes, and what it needs to know of the world.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crossbeam_channel::Receiver;
+use tif_core::model::Stamp;
+
+use super::interrupt;
+
+/// A command's surroundings.
+pub struct Screen<'a> {
+    /// Data.
+    pub out: &'a mut dyn Write,
+    /// Everything else.
+    pub err: &'a mut dyn Write,
+    /// Whether to colour, unless `--color` says otherwise.
+    pub colour: bool,
+    /// How many columns there are; none: lines are as long as they are.
+    pub width: Option<u16>,
+    /// Told when the user presses Ctrl-C. Asked for only by commands that wait.
+    pub interrupts: Box<dyn Fn() -> Receiver<()> + 'a>,
+    /// The wall clock.
+    pub now: fn() -> Stamp,
+}
+
+impl<'a> Screen<'a> {
+    /// The terminal or whatever stdout and stderr are.
+    pub fn terminal(out: &'a mut io::Stdout, err: &'a mut io::Stderr) -> Screen<'a> {
+        // Says "never" where there is no terminal or NO_COLOR is set, else what CLICOLOR and CLICOLOR_FORCE say.
+        let colour = anstream::AutoStream::choice(out) != anstream::ColorChoice::Never;
+        let width =
+            if out.is_terminal() { rustix::termios::tcgetwinsize(&*out).ok().map(|size| size.ws_col).filter(|w| *w > 0) } else { None };
+        Screen { out, err, colour, width, interrupts: Box::new(interrupt::receiver), now: wall_clock }
+    }
+
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()?;
+        self.err.flush()
+    }
+
+    /// Tells the user something that is not data.
+    pub(super) fn note(&mut self, text: &str) {
+        // Notes are a courtesy: that they cannot be written must not end a command.
+        let _ = writeln!(self.err, "{text}");
+    }
+}
+
+fn wall_clock() -> Stamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Stamp(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}

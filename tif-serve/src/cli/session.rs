@@ -1,0 +1,63 @@
+//! What every command starts with: its global options, its screen, and a connection.
+
+use std::time::Duration;
+
+use tif_core::model::{Name, Pattern, name};
+
+use super::Screen;
+use super::args::Global;
+use super::exit::{Exit, Failure, not_found};
+use crate::importer::{Importer, Options, address};
+
+/// How long a request may take if nobody says.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One run of the program.
+pub(super) struct Session<'s, 'a> {
+    pub(super) global: Global,
+    pub(super) screen: &'s mut Screen<'a>,
+}
+
+impl<'s, 'a> Session<'s, 'a> {
+    pub(super) fn new(global: Global, screen: &'s mut Screen<'a>) -> Session<'s, 'a> {
+        Session { global, screen }
+    }
+
+    /// Connects to the agent, with `--timeout` for every request.
+    pub(super) fn connect(&self) -> Result<Importer, Failure> {
+        self.connect_within(self.global.timeout.unwrap_or(TIMEOUT))
+    }
+
+    /// Connects to the agent of the CPU that `--cpu` names, if it does.
+    pub(super) fn connect_within(&self, timeout: Duration) -> Result<Importer, Failure> {
+        let importer = Importer::open(Options {
+            run_dir: self.global.run_dir.clone(),
+            program: concat!("tif-serve ", env!("CARGO_PKG_VERSION")).to_owned(),
+            name: "tif-serve".parse::<Name>()?,
+            timeout,
+        })?;
+        let cpu = importer.welcome().cpu;
+        match &self.global.cpu {
+            Some(wanted) if *wanted != cpu.as_str() => Err(Failure::new(
+                Exit::NotFound,
+                format!("no CPU is called `{wanted}`; known: {cpu}"),
+                format!("--cpu {cpu}, or leave it away"),
+            )),
+            _ => Ok(importer),
+        }
+    }
+
+    /// The failure for a pattern that names one instrument and fits none.
+    pub(super) fn missing(&self, importer: &Importer, pattern: &Pattern) -> Failure {
+        let wanted = pattern.to_string();
+        not_found(&wanted, &self.nearest(importer, &wanted))
+    }
+
+    /// The addresses nearest to one that is not there.
+    pub(super) fn nearest(&self, importer: &Importer, wanted: &str) -> Vec<String> {
+        // A hint is a courtesy: without the listing there is none.
+        let all = importer.list(&Pattern::all()).unwrap_or_default();
+        let names: Vec<String> = all.iter().map(|row| address(&row.announcement)).collect();
+        name::nearest(wanted, names.iter().map(String::as_str), 3)
+    }
+}

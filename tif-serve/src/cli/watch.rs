@@ -1,0 +1,115 @@
+//! `watch`: monitor.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crossbeam_channel::{after, never, select};
+use tif_core::model::{Coarsen, Name, Pattern};
+
+use super::args::{Format, duration, parsed};
+use super::exit::{Exit, Failure};
+use super::line::line;
+use super::output;
+use super::session::Session;
+use crate::importer::{Event, Importer, Link};
+use crate::json;
+
+/// Print every significant change, notice and outage as it happens
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Instruments that are not there yet are watched from when they appear. It goes on over outages and restarts of the agent, and says so.\n\
+Ends after --count reports or after --for, whichever is first; with both, status 6 if the time was over before the count was reached. \
+Without either: at Ctrl-C (status 130).\n\n\
+JSON (json and jsonl alike): one object a line, each with \"event\":\n\
+\x20\x20report     v, name, value, quality, age_ms, process, incarnation, seq, alarm, at, coalesced; since or reason as in `get`\n\
+\x20\x20notice     v, process, key, what (born, died, presumed_dead, unreachable, reachable, unregistered, role, not_available); cause; role, epoch\n\
+\x20\x20outage     v, id, cpu, source, process, key, cause, since, over; then new_process, new_key, at, gap_ms, remapped, removed, added, carried\n\
+\x20\x20standing   v, source, standing (stale, lost), since: all of the source's values, until their next report\n\
+\x20\x20removed    v, name: the instrument is no more\n\
+\x20\x20link       v, link (up, down), cpu, agent; since: the connection to the agent\n\
+\x20\x20coalesced  v, count: so many reports were merged on the way because this reader was slow"
+)]
+pub(super) struct Watch {
+    /// Which
+    #[arg(value_parser = parsed::<Pattern>, required = true, value_name = "PATTERN")]
+    patterns: Vec<Pattern>,
+    /// End after this many reports
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// End after this time
+    #[arg(long = "for", value_name = "T", value_parser = duration)]
+    time: Option<Duration>,
+    /// Leave out changes of numbers by less than this
+    #[arg(long, value_name = "X", value_parser = deadband)]
+    deadband: Option<f64>,
+}
+
+fn deadband(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|x: &f64| x.is_finite() && *x >= 0.0).ok_or_else(|| "write a number from 0".to_owned())
+}
+
+pub(super) fn run(args: Watch, session: &mut Session<'_, '_>) -> Result<Exit, Failure> {
+    let importer = session.connect()?;
+    let interrupts = (session.screen.interrupts)();
+    let time = args.time.map_or_else(never, after);
+    for pattern in args.patterns {
+        importer.subscribe(pattern, Coarsen { deadband: args.deadband, at_most_every: None });
+    }
+    let mut left = args.count;
+    let mut known = BTreeSet::new();
+    let mut connected = false;
+    loop {
+        let event = select! {
+            recv(interrupts) -> _ => return Ok(Exit::Interrupted),
+            recv(time) -> _ => return Ok(if left.is_some() { Exit::TimedOut } else { Exit::Done }),
+            recv(importer.events()) -> event => match event {
+                Ok(event) => event,
+                Err(_) => return Err(Failure::new(Exit::Unreachable, "the connection to the agent is over", "the same again")),
+            },
+        };
+        // That it is connected goes without saying the first time.
+        if matches!(event, Event::Link(Link::Up { .. })) && !std::mem::replace(&mut connected, true) {
+            continue;
+        }
+        if let Event::Announced(announcement) = &event {
+            take_interest(&importer, &announcement.process, &mut known);
+        }
+        print(session, &event)?;
+        if matches!(event, Event::Report { .. })
+            && let Some(count) = &mut left
+        {
+            *count -= 1;
+            if *count == 0 {
+                return Ok(Exit::Done);
+            }
+        }
+    }
+}
+
+/// Has the notices of an exporter's process sent, too.
+// spec: PSM-3
+fn take_interest(importer: &Importer, process: &Name, known: &mut BTreeSet<Name>) {
+    if known.insert(process.clone())
+        && let Err(error) = importer.lookup(process)
+    {
+        // The values come all the same.
+        tracing::debug!(target: "tif::serve", %process, %error, "its notices cannot be had");
+    }
+}
+
+fn print(session: &mut Session<'_, '_>, event: &Event) -> Result<(), Failure> {
+    let now = (session.screen.now)();
+    match session.global.output {
+        Format::Table => match line(event, now) {
+            Some(line) => writeln!(session.screen.out, "{line}")?,
+            None => return Ok(()),
+        },
+        Format::Json | Format::Jsonl => match json::event(event, now) {
+            Some(line) => output::object(session.screen, &line)?,
+            None => return Ok(()),
+        },
+    }
+    // Whoever reads a stream wants it as it comes.
+    session.screen.out.flush()?;
+    Ok(())
+}

@@ -1,0 +1,330 @@
+//! The rows of the commands.
+
+use serde::Serialize;
+use serde_json::{Value as Json, json};
+use tif_core::model::{Kind, Quality, Report, SetResult, Stamp, TestPointKind, ValueType};
+use tif_core::wire;
+
+use super::value::number;
+use super::{VERSION, rfc3339, value};
+use crate::importer::address;
+
+/// A row of `ls`: what is declared of an instrument and how things stand with it.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the fields are named as the declaration's are, in tif_core::model::Descriptor")]
+pub struct DeclarationRow {
+    pub v: u8,
+    pub name: String,
+    pub kind: &'static str,
+    #[serde(rename = "type")]
+    pub value_type: String,
+    pub unit: String,
+    pub help: String,
+    pub cpu: String,
+    pub process: String,
+    pub incarnation: String,
+    pub quality: &'static str,
+    pub source: String,
+    pub dimensions: Json,
+    #[serde(skip_serializing_if = "Json::is_null")]
+    pub range: Json,
+    #[serde(skip_serializing_if = "Json::is_null")]
+    pub step: Json,
+    #[serde(skip_serializing_if = "Json::is_null")]
+    pub default: Json,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<String>,
+    #[serde(skip_serializing_if = "Json::is_null")]
+    pub limits: Json,
+    /// Of a control: how often it was changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memorized: Option<bool>,
+    /// Of a procedure: what it takes.
+    #[serde(skip_serializing_if = "Json::is_null")]
+    pub arguments: Json,
+    /// Of a procedure: what it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub returns: Option<String>,
+    /// Of a procedure: how long it may take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_s: Option<f64>,
+    /// Of an in-path test point: what it captures.
+    #[serde(skip_serializing_if = "Json::is_null")]
+    pub fields: Json,
+    pub declared: Json,
+}
+
+impl DeclarationRow {
+    /// From the agent's row.
+    pub fn new(row: &wire::ListRow) -> DeclarationRow {
+        let a = &row.announcement;
+        let d = &a.descriptor;
+        let arguments = |list: &[tif_core::model::Argument]| {
+            list.iter().map(|a| json!({"name": a.name, "type": a.value_type.to_string(), "choices": a.choices})).collect::<Json>()
+        };
+        let mut r = DeclarationRow {
+            v: VERSION,
+            name: address(a),
+            kind: d.kind.word(),
+            value_type: d.value_type.to_string(),
+            unit: d.unit.to_string(),
+            help: d.help.clone(),
+            cpu: a.cpu.to_string(),
+            process: a.process.to_string(),
+            incarnation: row.incarnation.to_string(),
+            quality: row.quality.word(),
+            source: a.source.to_string(),
+            dimensions: a.dims.iter().map(|(k, v)| (k.to_owned(), json!(v))).collect::<serde_json::Map<_, _>>().into(),
+            range: d.range.map_or(Json::Null, |(min, max)| json!([number(min), number(max)])),
+            step: d.step.map_or(Json::Null, number),
+            default: d.default.as_ref().map_or(Json::Null, |v| value(v, &d.choices)),
+            choices: d.choices.clone(),
+            limits: if d.limits.is_empty() { Json::Null } else { json!(d.limits) },
+            version: None,
+            memorized: None,
+            arguments: Json::Null,
+            returns: None,
+            timeout_s: None,
+            fields: Json::Null,
+            declared: json!(d.declared),
+        };
+        match &d.kind {
+            Kind::Control { memorized, .. } => (r.version, r.memorized) = (Some(a.version.0), Some(*memorized)),
+            Kind::TestPoint(TestPointKind::Procedure { arguments: list, returns, timeout, .. }) => {
+                (r.arguments, r.returns, r.timeout_s) = (arguments(list), Some(returns.clone()), Some(timeout.as_secs_f64()));
+            }
+            Kind::TestPoint(TestPointKind::InPath { fields }) => r.fields = arguments(fields),
+            Kind::Counter | Kind::Gauge | Kind::Dynamic { .. } | Kind::Histogram => {}
+        }
+        r
+    }
+}
+
+/// A row of `get`: a value and how far to trust it.
+// spec: INS-7, SRV-8
+#[derive(Clone, Debug, Serialize)]
+pub struct ValueRow {
+    /// The format's version.
+    pub v: u8,
+    /// The instrument's address.
+    pub name: String,
+    /// The value.
+    pub value: Json,
+    /// `good`, `stale`, `outage` or `failed`.
+    pub quality: &'static str,
+    /// If it failed: why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// If it is old: since when nobody stands behind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// How long ago the value was picked up.
+    pub age_ms: u64,
+    /// The process it is from.
+    pub process: String,
+    /// Which life of it.
+    pub incarnation: String,
+    /// The report's number.
+    pub seq: u64,
+    /// `ok`, `warning` or `critical`.
+    pub alarm: String,
+}
+
+impl ValueRow {
+    /// From an instrument and its report.
+    pub fn new(announcement: &wire::Announcement, report: &Report, now: Stamp) -> ValueRow {
+        let (reason, since) = match &report.quality {
+            Quality::Good => (None, None),
+            Quality::Failed { reason } => (Some(reason.clone()), None),
+            Quality::Stale { since } | Quality::Outage { since, .. } => (None, Some(rfc3339(*since))),
+        };
+        ValueRow {
+            v: VERSION,
+            name: address(announcement),
+            value: report.value.as_ref().map_or(Json::Null, |v| value(v, &announcement.descriptor.choices)),
+            quality: report.quality.word(),
+            reason,
+            since,
+            age_ms: now.0.saturating_sub(report.stamp.0) / 1_000_000,
+            process: announcement.process.to_string(),
+            incarnation: report.key.inc.to_string(),
+            seq: report.seq,
+            alarm: report.alarm.to_string(),
+        }
+    }
+}
+
+/// What became of a change.
+#[derive(Clone, Debug, Serialize)]
+pub struct SetRow {
+    /// The format's version.
+    pub v: u8,
+    /// The change's id: ask again with it.
+    pub request_id: String,
+    /// `accepted`, or `checked` for a dry run.
+    pub result: &'static str,
+    /// The control's version with this change.
+    pub version: u64,
+    /// Whether another CPU has it, too.
+    pub replicated: bool,
+    /// The value before.
+    pub old: Json,
+    /// The value now.
+    pub new: Json,
+    /// The control's address.
+    pub name: String,
+    /// Whether the service has said that it runs with it.
+    pub applied: bool,
+    /// The recorded answer to an earlier request of the same id.
+    pub repeated: bool,
+    /// Only checked.
+    pub dry_run: bool,
+}
+
+impl SetRow {
+    /// From the agent's answer.
+    pub fn new(result: &SetResult) -> SetRow {
+        SetRow {
+            v: VERSION,
+            request_id: result.request_id.to_string(),
+            result: if result.dry_run { "checked" } else { "accepted" },
+            version: result.version.0,
+            replicated: result.replicated,
+            old: value(&result.old, &result.choices),
+            new: value(&result.new, &result.choices),
+            name: result.name.clone(),
+            applied: result.applied,
+            repeated: result.repeated,
+            dry_run: result.dry_run,
+        }
+    }
+}
+
+/// A row of `ps`.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the fields are those of tif_core::wire::ProcessRow")]
+pub struct ProcessRow {
+    pub v: u8,
+    pub name: String,
+    pub cpu: String,
+    pub key: String,
+    pub incarnation: String,
+    pub state: &'static str,
+    pub cause: Option<String>,
+    pub role: &'static str,
+    pub service: Option<String>,
+    pub epoch: u64,
+    pub pid: u32,
+    pub program: String,
+    pub since_ms: u64,
+    pub instruments: u64,
+    pub subscriptions: u64,
+    pub coalesced: u64,
+}
+
+impl ProcessRow {
+    /// From the agent's row.
+    pub fn new(row: &wire::ProcessRow) -> ProcessRow {
+        ProcessRow {
+            v: VERSION,
+            name: row.name.to_string(),
+            cpu: row.cpu.to_string(),
+            key: row.key.to_string(),
+            incarnation: row.key.inc.to_string(),
+            state: row.state.word(),
+            cause: row.cause.as_ref().map(ToString::to_string),
+            role: row.role.word(),
+            service: row.service.as_ref().map(ToString::to_string),
+            epoch: row.epoch.0,
+            pid: row.pid,
+            program: row.program.clone(),
+            since_ms: row.since_ms,
+            instruments: row.instruments,
+            subscriptions: row.subscriptions,
+            coalesced: row.coalesced,
+        }
+    }
+}
+
+/// An outage, as `outages` lists it and `watch` tells it.
+// spec: OUT-4
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the fields are those of tif_core::model::Outage and OutageEnd")]
+pub struct OutageRow {
+    pub v: u8,
+    /// Only in a stream: `outage`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<&'static str>,
+    pub id: u64,
+    pub cpu: String,
+    pub source: String,
+    pub process: String,
+    pub key: String,
+    pub cause: String,
+    pub since: String,
+    /// Whether it is over; the fields below are there only then.
+    pub over: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_process: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gap_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remapped: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub added: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub carried: Option<u64>,
+    /// Only in a list: how long it has lasted, or did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lasted_ms: Option<u64>,
+    /// Only in a list: how many importers were told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told: Option<u64>,
+}
+
+impl OutageRow {
+    /// As `outages` lists it.
+    pub fn listed(row: &wire::OutageRow) -> OutageRow {
+        OutageRow { event: None, lasted_ms: Some(row.lasted_ms), told: Some(row.told), ..OutageRow::told(&row.outage) }
+    }
+
+    /// As an importer is told of it.
+    pub fn told(outage: &tif_core::model::Outage) -> OutageRow {
+        let end = outage.end.as_ref();
+        OutageRow {
+            v: VERSION,
+            event: Some("outage"),
+            id: outage.id.0,
+            cpu: outage.cpu.to_string(),
+            source: outage.source.to_string(),
+            process: outage.process.to_string(),
+            key: outage.key.to_string(),
+            cause: outage.cause.to_string(),
+            since: rfc3339(outage.since),
+            over: end.is_some(),
+            new_process: end.map(|e| e.process.to_string()),
+            new_key: end.map(|e| e.key.to_string()),
+            at: end.map(|e| rfc3339(e.at)),
+            gap_ms: end.map(|e| e.gap_ms),
+            remapped: end.map(|e| e.remapped),
+            removed: end.map(|e| e.removed),
+            added: end.map(|e| e.added),
+            carried: end.map(|e| e.carried),
+            lasted_ms: None,
+            told: None,
+        }
+    }
+}
+
+/// Whether a value of this type is a plain number, shown flush right.
+pub(crate) fn is_number(value_type: ValueType) -> bool {
+    matches!(value_type, ValueType::I64 | ValueType::U64 | ValueType::F64 | ValueType::Duration)
+}

@@ -1,0 +1,427 @@
+//! The commands against an agent that answers what a test wants: what they print, in every format, and how they end.
+
+mod fake;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::thread::{JoinHandle, spawn};
+
+use crossbeam_channel::{Receiver, Sender, bounded, never, unbounded};
+use fake::{FakeAgent, NOW, gauge, life, outage, report};
+use tif_core::model::control::Comparison;
+use tif_core::model::notice::NoticeEvent;
+use tif_core::model::{Notice, Refusal, RequestId, SetResult, Value, Version};
+use tif_core::wire::{Announced, ToAgent, ToProcess};
+use tif_serve::cli::{Exit, Screen, run};
+
+/// How a command ended, and what it printed.
+struct Ran {
+    exit: Exit,
+    out: String,
+    err: String,
+}
+
+/// Output that a test can wait for.
+struct Pipe(Sender<String>);
+
+impl std::io::Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        // The test may have seen enough.
+        let _ = self.0.send(String::from_utf8_lossy(bytes).into_owned());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn start(dir: &Path, line: &str, interrupts: Receiver<()>, out: Sender<String>, width: Option<u16>) -> JoinHandle<(Exit, String)> {
+    let mut args: Vec<OsString> = vec!["tif-serve".into()];
+    // A word in single quotation marks may have spaces.
+    for (n, part) in line.split('\'').enumerate() {
+        if n % 2 == 1 { args.push(part.into()) } else { args.extend(part.split_whitespace().map(OsString::from)) }
+    }
+    args.extend(["--run-dir".into(), dir.into()]);
+    spawn(move || {
+        let (mut out, mut err) = (Pipe(out), Vec::new());
+        let interrupts = Box::new(move || interrupts.clone());
+        let exit = {
+            let mut screen = Screen { out: &mut out, err: &mut err, colour: false, width, interrupts, now: || NOW };
+            run(args.into_iter(), &mut screen)
+        };
+        (exit, String::from_utf8(err).unwrap())
+    })
+}
+
+/// Runs a command to its end, without an agent.
+fn alone(line: &str) -> Ran {
+    let dir = tempfile::tempdir().unwrap();
+    let (sender, out) = unbounded();
+    let (exit, err) = start(dir.path(), line, never(), sender, Some(110)).join().unwrap();
+    let err = err.replace(dir.path().to_str().unwrap(), "DIR");
+    Ran { exit, out: out.try_iter().collect(), err }
+}
+
+/// Runs a command to its end, with an agent that answers so. Also yields what the agent was asked.
+fn with(line: &str, answer: impl FnMut(&ToAgent) -> Vec<ToProcess> + Send + 'static) -> (Ran, Vec<ToAgent>) {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = FakeAgent::start(dir.path(), 1).serve(answer);
+    let (sender, out) = unbounded();
+    let (exit, err) = start(dir.path(), line, never(), sender, None).join().unwrap();
+    fake::end(dir.path());
+    (Ran { exit, out: out.try_iter().collect(), err }, agent.join().unwrap())
+}
+
+/// What an agent with the zoo of instruments answers.
+fn zoo(message: &ToAgent) -> Vec<ToProcess> {
+    let fits = |pattern: &tif_core::model::Pattern, a: &tif_core::wire::Announcement| {
+        pattern.matches(&a.name, &a.dims) && pattern.at().is_none_or(|at| *at == a.process)
+    };
+    match message {
+        ToAgent::List { req, pattern, .. } => {
+            let rows = fake::list_rows().into_iter().filter(|row| fits(pattern, &row.announcement)).collect();
+            vec![ToProcess::Listed { req: *req, rows, next: None }]
+        }
+        ToAgent::Sense { req, patterns } => {
+            let rows: Vec<_> = fake::zoo().into_iter().filter(|(a, _)| patterns.iter().any(|p| fits(p, a))).collect();
+            let missing = patterns
+                .iter()
+                .filter(|p| p.is_literal() && !rows.iter().any(|(a, _)| fits(p, a)))
+                .map(|p| Refusal::NotFound { name: p.to_string(), nearest: vec!["demo.files".into()] })
+                .collect();
+            vec![ToProcess::Sensed { req: *req, rows, missing, truncated: false }]
+        }
+        ToAgent::Set { req, request_id, name, admission, .. } => vec![ToProcess::SetDone {
+            req: *req,
+            result: SetResult {
+                request_id: request_id.clone(),
+                name: name.clone(),
+                old: Value::I64(4),
+                new: Value::I64(-5),
+                choices: vec![],
+                version: Version(3),
+                replicated: false,
+                applied: true,
+                dry_run: admission.dry_run,
+                repeated: false,
+            },
+        }],
+        ToAgent::Fire { req, request_id, arguments, .. } => {
+            let result = if arguments.is_empty() { Err("nothing to flush".into()) } else { Ok("17".into()) };
+            vec![ToProcess::Fired { req: *req, request_id: request_id.clone(), result, repeated: false }]
+        }
+        ToAgent::Arm { req, name, .. } | ToAgent::Disarm { req, name } => vec![ToProcess::Armed { req: *req, name: name.clone() }],
+        ToAgent::Processes { req } => vec![ToProcess::Processes { req: *req, rows: fake::process_rows() }],
+        ToAgent::Outages { req } => vec![ToProcess::Outages { req: *req, rows: fake::outage_rows() }],
+        ToAgent::Lookup { req, name } => {
+            let notice = Notice { name: name.clone(), key: Some(life(1)), event: NoticeEvent::Born };
+            vec![ToProcess::LookedUp { req: *req, notice }]
+        }
+        _ => vec![],
+    }
+}
+
+fn told(line: &str) -> Ran {
+    with(line, zoo).0
+}
+
+fn refused(line: &str, refusal: Refusal) -> Ran {
+    let answer = move |message: &ToAgent| match message {
+        ToAgent::Set { req, .. } | ToAgent::Fire { req, .. } | ToAgent::Arm { req, .. } | ToAgent::Disarm { req, .. } => {
+            vec![ToProcess::Refused { req: *req, refusal: refusal.clone() }]
+        }
+        other => zoo(other),
+    };
+    with(line, answer).0
+}
+
+#[test]
+fn help_tells_the_commands_the_exit_statuses_and_the_json() {
+    insta::assert_snapshot!("help", alone("--help").out);
+    for command in ["ls", "get", "watch", "set", "fire", "arm", "disarm", "ps", "outages", "wait"] {
+        let ran = alone(&format!("{command} --help"));
+        assert_eq!(ran.exit, Exit::Done);
+        insta::assert_snapshot!(format!("help-{command}"), ran.out);
+    }
+}
+
+// spec: SRV-3, INS-9
+#[test]
+fn tables_are_for_people_and_json_for_programs() {
+    for (name, line) in [
+        ("ls", "ls"),
+        ("ls-long", "ls --long"),
+        ("ls-jsonl", "ls demo.** --output jsonl"),
+        ("get", "get **"),
+        ("get-json", "get demo.files demo.queue.* demo.shard.load --output json"),
+        ("get-jsonl", "get ** --output jsonl"),
+        ("set", "set demo.workers -5 --request-id r-1 --if-version 2 --reason why"),
+        ("set-json", "set demo.workers -5 --request-id r-1 --dry-run --output json"),
+        ("fire", "fire demo.flush limit=3 --request-id r-2"),
+        ("fire-json", "fire demo.flush --request-id r-2 --output jsonl"),
+        ("arm", "arm demo.before_write delay=100ms --probability 0.5 --hits 3 --for 10s --where size>4096 --outlive"),
+        ("arm-json", "arm demo.before_write fail --where size>4096 --outlive --output json"),
+        ("disarm", "disarm demo.before_write"),
+        ("ps", "ps"),
+        ("ps-jsonl", "ps --output jsonl"),
+        ("outages", "outages"),
+        ("outages-jsonl", "outages --output jsonl"),
+        ("wait-now", "wait 'demo.files > 1000' --now --output json"),
+    ] {
+        let ran = told(line);
+        insta::assert_snapshot!(name, format!("$ tif-serve {line}\n{}{}(status {})", ran.out, ran.err, ran.exit.status()));
+        let objects = if line.contains("--output jsonl") { ran.out.lines().map(str::to_owned).collect() } else { vec![ran.out.clone()] };
+        if line.contains("--output") {
+            for object in objects {
+                let json: serde_json::Value = serde_json::from_str(&object).unwrap();
+                let first = json.as_array().map_or(&json, |rows| &rows[0]);
+                assert_eq!(first["v"], 1, "{object}");
+            }
+        }
+    }
+}
+
+// spec: SRV-3, CTL-1, CTL-5
+#[test]
+fn every_failure_has_its_status_what_was_wrong_and_a_way_out() {
+    let name = || "demo.workers".to_owned();
+    let set = "set demo.workers 5";
+    let check = |ran: Ran, exit: Exit, what: &str, hint: &str| {
+        assert_eq!(ran.exit, exit, "{}", ran.err);
+        let lines: Vec<&str> = ran.err.lines().collect();
+        assert!(lines.iter().any(|l| l.starts_with("error: ") && l.contains(what)), "{}", ran.err);
+        assert!(lines.last().is_some_and(|l| l.starts_with("try: ") && l.contains(hint)), "{}", ran.err);
+    };
+    check(told("get demo.fils"), Exit::NotFound, "no instrument is called `demo.fils`", "demo.files");
+    check(told("ls demo.fils"), Exit::NotFound, "no instrument is called `demo.fils`", "demo.files");
+    check(told("ls --cpu cpu9"), Exit::NotFound, "no CPU is called `cpu9`; known: cpu1", "--cpu cpu1");
+    check(told("wait 'demo.nope == 1' --now"), Exit::NotFound, "`demo.nope`", "demo.files");
+    check(alone("ps"), Exit::Unreachable, "no agent answers in DIR", "tif-monitor --cpu NAME --run-dir DIR");
+    let unfit = Refusal::Unfit { name: name(), reason: "70 is out of range: allowed are -8 to 64".into() };
+    check(refused(set, unfit), Exit::Usage, "allowed are -8 to 64", "ls --long");
+    let ambiguous = Refusal::Ambiguous { name: name(), candidates: vec!["demo.workers@a".into(), "demo.workers@b".into()] };
+    check(refused(set, ambiguous), Exit::Usage, "fits 2", "demo.workers@a, demo.workers@b");
+    check(refused(set, Refusal::Denied { reason: "not yours".into() }), Exit::Denied, "not yours", "policy");
+    let stale = Refusal::StaleVersion { name: name(), expected: Version(1), current: Version(2) };
+    check(refused(set, stale), Exit::Stale, "at version 2, not 1", "--if-version 2");
+    let reused = Refusal::RequestIdReused { id: "r".into(), was: "set a 1".into() };
+    check(refused(set, reused), Exit::Stale, "already used", "--request-id");
+    let outage = Refusal::NoExporter { name: name(), state: "outage".into() };
+    check(refused("fire demo.flush", outage), Exit::Unreachable, "no live exporter", "outages");
+    let silent = with("set demo.workers 5 --request-id r-7 --timeout 30ms", |_| vec![]).0;
+    check(silent, Exit::TimedOut, "whether r-7 was done is not known", "--request-id r-7");
+}
+
+#[test]
+fn a_mistake_in_the_command_line_is_status_2_and_says_what_would_be_right() {
+    for (line, expect) in [
+        ("", "Usage"),
+        ("frobnicate", "unrecognized"),
+        ("get", "PATTERN"),
+        ("get A.b", "lower-case"),
+        ("ls --timeout soon", "as 250ms"),
+        ("arm demo.x explode", "count, record"),
+        ("arm demo.x fail --probability 2", "from 0 to 1"),
+        ("arm demo.x fail --where size", "field"),
+        ("fire demo.flush limit", "limit=100"),
+        ("set demo.x 1 --request-id 'a b'", "request id"),
+        ("watch ** --count 0", "0"),
+        ("wait 'demo.x >'", "write a value"),
+        ("set demo.x 1 --confirm-within 3s", "--confirm-within"),
+    ] {
+        let ran = alone(line);
+        assert_eq!(ran.exit, Exit::Usage, "{line}: {}", ran.err);
+        assert!(ran.err.contains(expect), "{line}: {}", ran.err);
+        assert_eq!(ran.out, "");
+    }
+}
+
+#[test]
+fn negative_values_and_flags_in_any_order_are_understood() {
+    for line in
+        ["set demo.workers -5", "set demo.workers -5 --dry-run", "set --dry-run demo.workers -5", "set demo.workers -1.5e3 --reason x"]
+    {
+        let (ran, asked) = with(line, zoo);
+        assert_eq!(ran.exit, Exit::Done, "{}", ran.err);
+        let Some(ToAgent::Set { value, admission, .. }) = asked.first() else { panic!("{asked:?}") };
+        assert!(value.starts_with('-') && admission.dry_run == line.contains("--dry-run"));
+    }
+}
+
+// spec: CTL-3, CTL-5
+#[test]
+fn what_the_flags_of_set_say_reaches_the_agent() {
+    let (_, asked) = with("set demo.workers 5 --request-id r-1 --if-version 2 --reason 'too slow'", zoo);
+    let Some(ToAgent::Set { request_id, admission, reason, .. }) = asked.first() else { panic!("{asked:?}") };
+    assert_eq!(*request_id, RequestId::try_from("r-1".to_owned()).unwrap());
+    assert_eq!((admission.if_version, reason.as_deref()), (Some(Version(2)), Some("too slow")));
+    let (_, asked) = with("arm demo.x fail --where size>4096 --where name==a --outlive --for 2min", zoo);
+    let Some(ToAgent::Arm { arming, .. }) = asked.first() else { panic!("{asked:?}") };
+    assert!(arming.outlives_session && arming.expires_after.as_secs() == 120 && arming.conditions.len() == 2);
+    assert_eq!(arming.conditions[1].comparison, Comparison::Equal);
+}
+
+/// Lines as they come.
+struct Lines {
+    pieces: Receiver<String>,
+    rest: String,
+}
+
+impl Lines {
+    fn next(&mut self) -> String {
+        loop {
+            if let Some((line, rest)) = self.rest.split_once('\n') {
+                let line = line.to_owned();
+                self.rest = rest.to_owned();
+                return line;
+            }
+            self.rest += &self.pieces.recv_timeout(fake::LONG).expect("a line is due");
+        }
+    }
+}
+
+fn watching(dir: &Path, line: &str, interrupts: Receiver<()>) -> (JoinHandle<(Exit, String)>, Lines) {
+    let (sender, pieces) = unbounded();
+    (start(dir, line, interrupts, sender, None), Lines { pieces, rest: String::new() })
+}
+
+// spec: SRV-8, OUT-2, INS-7
+#[test]
+fn watch_tells_reports_notices_and_outages_as_they_come_until_ctrl_c() {
+    for format in ["table", "jsonl"] {
+        let dir = tempfile::tempdir().unwrap();
+        let agent = FakeAgent::start(dir.path(), 1);
+        let (interrupt, interrupts) = bounded(1);
+        let (command, mut lines) = watching(dir.path(), &format!("watch demo.** --deadband 2 --output {format}"), interrupts);
+        let mut peer = agent.accept();
+        assert!(matches!(peer.expect(), ToAgent::Subscribe { coarsen, .. } if coarsen.deadband == Some(2.0)));
+        peer.send_source(life(1), &[(gauge(1, "files"), 10)]);
+        let ToAgent::Lookup { req, name } = peer.expect() else { panic!("the exporter is looked up") };
+        let notice = |event| Notice { name: name.clone(), key: Some(life(1)), event };
+        peer.send(ToProcess::LookedUp { req, notice: notice(NoticeEvent::Born) });
+        peer.send(ToProcess::Notice(notice(NoticeEvent::Died { cause: outage(false).cause })));
+        peer.send(ToProcess::Outage(outage(false)));
+        peer.send_source(life(2), &[(gauge(1, "files"), 11)]);
+        peer.send(ToProcess::Outage(outage(true)));
+        let printed: Vec<String> = (0..6).map(|_| lines.next()).collect();
+        insta::assert_snapshot!(format!("watch-{format}"), printed.join("\n"));
+        interrupt.send(()).unwrap();
+        let (exit, err) = command.join().unwrap();
+        assert_eq!((exit, err.as_str()), (Exit::Interrupted, ""));
+        assert_eq!(peer.next(), Some(ToAgent::Unregister), "it takes its leave");
+    }
+}
+
+#[test]
+fn watch_ends_after_its_count_or_its_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = FakeAgent::start(dir.path(), 1);
+    let (command, mut lines) = watching(dir.path(), "watch demo.files --count 2", never());
+    let mut peer = agent.accept();
+    peer.expect();
+    peer.send(ToProcess::Announced(Announced { instruments: vec![gauge(1, "files")] }));
+    let ToAgent::Lookup { req, .. } = peer.expect() else { panic!("the exporter is looked up") };
+    peer.send(ToProcess::Refused { req, refusal: Refusal::Denied { reason: "no notices for you".into() } });
+    for n in 1..=3 {
+        peer.send(ToProcess::Reports { reports: vec![report(&gauge(1, "files"), life(1), n)], coalesced: 0 });
+    }
+    assert_eq!((lines.next(), lines.next()), ("17:29:23.000Z  demo.files = 1".into(), "17:29:23.000Z  demo.files = 2".into()));
+    assert_eq!(command.join().unwrap().0, Exit::Done);
+    assert_eq!(told("watch ** --for 10ms").exit, Exit::Done);
+    assert_eq!(told("watch ** --for 10ms --count 1").exit, Exit::TimedOut);
+}
+
+// spec: SRV-8
+#[test]
+fn wait_ends_when_a_report_makes_it_true_and_not_by_an_old_value() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = FakeAgent::start(dir.path(), 1);
+    let (command, mut lines) = watching(dir.path(), "wait 'demo.files > 100 && demo.depth == 0' --timeout 20s", never());
+    let mut peer = agent.accept();
+    let mut subscribed = 0;
+    for _ in 0..5 {
+        match peer.expect() {
+            ToAgent::Subscribe { .. } => subscribed += 1,
+            // `demo.depth` is not there yet.
+            ToAgent::List { req, pattern, .. } => {
+                let found = pattern.to_string() == "demo.files";
+                let rows = if found { fake::list_rows()[..1].to_vec() } else { vec![] };
+                peer.send(ToProcess::Listed { req, rows, next: None });
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(subscribed, 2);
+    let (files, depth) = (gauge(1, "files"), gauge(2, "depth"));
+    peer.send_source(life(1), &[(files.clone(), 200)]);
+    peer.send(ToProcess::Outage(outage(false)));
+    // Now demo.files is stale: a live demo.depth does not make it true.
+    peer.send_source(life(2), &[(files.clone(), 50), (depth.clone(), 0)]);
+    peer.send(ToProcess::Reports { reports: vec![report(&depth, life(2), 7)], coalesced: 0 });
+    peer.send(ToProcess::Reports { reports: vec![report(&files, life(2), 101)], coalesced: 0 });
+    peer.send(ToProcess::Reports { reports: vec![report(&depth, life(2), 0)], coalesced: 0 });
+    assert_eq!(lines.next(), "true");
+    let (exit, err) = command.join().unwrap();
+    assert_eq!(exit, Exit::Done);
+    assert!(err.contains("note: no instrument is called `demo.depth` yet; waiting for it to appear"), "{err}");
+}
+
+#[test]
+fn wait_says_how_things_stood_when_the_time_was_over() {
+    let ran = told("wait 'demo.files > 5000' --timeout 50ms");
+    assert_eq!(ran.exit, Exit::TimedOut);
+    assert!(ran.err.contains("not true within 50ms: demo.files is not there"), "{}", ran.err);
+    for (line, exit) in [
+        ("wait 'demo.files > 5000' --now", Exit::False),
+        ("wait 'demo.files > 1000 && demo.mode == safe' --now", Exit::Done),
+        ("wait 'demo.queue.oldest < 3s' --now", Exit::False),
+        ("wait 'demo.mode == slow' --now", Exit::Usage),
+        ("wait 'demo.workers == -5' --now", Exit::Done),
+    ] {
+        let ran = told(line);
+        assert_eq!(ran.exit, exit, "{line}: {}", ran.err);
+    }
+    let ran = alone("wait 'demo.files > 1 &&'");
+    insta::assert_snapshot!("wait-mistake", ran.err);
+}
+
+// spec: TST-5
+#[test]
+fn an_armed_test_point_is_kept_armed_until_its_hits_its_time_or_ctrl_c() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = FakeAgent::start(dir.path(), 1);
+    let (command, mut lines) = watching(dir.path(), "arm demo.before_write count --hits 2 --for 1h", never());
+    let mut peer = agent.accept();
+    let point = gauge(1, "before_write");
+    let ToAgent::Sense { req, .. } = peer.expect() else { panic!("the hits so far are asked for") };
+    let rows = vec![(point.clone(), report(&point, life(1), 40))];
+    peer.send(ToProcess::Sensed { req, rows, missing: vec![], truncated: false });
+    let ToAgent::Arm { req, name, arming } = peer.expect() else { panic!("it is armed") };
+    assert!(!arming.outlives_session);
+    peer.send(ToProcess::Armed { req, name });
+    assert!(lines.next().starts_with("demo.before_write: armed, count"));
+    assert!(matches!(peer.expect(), ToAgent::Subscribe { .. }));
+    peer.send_source(life(1), &[(point.clone(), 41)]);
+    peer.send(ToProcess::Reports { reports: vec![report(&point, life(1), 42)], coalesced: 0 });
+    let (exit, err) = command.join().unwrap();
+    assert_eq!((exit, err.trim()), (Exit::Done, "demo.before_write: disarmed, its hits are reached"));
+
+    assert!(told("arm demo.before_write pause --for 20ms").err.contains("its time is over"));
+
+    let dir = tempfile::tempdir().unwrap();
+    let agent = FakeAgent::start(dir.path(), 1).serve(zoo);
+    let (interrupt, interrupts) = bounded(1);
+    let (command, mut lines) = watching(dir.path(), "arm demo.before_write pause", interrupts);
+    assert_eq!(lines.next(), "demo.before_write: armed, pause (for 60s)");
+    interrupt.send(()).unwrap();
+    assert_eq!(command.join().unwrap().0, Exit::Interrupted);
+    assert!(agent.join().unwrap().iter().any(|m| matches!(m, ToAgent::Disarm { .. })));
+}
+
+#[test]
+fn colours_come_only_when_wanted() {
+    assert!(!told("get demo.files").out.contains('\x1b'));
+    assert!(told("get demo.files --color always").out.contains("\x1b["));
+    assert!(told("get demo.fils --color always").err.contains("\x1b[1;31merror:"));
+}

@@ -1,0 +1,101 @@
+//! Changing things from the screen: checked before, confirmed, written down.
+
+use insta::assert_snapshot;
+
+use super::world::Screen;
+use crate::backend::Request;
+use crate::keymap::Context;
+
+fn asked(screen: &Screen) -> Vec<Request> {
+    let asked = screen.backend.asked.lock().unwrap();
+    asked.iter().filter(|request| !matches!(request, Request::Processes | Request::Outages)).cloned().collect()
+}
+
+// spec: TUI-2, CTL-1
+#[test]
+fn a_value_out_of_range_is_refused_before_anything_is_sent() {
+    let mut screen = Screen::full(80, 24);
+    screen.select("orders.batch");
+    screen.press("e<Back><Back>5000");
+    assert_snapshot!("edit_refused", screen.show());
+    screen.press("<Enter>");
+    screen.serve();
+    assert_eq!(screen.app.context(), Context::Form, "it goes no further");
+    assert_eq!(asked(&screen), []);
+}
+
+// spec: TUI-2
+#[test]
+fn a_change_is_confirmed_with_old_new_and_the_command_line_and_written_down() {
+    let mut screen = Screen::full(80, 24);
+    screen.select("orders.batch");
+    screen.press("e<Back><Back>128<Enter>");
+    assert_snapshot!("confirm", screen.show());
+    screen.serve();
+    assert_eq!(asked(&screen), [], "nothing happens before it is confirmed");
+    screen.press("y");
+    assert!(screen.show().contains("tif-serve set orders.batch 128: under way"));
+    screen.serve();
+    assert_eq!(asked(&screen), [Request::Set { name: "orders.batch".into(), value: "128".into() }]);
+    screen.backend.refusal = Some("orders.batch: the service refuses: not on a Friday".into());
+    screen.press("e<Back><Back>65<Enter><Enter>");
+    screen.serve();
+    screen.press("4");
+    assert_snapshot!("actions", screen.show());
+}
+
+// spec: TUI-2
+#[test]
+fn a_procedure_asks_for_its_arguments_by_name_and_type() {
+    let mut screen = Screen::full(80, 24);
+    screen.select("orders.flush");
+    screen.press("f");
+    assert_eq!(screen.app.context(), Context::Form);
+    screen.press("many<Tab><Down><Enter>");
+    assert_snapshot!("fire_refused", screen.show());
+    screen.press("<Back><Back><Back><Back>7<Enter>");
+    assert_snapshot!("fire_confirm", screen.show());
+    screen.press("<Enter>");
+    screen.serve();
+    let arguments = vec![("limit".into(), "7".into()), ("quiet".into(), "false".into())];
+    assert_eq!(asked(&screen), [Request::Fire { name: "orders.flush".into(), arguments, timeout: std::time::Duration::from_secs(5) }]);
+    assert!(screen.show().contains("answers 42"));
+}
+
+// spec: TUI-2, TST-1
+#[test]
+fn a_test_point_is_armed_with_an_end_and_disarmed() {
+    let mut screen = Screen::full(80, 24);
+    screen.select("orders.before_commit");
+    screen.press("a<Down><Down><Tab><Back>0.5");
+    assert_snapshot!("arm", screen.show());
+    screen.press("<Enter>");
+    assert_snapshot!("arm_confirm", screen.show());
+    screen.press("y");
+    screen.serve();
+    let [Request::Arm { arming, .. }] = &asked(&screen)[..] else { panic!("not armed: {:?}", asked(&screen)) };
+    assert_eq!((arming.action.to_string().as_str(), arming.probability), ("delay=50ms", 0.5));
+    screen.press("dy");
+    screen.serve();
+    assert_eq!(asked(&screen)[1], Request::Disarm { name: "orders.before_commit".into() });
+}
+
+#[test]
+fn what_cannot_be_done_to_an_instrument_is_not_offered_and_says_why() {
+    let mut screen = Screen::full(80, 24);
+    screen.select("orders.accepted");
+    let shown = screen.show();
+    let footer = shown.lines().last().unwrap();
+    assert!(!footer.contains("edit") && !footer.contains("fire") && footer.contains("quit"), "{footer}");
+    screen.press("e");
+    assert!(screen.show().contains("orders.accepted is a counter; only a control can be edited"));
+}
+
+// spec: TUI-2
+#[test]
+fn the_same_on_the_command_line_is_a_key_away() {
+    let mut screen = Screen::full(80, 24);
+    screen.select("orders.queue.shard{shard=10}");
+    screen.press("y");
+    assert_snapshot!("command_line", screen.show());
+}

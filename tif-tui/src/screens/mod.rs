@@ -1,0 +1,7 @@
+//! Whole screens, driven by the same messages as the real loop, and kept as pictures for a person to read.
+
+mod actions;
+mod looks;
+mod outage;
+mod scale;
+mod world;
