@@ -1,0 +1,269 @@
+//! What the agent asks of an exporter, and what is due by the clock.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tif_core::layout::WATCHED;
+use tif_core::model::{Arming, Slot, Value};
+use tif_core::wire::{ToAgent, ToProcess};
+use tif_process::Sender;
+
+use super::pool::{CALLING, COMPUTING};
+use super::registry::Exporter;
+use super::steward::{Steward, Task, send};
+use crate::home::Live;
+use crate::instrument::DynamicSide;
+use crate::test_point::{Point, now};
+
+/// Calls whose time is running; those that have returned are cleared away beyond so many.
+const CALLS_KEPT: usize = 64;
+const BUSY: &str = "the service has too much to do";
+
+/// The duties of one exporter. Quick: everything that may take its time goes to other threads.
+pub(super) struct Duties {
+    exporter: Exporter,
+    steward: Steward,
+    /// The connection, while there is one.
+    sender: Option<Sender>,
+    /// Watched dynamic indicators, and when each is due.
+    dynamics: BTreeMap<Slot, (Arc<dyn DynamicSide>, Instant)>,
+    /// Calls under way: when their time is over, and whether they were answered.
+    calls: BTreeMap<u64, (Instant, Duration, Arc<AtomicBool>)>,
+    /// Test points that were armed.
+    points: BTreeMap<Slot, Arc<Point>>,
+    /// Test points that have disarmed themselves, not yet told.
+    disarmed: Vec<Slot>,
+}
+
+impl Duties {
+    pub(super) fn new(exporter: Exporter, steward: Steward) -> Duties {
+        Duties {
+            exporter,
+            steward,
+            sender: None,
+            dynamics: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            points: BTreeMap::new(),
+            disarmed: Vec::new(),
+        }
+    }
+
+    /// A connection begins.
+    pub(super) fn begin(&mut self, sender: Sender) {
+        self.sender = Some(sender);
+        self.look();
+    }
+
+    /// The connection has ended, and with it every session that had armed something through it.
+    // spec: TST-5
+    pub(super) fn end(&mut self) {
+        self.sender = None;
+        self.dynamics.clear();
+        self.calls.clear();
+        self.points.retain(|_, point| {
+            let ends = point.ends_with_session();
+            if ends {
+                point.disarm();
+            }
+            !ends
+        });
+        self.disarmed.clear();
+    }
+
+    /// Does what a message asks. Break: this life of the process is over.
+    pub(super) fn perform(&mut self, message: ToProcess) -> ControlFlow<()> {
+        let Some(sender) = self.sender.clone() else { return ControlFlow::Continue(()) };
+        match message {
+            ToProcess::Ping { nonce } => send(&sender, ToAgent::Pong { nonce }),
+            ToProcess::Apply => self.steward.push(Task::Apply { sender }),
+            ToProcess::Validate { req, slot, value } => self.steward.push(Task::Validate { sender, req, slot, value }),
+            ToProcess::Promote { epoch } => self.steward.push(Task::Promote { sender, epoch }),
+            ToProcess::Demote { epoch } => self.steward.push(Task::Demote { epoch }),
+            ToProcess::Compute { req, slots } => self.compute(&sender, req, slots),
+            ToProcess::WatchChanged => self.look(),
+            ToProcess::Call { req, slot, arguments, timeout } => self.call(&sender, req, slot, arguments, timeout),
+            ToProcess::Arm { req, slot, arming } => {
+                let result = self.arm(slot, arming);
+                send(&sender, ToAgent::ArmedAs { req, result });
+            }
+            ToProcess::StaleKey { current } if current != Some(sender.own()) => {
+                tracing::warn!(target: "tif::export", service = %self.exporter.service(), own = %sender.own(), "this process was replaced");
+                return ControlFlow::Break(());
+            }
+            other => {
+                tracing::debug!(target: "tif::export", message = ?other, "a message that an exporter does not expect");
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Does what is due, and tells the agent what has happened here.
+    pub(super) fn tend(&mut self) {
+        if self.exporter.0.doorbell.take_look() {
+            self.look();
+        }
+        let at = Instant::now();
+        let due: Vec<_> = self.dynamics.iter_mut().filter(|(_, (_, due))| *due <= at).collect();
+        for (slot, (side, due)) in due {
+            // From now, not from when it was due: after a pause of the machine nothing is made up for.
+            *due = at + side.every();
+            if let Some(sender) = &self.sender {
+                compute_one(sender, *slot, Arc::clone(side));
+            }
+        }
+        self.time_out(at);
+        self.expire();
+        for slot in std::mem::take(&mut self.disarmed) {
+            if let Some(sender) = &self.sender {
+                send(sender, ToAgent::Disarmed { slot });
+            }
+        }
+    }
+
+    /// Disarms what has expired, also without an agent.
+    // spec: TST-5
+    pub(super) fn expire(&mut self) {
+        let at = now();
+        self.points.values().for_each(|point| point.expire(at));
+        for slot in self.exporter.0.doorbell.take_disarmed() {
+            self.points.remove(&slot);
+            self.disarmed.push(slot);
+        }
+        self.points.retain(|_, point| point.expires_at().is_some());
+    }
+
+    /// When there is something to be done next.
+    pub(super) fn next(&self) -> Option<Duration> {
+        let at = Instant::now();
+        let dynamics = self.dynamics.values().map(|(_, due)| due.saturating_duration_since(at)).min();
+        let calls = self.calls.values().map(|(until, _, _)| until.saturating_duration_since(at)).min();
+        let now = now();
+        let points = self.points.values().filter_map(|p| p.expires_at()).map(|t| t.since(now)).min();
+        [dynamics, calls, points].into_iter().flatten().min()
+    }
+
+    /// Sees which dynamic indicators somebody watches.
+    // spec: INS-2
+    fn look(&mut self) {
+        let Some(segment) = self.exporter.home().segment() else { return };
+        let mut before = std::mem::take(&mut self.dynamics);
+        for (slot, side) in self.exporter.home().dynamics() {
+            if segment.board_watch(slot) & WATCHED != 0 {
+                // The agent asks itself for the first value of one that is newly watched.
+                let due = before.remove(&slot).map_or_else(|| Instant::now() + side.every(), |(_, due)| due);
+                self.dynamics.insert(slot, (side, due));
+            }
+        }
+    }
+
+    fn compute(&self, sender: &Sender, req: u64, slots: Vec<Slot>) {
+        let gather = Arc::new(Gather { sender: sender.clone(), req, state: Mutex::new((slots.len(), Vec::new())) });
+        if slots.is_empty() {
+            send(sender, ToAgent::Computed { req, failed: Vec::new() });
+        }
+        for slot in slots {
+            let Some(Live::Dynamic(side)) = self.exporter.home().live(slot) else {
+                gather.done(slot, Err("there is no such dynamic indicator".into()));
+                continue;
+            };
+            let theirs = Arc::clone(&gather);
+            if !COMPUTING.submit(move || theirs.done(slot, side.compute())) {
+                gather.done(slot, Err(BUSY.into()));
+            }
+        }
+    }
+
+    // spec: TST-2
+    fn call(&mut self, sender: &Sender, req: u64, slot: Slot, arguments: Vec<Value>, timeout: Duration) {
+        let Some(Live::Procedure(side)) = self.exporter.home().live(slot) else {
+            send(sender, ToAgent::Returned { req, result: Err("there is no such procedure".into()) });
+            return;
+        };
+        let is_answered = Arc::new(AtomicBool::new(false));
+        let (theirs, answered) = (sender.clone(), Arc::clone(&is_answered));
+        let is_taken = CALLING.submit(move || {
+            // One whose time is over before it began is not begun: the caller was told that it failed.
+            if answered.load(Ordering::Acquire) {
+                return;
+            }
+            let result = side.call(arguments);
+            if !answered.swap(true, Ordering::AcqRel) {
+                send(&theirs, ToAgent::Returned { req, result });
+            }
+        });
+        if !is_taken {
+            send(sender, ToAgent::Returned { req, result: Err(BUSY.into()) });
+            return;
+        }
+        if self.calls.len() >= CALLS_KEPT {
+            self.calls.retain(|_, (_, _, answered)| !answered.load(Ordering::Acquire));
+        }
+        self.calls.insert(req, (Instant::now() + timeout, timeout, is_answered));
+    }
+
+    /// Answers for procedures whose time is over. They run on; nobody waits for them any more.
+    fn time_out(&mut self, at: Instant) {
+        let Some(sender) = &self.sender else { return };
+        self.calls.retain(|req, (until, timeout, answered)| {
+            if *until > at {
+                return true;
+            }
+            if !answered.swap(true, Ordering::AcqRel) {
+                send(sender, ToAgent::Returned { req: *req, result: Err(format!("no result within {timeout:?}")) });
+            }
+            false
+        });
+    }
+
+    fn arm(&mut self, slot: Slot, arming: Option<Arming>) -> Result<(), String> {
+        let Some(Live::Point(point)) = self.exporter.home().live(slot) else { return Err("there is no such test point".into()) };
+        match arming {
+            Some(arming) => {
+                point.arm(arming)?;
+                self.points.insert(slot, point);
+            }
+            None => {
+                point.disarm();
+                self.points.remove(&slot);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Computes a watched indicator by the clock.
+fn compute_one(sender: &Sender, slot: Slot, side: Arc<dyn DynamicSide>) {
+    let theirs = sender.clone();
+    let is_taken = COMPUTING.submit(move || {
+        if let Err(reason) = side.compute() {
+            send(&theirs, ToAgent::Computed { req: 0, failed: vec![(slot, reason)] });
+        }
+    });
+    if !is_taken {
+        send(sender, ToAgent::Computed { req: 0, failed: vec![(slot, BUSY.into())] });
+    }
+}
+
+/// Answers when the last of several indicators is computed.
+struct Gather {
+    sender: Sender,
+    req: u64,
+    /// How many are still out; which failed.
+    state: Mutex<(usize, Vec<(Slot, String)>)>,
+}
+
+impl Gather {
+    fn done(&self, slot: Slot, result: Result<(), String>) {
+        let mut state = self.state.lock();
+        state.0 -= 1;
+        state.1.extend(result.err().map(|reason| (slot, reason)));
+        if state.0 == 0 {
+            let failed = std::mem::take(&mut state.1);
+            send(&self.sender, ToAgent::Computed { req: self.req, failed });
+        }
+    }
+}
