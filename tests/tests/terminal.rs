@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tif_tests::process::PATIENCE;
 use tif_tests::world::World;
 
@@ -95,12 +97,28 @@ fn a_person_finds_an_instrument_changes_a_control_and_sees_an_outage() {
     world.serve(&["--timeout", "10s", "wait", "shop.batch == 128"]).must(0);
     terminal.wait("the new value", |s| s.contains("128"));
 
-    // The primary is killed; then the agent itself.
+    // The primary is killed: the outage is listed, with what ended it and who took over.
     primary.kill();
-    terminal.wait("the outage and the new primary", |s| s.contains("shop-2") || s.contains("outage"));
+    terminal.keys(&["Escape"]);
+    terminal.keys(&["2"]);
+    terminal.wait("the outage", |s| s.contains("SIGKILL") && s.contains("shop-1") && s.contains("shop-2"));
+    terminal.keys(&["3"]);
+    terminal.wait("the processes", |s| s.lines().any(|l| l.contains("shop-2") && l.contains("primary")));
+
+    // The agent itself is killed: values stay, and are marked. It comes back, and so do they.
+    terminal.keys(&["1"]);
+    let header = |s: &str, word: &str| s.lines().next().is_some_and(|l| l.contains(word));
     agent.kill();
-    terminal.wait("the lost link, with values marked as stale", |s| s.contains("down") || s.contains("stale"));
+    terminal.wait("the lost link, with values marked as stale", |s| header(s, "LINK DOWN") && s.contains("batch") && s.contains("stale"));
     let _agent = world.agent();
-    terminal.wait("the link is back", |s| !s.contains("down"));
-    terminal.keys(&["q"]);
+    terminal.wait("the link is back", |s| header(s, " up") && s.contains("shop-2") && !s.contains("stale"));
+
+    // The terminal is taken away: the program ends with it.
+    let pid = terminal.tmux(&["list-panes", "-F", "#{pane_pid}"]);
+    let pid = Pid::from_raw(pid.trim().parse().expect("a number")).expect("a process id");
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).expect("it runs");
+    drop(terminal);
+    let patience = Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 };
+    let ended = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&patience)).expect("a pidfd");
+    assert_eq!(ended, 1, "it must not live on without a terminal");
 }

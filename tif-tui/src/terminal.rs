@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{io, thread};
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender, bounded};
 use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture, Event};
 use crossterm::execute;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::message::Message;
 
 /// How often the terminal's reader looks whether it is still wanted.
-const READER_LOOKS: Duration = Duration::from_millis(250);
+pub(crate) const READER_LOOKS: Duration = Duration::from_millis(100);
 
 /// Takes the mouse and pasted text.
 pub(crate) fn enter() -> anyhow::Result<()> {
@@ -41,11 +42,32 @@ pub(crate) fn utf8() -> bool {
     })
 }
 
+/// Whether the terminal has something to say. Looked at before every read, because the reader below it never comes back from a terminal that was hung up.
+fn is_there() -> io::Result<bool> {
+    let stdin = io::stdin();
+    let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
+    let patience = Timespec { tv_sec: 0, tv_nsec: READER_LOOKS.as_nanos() as i64 };
+    match poll(&mut fds, Some(&patience)) {
+        // A change of the window's size interrupts; the reader knows of it.
+        Ok(0) | Err(rustix::io::Errno::INTR) => {}
+        Ok(_) if fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) => {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        Ok(_) => {}
+        Err(error) => return Err(error.into()),
+    }
+    crossterm::event::poll(Duration::ZERO)
+}
+
 /// Passes on what the terminal tells, until `stop`.
-pub(crate) fn read(send: Sender<Message>, stop: Arc<AtomicBool>) -> io::Result<thread::JoinHandle<()>> {
+///
+/// The receiver that it returns is disconnected when the reader has ended.
+pub(crate) fn read(send: Sender<Message>, stop: Arc<AtomicBool>) -> io::Result<Receiver<()>> {
+    let (running, ended) = bounded(0);
     thread::Builder::new().name("tif-tui-terminal".into()).spawn(move || {
+        let _running: Sender<()> = running;
         while !stop.load(Ordering::Relaxed) {
-            let event = match crossterm::event::poll(READER_LOOKS) {
+            let event = match is_there() {
                 Ok(false) => continue,
                 Ok(true) => crossterm::event::read(),
                 Err(error) => Err(error),
@@ -64,5 +86,6 @@ pub(crate) fn read(send: Sender<Message>, stop: Arc<AtomicBool>) -> io::Result<t
                 return;
             }
         }
-    })
+    })?;
+    Ok(ended)
 }

@@ -120,6 +120,7 @@ mod tests {
     use super::*;
     use crate::fabric::conformance;
 
+    // spec: FAB-1
     #[test]
     fn the_fabric_in_memory_keeps_the_contract() {
         conformance::suite(|| {

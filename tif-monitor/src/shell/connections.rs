@@ -89,7 +89,14 @@ impl Shell {
             }
             (Stage::Silent, _) => self.refuse(conn, Refusal::Malformed { reason: "the first message is Hello".into() }),
             (_, ToAgent::Hello(_)) => self.refuse(conn, Refusal::Malformed { reason: "there is one Hello in a connection".into() }),
-            (_, body) => self.feed(Input::Message { conn, from: message.from, to: message.to, body: Box::new(body) }),
+            (_, body) => {
+                let is_own = |p: &Process| p.conn == Some(conn);
+                if matches!(body, ToAgent::Ready | ToAgent::Promoted { .. }) && self.processes.get(&message.from).is_some_and(is_own) {
+                    // What it has declared before it says so is known before it is heard: or a successor would seem to lack instruments.
+                    self.sweep(message.from);
+                }
+                self.feed(Input::Message { conn, from: message.from, to: message.to, body: Box::new(body) });
+            }
         }
     }
 

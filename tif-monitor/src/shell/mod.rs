@@ -1,7 +1,7 @@
 //! The shell: one thread, one loop. What happens outside becomes an [`Input`] for the core, and what the core wants becomes done. No decision is
 //! made here.
 //!
-//! A turn: wait · take receipts of the store, connections, doorbells, deaths, timers · write what is to be written.
+//! A turn: wait · take receipts of the store, connections, doorbells, deaths, timers · write what is to be written · start processes.
 
 mod accepting;
 mod connections;
@@ -21,7 +21,7 @@ use std::time::Duration;
 use tif_core::agent::io::{Conn, Input, Moment};
 use tif_core::agent::{Agent, Outbox};
 use tif_core::limits::SCAN_PERIOD;
-use tif_core::model::{Key, Stamp, Time};
+use tif_core::model::{Key, Name, Stamp, Time};
 
 use crate::fabric::{Arrival, Fabric};
 use crate::local::{Connection, Listener};
@@ -57,6 +57,8 @@ pub struct Shell {
     processes: BTreeMap<Key, Process>,
     /// Launched processes, and their places in the poll.
     children: BTreeMap<u32, mio::Token>,
+    /// Services of which a process is to be started at the end of the turn.
+    launches: Vec<Name>,
     looks: BTreeSet<(Time, Key)>,
     writer: Writer,
     supervisor: Supervisor,
@@ -122,12 +124,15 @@ impl Shell {
         }
         self.on_timers();
         self.flush();
+        if !self.launches.is_empty() {
+            self.launch_all();
+        }
         self.figures.turn_took(now().time.since(begun));
         Ok(())
     }
 
     fn timeout(&self, longest: Option<Duration>) -> Option<Duration> {
-        if !self.readable.is_empty() || self.waiting {
+        if !self.readable.is_empty() || self.waiting || !self.launches.is_empty() {
             return Some(Duration::ZERO);
         }
         let next =

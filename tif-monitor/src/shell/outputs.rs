@@ -49,7 +49,8 @@ impl Shell {
             }
             Output::Release { key } => self.release(key),
             Output::Kill { key } => self.kill(key),
-            Output::Launch { service } => self.launch(service),
+            // Starting a process takes as long as everything else together: first everybody is told of the death.
+            Output::Launch { service } => self.launches.push(service),
             Output::Store { ticket, record } => {
                 if let Err(Done::Failed(ticket, why)) = self.writer.write(ticket, record) {
                     tracing::error!(target: "tif::store", error = why, "a write failed");
@@ -154,6 +155,14 @@ impl Shell {
         if let Err(error) = pidfd_send_signal(&process.pidfd, Signal::KILL) {
             tracing::warn!(target: "tif::shell", %key, %error, "the process cannot be ended");
         }
+    }
+
+    /// Starts what is to be started.
+    pub(super) fn launch_all(&mut self) {
+        for service in std::mem::take(&mut self.launches) {
+            self.launch(service);
+        }
+        self.flush();
     }
 
     fn launch(&mut self, service: Name) {

@@ -126,6 +126,7 @@ impl Shell {
             hangups: BTreeSet::new(),
             processes: BTreeMap::new(),
             children: BTreeMap::new(),
+            launches: Vec::new(),
             looks: BTreeSet::new(),
             writer,
             supervisor: setup.supervisor,

@@ -155,6 +155,7 @@ mod tests {
     use super::*;
     use crate::store::conformance::{self, Again};
 
+    // spec: CTL-8, MON-7
     #[test]
     fn a_store_in_a_file_keeps_the_contract() {
         conformance::suite(|| {
