@@ -1,5 +1,5 @@
 //! Test points: procedures are called, in-path points are armed.
-// spec: TST-1, TST-2, TST-5
+// spec: TST-1, TST-2, TST-4, TST-5
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -77,16 +77,17 @@ impl Agent {
             };
             return self.send(out, conn, answer);
         }
-        let same = self.questions.values_mut().find_map(|q| match q {
-            Question::Call(c) if c.underway.request_id == request_id => Some(&mut c.underway),
+        let same = self.questions.iter().find_map(|(number, q)| match q {
+            Question::Call(c) if c.underway.request_id == request_id => Some((*number, c.underway.request.clone())),
             _ => None,
         });
-        if let Some(underway) = same {
-            if underway.request == request {
-                underway.requesters.push((conn, req));
-            } else {
-                let refusal = reused(underway.request.clone());
-                self.refuse(out, conn, req, refusal);
+        if let Some((number, was)) = same {
+            if was != request {
+                self.refuse(out, conn, req, reused(was));
+            } else if self.begin_request(conn, req, out)
+                && let Some(Question::Call(calling)) = self.questions.get_mut(&number)
+            {
+                calling.underway.requesters.push((conn, req));
             }
             return;
         }
@@ -159,9 +160,7 @@ impl Agent {
         let Underway { request_id, request, requesters } = calling.underway;
         self.calls.remember(request_id.clone(), request, result.clone());
         for (i, (conn, req)) in requesters.into_iter().enumerate() {
-            if i == 0 {
-                self.end_request(conn);
-            }
+            self.end_request(conn);
             self.send(out, conn, ToProcess::Fired { req, request_id: request_id.clone(), result: result.clone(), repeated: i > 0 });
         }
     }

@@ -10,7 +10,7 @@ use super::io::{ChangeRecord, Conn, ControlRecord, ControlValue, Moment, Output,
 use super::{Agent, Outbox, Question, Requester, Timer, Underway, Waiting};
 use crate::limits;
 use crate::machine::control::{ControlName, Known};
-use crate::model::{InstrumentId, Key, Kind, Name, Refusal, RequestId, SetResult, Slot, Value, Version};
+use crate::model::{Descriptor, InstrumentId, Key, Kind, Name, Refusal, RequestId, SetResult, Slot, Value, Version};
 use crate::wire::{Admission, ToProcess};
 
 /// What was asked.
@@ -33,6 +33,7 @@ pub(super) struct Change {
     pub key: Key,
     address: String,
     value: Value,
+    memorized: bool,
     admission: Admission,
     reason: Option<String>,
     who: Name,
@@ -58,10 +59,10 @@ impl Agent {
             }
             Known::New => {}
         }
-        if let Some(change) = self.changes.values_mut().find(|c| c.underway.request_id == asked.request_id) {
+        if let Some(change) = self.changes.values().find(|c| c.underway.request_id == asked.request_id) {
             // The same request is under way: one effect, two answers.
             if change.underway.request == request {
-                change.underway.requesters.push((conn, req));
+                self.join_change(conn, req, &asked.request_id, out);
             } else {
                 let refusal = Refusal::RequestIdReused { id: asked.request_id.to_string(), was: change.underway.request.clone() };
                 self.refuse(out, conn, req, refusal);
@@ -83,6 +84,14 @@ impl Agent {
                     self.start_change(now, number, out);
                 }
             }
+        }
+    }
+
+    fn join_change(&mut self, conn: Conn, req: u64, id: &RequestId, out: &mut Outbox) {
+        if self.begin_request(conn, req, out)
+            && let Some(change) = self.changes.values_mut().find(|c| c.underway.request_id == *id)
+        {
+            change.underway.requesters.push((conn, req));
         }
     }
 
@@ -126,6 +135,7 @@ impl Agent {
             key,
             address: instrument.address(),
             value,
+            memorized: matches!(instrument.descriptor.kind, Kind::Control { memorized: true, .. }),
             admission: asked.admission,
             reason: asked.reason,
             who: session.name.clone(),
@@ -149,6 +159,14 @@ impl Agent {
             let refusal = Refusal::NoExporter { name: change.address.clone(), state: instrument.quality.to_string() };
             return self.refuse_change(now, number, &refusal, out);
         };
+        // So may a takeover, and what the successor declares.
+        if let Some(expected) = change.admission.if_key.filter(|expected| *expected != key) {
+            return self.refuse_change(now, number, &Refusal::StaleKey { got: expected, current: Some(key) }, out);
+        }
+        if let Err(reason) = fits(&instrument.descriptor, &change.value) {
+            let refusal = Refusal::Unfit { name: change.address.clone(), reason };
+            return self.refuse_change(now, number, &refusal, out);
+        }
         let validated = matches!(instrument.descriptor.kind, Kind::Control { validated: true, .. });
         let value = change.value.clone();
         if let Some(change) = self.changes.get_mut(&number) {
@@ -185,9 +203,15 @@ impl Agent {
     /// Everybody agrees: it is written down.
     fn accept_change(&mut self, now: Moment, number: u64, out: &mut Outbox) {
         let Some(change) = self.changes.get_mut(&number) else { return };
-        let Some(instrument) = self.table.find(change.instrument) else { return };
+        let Some(instrument) = self.table.find(change.instrument) else {
+            // It was withdrawn while its service thought about it.
+            let refusal = self.table.not_found(&change.address, &change.address);
+            return self.refuse_change(now, number, &refusal, out);
+        };
         let (version, old) = self.ledger.current(&change.control, &instrument.descriptor);
-        let memorized = matches!(instrument.descriptor.kind, Kind::Control { memorized: true, .. });
+        change.memorized = matches!(instrument.descriptor.kind, Kind::Control { memorized: true, .. });
+        let memorized = change.memorized;
+        // spec: CTL-9
         let dry_run = change.admission.dry_run;
         let result = SetResult {
             request_id: change.underway.request_id.clone(),
@@ -230,8 +254,7 @@ impl Agent {
     pub(super) fn on_change_stored(&mut self, now: Moment, number: u64, out: &mut Outbox) {
         let Some(change) = self.changes.get(&number) else { return };
         let Some(result) = change.result.clone() else { return };
-        let memorized =
-            self.table.find(change.instrument).is_some_and(|i| matches!(i.descriptor.kind, Kind::Control { memorized: true, .. }));
+        let memorized = change.memorized;
         let (source, name) = change.control.clone();
         let control = ControlRecord { source, name, version: result.version, value: change.value.clone(), memorized };
         let record = ChangeRecord {
@@ -243,7 +266,9 @@ impl Agent {
             reason: change.reason.clone(),
             at: now.stamp,
         };
-        let bound = self.table.find(change.instrument).and_then(|i| i.bound);
+        // By its name: it may have been withdrawn and declared again meanwhile.
+        let id = self.table.id_of(&change.control.1, &change.control.0);
+        let bound = id.and_then(|id| self.table.find(id)).and_then(|i| i.bound);
         let value = change.value.clone();
         let line = change.control.clone();
         self.ledger.apply(&control, record);
@@ -257,11 +282,15 @@ impl Agent {
 
     /// The service runs with it.
     pub(super) fn on_applied(&mut self, _now: Moment, key: Key, slot: Slot, version: Version, out: &mut Outbox) {
-        let Some(id) = self.exporters.get(&key).and_then(|e| e.slots.get(&slot)).copied() else { return };
+        let id = self.exporters.get(&key).and_then(|e| e.slots.get(&slot)).copied();
+        let Some(instrument) = id.and_then(|id| self.table.find(id)) else { return };
+        let control = (instrument.source.clone(), instrument.record.clone());
+        // What is not durable yet cannot be in effect, whatever it says.
         let done: Vec<u64> = self
             .changes
             .iter()
-            .filter(|(_, c)| c.instrument == id && c.result.as_ref().is_some_and(|r| !r.dry_run && r.version <= version))
+            .filter(|(_, c)| c.control == control)
+            .filter(|(_, c)| c.result.as_ref().is_some_and(|r| r.version <= version && self.ledger.has(&control, r.version)))
             .map(|(number, _)| *number)
             .collect();
         for number in done {
@@ -292,9 +321,7 @@ impl Agent {
             self.ledger.mark_applied(&result.request_id);
         }
         for (i, (conn, req)) in change.underway.requesters.into_iter().enumerate() {
-            if i == 0 {
-                self.end_request(conn);
-            }
+            self.end_request(conn);
             let result = SetResult { repeated: i > 0, ..result.clone() };
             self.send(out, conn, ToProcess::SetDone { req, result });
         }
@@ -307,10 +334,8 @@ impl Agent {
             Refusal::Invalid { reason, .. } => Refusal::Invalid { name: change.address.clone(), reason: reason.clone() },
             other => other.clone(),
         };
-        for (i, (conn, req)) in change.underway.requesters.iter().enumerate() {
-            if i == 0 {
-                self.end_request(*conn);
-            }
+        for (conn, req) in &change.underway.requesters {
+            self.end_request(*conn);
             self.refuse(out, *conn, *req, refusal.clone());
         }
         self.next_in_line(now, &change.control, number, out);
@@ -330,5 +355,16 @@ impl Agent {
                 self.busy.remove(control);
             }
         }
+    }
+}
+
+/// Whether a value is still one that a descriptor allows.
+fn fits(descriptor: &Descriptor, value: &Value) -> Result<(), String> {
+    if value.value_type() != descriptor.value_type {
+        return Err(format!("its type is {} now", descriptor.value_type));
+    }
+    match value {
+        Value::Choice(index) if *index as usize >= descriptor.choices.len() => Err("this choice is no longer there".into()),
+        _ => descriptor.check(value, &value.show(&descriptor.choices).to_string()).map_err(|e| e.to_string()),
     }
 }

@@ -15,12 +15,13 @@ use super::table::Instrument;
 use super::{Agent, Outbox, PROBE_AFTER, Question, Resource, SUSPECT_AFTER, Waiting};
 use crate::limits;
 use crate::machine::group::{Elected, Group};
-use crate::machine::process::{Changed, Registered};
+use crate::machine::process::{Changed, Process, Registered};
 use crate::model::notice::NoticeEvent;
 use crate::model::{
-    Cause, Descriptor, Dimensions, Epoch, InstrumentId, Key, Name, Notice, OutageId, ProcessState, Quality, Refusal, Report, Role, Slot,
+    Cause, Descriptor, Dimensions, Epoch, Incarnation, InstrumentId, Key, Name, Notice, Outage, OutageId, ProcessState, Quality, Refusal,
+    Report, Role, Slot,
 };
-use crate::wire::{Credentials, Hello, PROTOCOL_MAX, PROTOCOL_MIN, Registration, SegmentFacts, ToProcess, Welcome};
+use crate::wire::{Credentials, Hello, Identity, PROTOCOL_MAX, PROTOCOL_MIN, Registration, SegmentFacts, ToProcess, Welcome};
 
 /// A process that exports.
 #[derive(Debug)]
@@ -82,14 +83,9 @@ pub(super) struct Admitting {
     hello: Hello,
     declared: Vec<SlotDeclared>,
     role: Role,
-    epoch: Epoch,
 }
 
 impl Admitting {
-    pub fn set_term(&mut self, epoch: Epoch) {
-        self.epoch = epoch;
-    }
-
     fn service(&self) -> Option<(&Name, bool)> {
         match &self.hello.registration {
             Registration::Importer => None,
@@ -132,10 +128,33 @@ impl Agent {
             self.groups.insert(service, Group::new(epoch));
         }
         let alive: BTreeSet<Key> = start.alive.into_iter().collect();
+        // Of each service the latest that is no more: whether it died.
+        let mut latest: BTreeMap<Name, (Incarnation, bool)> = BTreeMap::new();
+        // Of one registration that was taken back and made again, both may be remembered: the later is the one.
+        let mut registrations: BTreeMap<(u128, u32, u64), Incarnation> = BTreeMap::new();
+        let registration = |p: &ProcessRecord| (p.nonce, p.credentials.pid, p.credentials.started);
+        for process in &start.processes {
+            let last = registrations.entry(registration(process)).or_default();
+            *last = (*last).max(process.key.inc);
+        }
         for process in start.processes {
-            let live = !process.ended && alive.contains(&process.key);
-            self.registry.restore(now.time, process.name.clone(), process.key, process.nonce, process.credentials, live);
-            let Some(service) = process.service.clone().filter(|_| !process.ended) else { continue };
+            let is_last = registrations.get(&registration(&process)) == Some(&process.key.inc);
+            let live = !process.ended && is_last && alive.contains(&process.key);
+            let left = process.ended && process.service.is_some() && process.role == Role::Importer;
+            let state = match (live, left) {
+                (true, _) => ProcessState::Unreachable,
+                (false, true) => ProcessState::Unregistered,
+                (false, false) => ProcessState::Dead,
+            };
+            self.registry.restore(now.time, process.name.clone(), process.key, process.nonce, process.credentials, state);
+            let Some(service) = process.service.clone() else { continue };
+            if !live {
+                let last = latest.entry(service.clone()).or_insert((process.key.inc, !left));
+                *last = (*last).max((process.key.inc, !left));
+            }
+            if process.ended {
+                continue;
+            }
             let exporter = Exporter {
                 name: process.name.clone(),
                 service: service.clone(),
@@ -146,7 +165,7 @@ impl Agent {
                 slots: BTreeMap::new(),
             };
             let source = exporter.source();
-            let leads = !process.grouped || process.role == Role::Primary;
+            let leads = !process.grouped || matches!(process.role, Role::Primary | Role::ToBePrimary);
             if live {
                 if process.grouped {
                     self.groups.entry(service.clone()).or_default().restore(process.key, process.role);
@@ -158,13 +177,18 @@ impl Agent {
                 }
             } else {
                 // It died while no agent was there to see how.
-                self.launcher.on_died(now.time, &service);
                 self.store(Record::Process(ProcessRecord { ended: true, ..process.clone() }), Waiting::Nobody, out);
-                if leads {
+                if leads && self.sources.get(&source).is_none_or(|s| s.outage.is_none()) {
                     let outage = self.outages.begin(now, &self.cpu, &source, &process.name, process.key, Cause::Unknown);
                     self.stats.outages += 1;
                     self.sources.entry(source).or_default().outage = Some(outage.id);
                 }
+            }
+        }
+        // spec: MON-7, OUT-3
+        for (service, (_, died)) in latest {
+            if died {
+                self.launcher.on_found_dead(now.time, &service);
             }
         }
         self.launch_due(now, out);
@@ -184,7 +208,7 @@ impl Agent {
         let refusal = if hello.protocol_min > PROTOCOL_MAX || hello.protocol_max < PROTOCOL_MIN {
             // spec: FAB-5
             Some(Refusal::Protocol { min: hello.protocol_min, max: hello.protocol_max, ours_min: PROTOCOL_MIN, ours_max: PROTOCOL_MAX })
-        } else if self.sessions.contains_key(&conn) {
+        } else if self.sessions.contains_key(&conn) || self.admitting.values().any(|a| a.conn == conn) {
             Some(Refusal::Malformed { reason: "this connection is registered already".into() })
         } else if matches!(hello.registration, Registration::Exporter { .. }) && segment.is_none() {
             Some(Refusal::Malformed { reason: "an exporter must send its segment, doorbell and pidfd with Hello".into() })
@@ -197,13 +221,29 @@ impl Agent {
             self.refuse(out, conn, 0, refusal);
             return out.push(Output::Close { conn });
         }
+        if hello.resume.is_none() {
+            self.retire_former_self(now, &hello, credentials, out);
+        }
         let registered = match hello.resume {
-            Some(resume) => self.registry.resume(now.time, resume.key, hello.nonce, credentials).map(|(registered, changed)| {
-                self.announce_process(&registered.name, registered.key, changed);
-                registered
+            Some(resume) => self.registry.resume(now.time, resume.key, hello.nonce, credentials),
+            // One that never heard the answer to its registration registers again: that is resuming, too.
+            None => self.registry.register(now.time, &hello.identity, hello.nonce, credentials).and_then(|registered| {
+                if registered.resumed {
+                    self.registry.resume(now.time, registered.key, hello.nonce, credentials)
+                } else {
+                    Ok((registered, None))
+                }
             }),
-            None => self.registry.register(now.time, &hello.identity, hello.nonce, credentials),
         };
+        let registered = registered.and_then(|(registered, changed)| match self.exporters.get(&registered.key) {
+            Some(e) if hello.registration != (Registration::Exporter { service: e.service.clone(), grouped: e.grouped }) => {
+                Err(Refusal::Malformed { reason: "a process that resumes must register as what it was".into() })
+            }
+            _ => {
+                self.announce_process(&registered.name, registered.key, changed);
+                Ok(registered)
+            }
+        });
         let registered = match registered {
             Ok(registered) => registered,
             Err(refusal) => {
@@ -211,8 +251,15 @@ impl Agent {
                 return out.push(Output::Close { conn });
             }
         };
-        let mut admitting = Box::new(Admitting { conn, registered, credentials, hello, declared, role: Role::Importer, epoch: Epoch(0) });
-        let key = admitting.registered.key;
+        let key = registered.key;
+        let mut admitting = Admitting { conn, registered, credentials, hello, declared, role: Role::Importer };
+        if let Some(before) = self.admitting.get_mut(&key) {
+            // It comes on a new connection before it was answered on the old one: what is not durable yet is still waited for.
+            admitting.role = before.role;
+            admitting.registered.resumed = false;
+            let before = std::mem::replace(before, admitting);
+            return out.push(Output::Close { conn: before.conn });
+        }
         let Some((service, grouped)) = admitting.service().map(|(s, g)| (s.clone(), g)) else {
             return self.store_or_admit(now, admitting, out);
         };
@@ -226,7 +273,6 @@ impl Agent {
         let group = self.groups.entry(service.clone()).or_default();
         let elected = if group.role(key).is_some() { None } else { group.on_join(key) };
         admitting.role = group.role(key).unwrap_or(Role::Standby);
-        admitting.epoch = group.epoch();
         match elected {
             // The term is durable before anybody acts in it.
             // spec: GRP-8
@@ -234,42 +280,78 @@ impl Agent {
                 group.on_promoted(key, elected.epoch);
                 admitting.role = Role::Primary;
                 let record = Record::Term { service: service.clone(), epoch: elected.epoch };
-                self.store(record, Waiting::Term(service, elected, Some(admitting)), out);
+                self.admitting.insert(key, admitting);
+                self.store(record, Waiting::Term(service, elected, Some(key)), out);
             }
             None => self.store_or_admit(now, admitting, out),
         }
     }
 
+    /// An OS process that registers a name anew which it held itself over a link that is gone has begun another life: it has executed itself. Nothing
+    /// else would ever end the old one, for its pid lives on.
+    // spec: PSM-1, PSM-9
+    fn retire_former_self(&mut self, now: Moment, hello: &Hello, credentials: Credentials, out: &mut Outbox) {
+        let Identity::Exactly(name) = &hello.identity else { return };
+        let is_former = |p: &&Process| p.state == ProcessState::Unreachable && p.credentials == credentials && p.nonce != hello.nonce;
+        let Some(key) = self.registry.by_name(name).filter(is_former).map(|p| p.key) else { return };
+        let changed = self.registry.on_unregister(now.time, key);
+        self.announce_process(name, key, changed);
+        self.end_process(now, key, Cause::Unregistered, out);
+    }
+
     /// A resumed process is durable already.
-    fn store_or_admit(&mut self, now: Moment, admitting: Box<Admitting>, out: &mut Outbox) {
-        if admitting.registered.resumed { self.admit(now, *admitting, out) } else { self.store_admission(admitting, out) }
+    fn store_or_admit(&mut self, now: Moment, admitting: Admitting, out: &mut Outbox) {
+        if admitting.registered.resumed {
+            return self.admit(now, admitting, out);
+        }
+        let key = admitting.registered.key;
+        self.admitting.insert(key, admitting);
+        self.store_admission(key, out);
     }
 
     // spec: PSM-1
-    pub(super) fn store_admission(&mut self, admitting: Box<Admitting>, out: &mut Outbox) {
-        self.store(Record::Process(admitting.record()), Waiting::Admission(admitting), out);
+    pub(super) fn store_admission(&mut self, key: Key, out: &mut Outbox) {
+        if let Some(admitting) = self.admitting.get(&key) {
+            self.store(Record::Process(admitting.record()), Waiting::Admission(key), out);
+        }
     }
 
-    pub(super) fn refuse_admission(&mut self, now: Moment, admitting: Admitting, refusal: Refusal, out: &mut Outbox) {
-        let key = admitting.registered.key;
-        self.registry.take_back(now.time, key);
-        if let Some((service, grouped)) = admitting.service() {
-            self.launcher.on_left(service);
-            let elected = if grouped { self.groups.get_mut(service).and_then(|g| g.on_lost(key)) } else { None };
-            let service = service.clone();
-            self.elect(&service, elected, out);
+    pub(super) fn refuse_admission(&mut self, now: Moment, key: Key, refusal: Refusal, out: &mut Outbox) {
+        if let Some(Admitting { conn, .. }) = self.take_admission_back(now, key, out) {
+            self.refuse(out, conn, 0, refusal);
+            out.push(Output::Close { conn });
         }
-        self.refuse(out, admitting.conn, 0, refusal);
-        out.push(Output::Close { conn: admitting.conn });
+    }
+
+    /// It went before it was answered: nobody knows its key, and nobody would see it die.
+    // spec: PSM-9
+    fn abandon_admission(&mut self, now: Moment, key: Key, out: &mut Outbox) {
+        if let Some(admitting) = self.take_admission_back(now, key, out) {
+            let record = ProcessRecord { ended: true, ..admitting.record() };
+            self.store(Record::Process(record), Waiting::Nobody, out);
+        }
+    }
+
+    fn take_admission_back(&mut self, now: Moment, key: Key, out: &mut Outbox) -> Option<Admitting> {
+        let admitting = self.admitting.remove(&key)?;
+        self.registry.take_back(key);
+        if let Some((service, grouped)) = admitting.service() {
+            self.launcher.on_not_admitted(now.time, service);
+            let elected = if grouped { self.groups.get_mut(service).and_then(|g| g.on_lost(key)) } else { None };
+            self.elect(&service.clone(), elected, out);
+        }
+        Some(admitting)
     }
 
     /// It is durable: it gets its key.
     pub(super) fn admit(&mut self, now: Moment, admitting: Admitting, out: &mut Outbox) {
-        let Admitting { conn, registered: Registered { key, name, resumed }, credentials, hello, declared, role, epoch } = admitting;
+        let Admitting { conn, registered: Registered { key, name, resumed }, credentials, hello, declared, mut role } = admitting;
         if self.registry.current(key.proc) != Some(key) {
             // It died before its key was durable.
             return out.push(Output::Close { conn });
         }
+        self.registry.on_admitted(key);
+        let mut epoch = Epoch(0);
         // A process that comes again on a new connection has left the old one.
         let before: Vec<Conn> = self.sessions.iter().filter(|(_, s)| s.key == key).map(|(c, _)| *c).collect();
         for old in before {
@@ -285,6 +367,11 @@ impl Agent {
                 false
             }
             Registration::Exporter { service, grouped } => {
+                if let Some(group) = self.groups.get(&service).filter(|_| grouped) {
+                    role = group.role(key).unwrap_or(role);
+                    epoch = group.epoch();
+                }
+                self.launcher.on_admitted(&service);
                 // Instruments of an earlier link stay bound until it is ready again.
                 let slots = self.exporters.remove(&key).map(|e| e.slots).unwrap_or_default();
                 let mut exporter =
@@ -325,8 +412,12 @@ impl Agent {
             (Some(Role::Primary), _) => self.bind(now, &source, key, out),
             // The agent ended between its election and its answer: it is asked again.
             (Some(Role::ToBePrimary), None) => {
-                let epoch = group.epoch();
-                self.promote(&service, Elected { key, epoch }, out);
+                let elected = Elected { key, epoch: group.epoch() };
+                // Unless that is not durable yet: then it is told when it is.
+                // spec: GRP-8
+                if !self.tickets.values().any(|w| matches!(w, Waiting::Term(_, e, _) | Waiting::Leader(_, e) if *e == elected)) {
+                    self.promote(&service, elected, out);
+                }
             }
             (_, elected) => self.elect(&service, elected, out),
         }
@@ -339,11 +430,44 @@ impl Agent {
         }
     }
 
-    /// The term is durable: its primary is told.
+    /// The term is durable. So must be who leads in it, before it is told: an agent that restarts would elect another beside it.
+    // spec: GRP-8
+    pub(super) fn on_term_stored(&mut self, service: Name, elected: Elected, out: &mut Outbox) {
+        if !self.is_succession_clear(&service) {
+            return self.on_term_not_stored(&service, elected);
+        }
+        if self.is_elected(&service, elected)
+            && let Some(record) = self.record_of(elected.key, false)
+        {
+            self.store(Record::Process(record), Waiting::Leader(service, elected), out);
+        }
+    }
+
+    /// Whether the store knows of the end of everybody who led before: an agent that restarts would take one for the primary still.
+    // spec: GRP-8
+    pub(super) fn is_succession_clear(&self, service: &Name) -> bool {
+        !self.unended.values().any(|r| r.grouped && r.service.as_ref() == Some(service) && self.registry.find(r.key).is_some())
+    }
+
+    /// Ends that could not be written are written again.
+    pub(super) fn end_again(&mut self, out: &mut Outbox) {
+        for (key, record) in std::mem::take(&mut self.unended) {
+            // A later life of the name is written over it.
+            if self.registry.find(key).is_some() {
+                self.store(Record::Process(record.clone()), Waiting::Ended(Box::new(record)), out);
+            }
+        }
+    }
+
+    fn is_elected(&self, service: &Name, elected: Elected) -> bool {
+        self.groups.get(service).is_some_and(|g| g.epoch() == elected.epoch && g.role(elected.key) == Some(Role::ToBePrimary))
+    }
+
+    /// It is durable who leads: it is told.
     // spec: OUT-3
     pub(super) fn promote(&mut self, service: &Name, elected: Elected, out: &mut Outbox) {
         let Elected { key, epoch } = elected;
-        let current = self.groups.get(service).is_some_and(|g| g.epoch() == epoch && g.role(key) == Some(Role::ToBePrimary));
+        let current = self.is_elected(service, elected);
         let Some(exporter) = self.exporters.get(&key).filter(|_| current) else { return };
         for control in self.controls_for(exporter) {
             out.push(Output::Control { key, control });
@@ -392,10 +516,12 @@ impl Agent {
         let mut bound = BTreeSet::new();
         exporter.slots.clear();
         for (slot, d) in &exporter.declared {
-            let (id, known) = self.table.bind(source, d.name.clone(), d.dims.clone(), d.descriptor.clone(), key, *slot);
+            let (id, _) = self.table.bind(source, d.name.clone(), d.dims.clone(), d.descriptor.clone(), key, *slot);
+            exporter.slots.retain(|_, held| *held != id);
             exporter.slots.insert(*slot, id);
-            bound.insert(id);
-            if known { tally.remapped += 1 } else { tally.added += 1 }
+            if bound.insert(id) {
+                if before.contains(&id) { tally.remapped += 1 } else { tally.added += 1 }
+            }
         }
         let carried = {
             let exporter = &self.exporters[&key];
@@ -408,7 +534,8 @@ impl Agent {
         }
         let state = self.sources.entry(source.clone()).or_default();
         state.exporter = Some(key);
-        let outage = state.outage.take();
+        // A source that was forgotten meanwhile comes back to the outage that it left open.
+        let outage = state.outage.take().or_else(|| self.outages.open_of(source));
         let ended = outage.and_then(|id| self.outages.end(now, id, &process, key, tally));
         self.confirm_changes(source, out);
         self.follow_source(now, source, key, ended, out);
@@ -426,20 +553,29 @@ impl Agent {
             match change {
                 TableChange::Declared(declared) => {
                     let Some(slot) = exporter.declare(*declared) else { continue };
+                    let d = exporter.declared[&slot].clone();
                     if stands {
-                        let d = &exporter.declared[&slot];
-                        let before = exporter.slots.get(&slot).copied();
+                        let before = exporter.slots.remove(&slot);
                         let (id, _) = self.table.bind(&source, d.name.clone(), d.dims.clone(), d.descriptor.clone(), key, slot);
+                        // It may have moved here from another slot, whose withdrawal is yet to come.
+                        let moved: Vec<Slot> = exporter.slots.iter().filter(|(_, held)| **held == id).map(|(slot, _)| *slot).collect();
+                        for old in moved {
+                            exporter.slots.remove(&old);
+                            out.push(Output::Watch { key, slot: old, on: false });
+                        }
                         exporter.slots.insert(slot, id);
                         added.push(id);
                         if let Some(before) = before.filter(|b| *b != id) {
+                            added.retain(|a| *a != before);
                             self.remove_instrument(before, out);
                         }
                     }
+                    self.restore_control(key, &source, slot, &d, out);
                 }
                 TableChange::Withdrawn(slot) => {
                     exporter.declared.remove(&slot);
                     if let Some(id) = exporter.slots.remove(&slot) {
+                        added.retain(|a| *a != id);
                         self.remove_instrument(id, out);
                     }
                 }
@@ -448,10 +584,25 @@ impl Agent {
         self.follow_new(now, &source, key, &added, out);
     }
 
+    /// A control that comes later than its process runs with what was accepted for it, as those do that were there from the start.
+    // spec: CTL-7
+    fn restore_control(&mut self, key: Key, source: &Name, slot: Slot, declared: &Declared, out: &mut Outbox) {
+        let held = self.ledger.board(source, [(slot, declared.record(), declared.descriptor.as_ref())].into_iter());
+        for control in held {
+            out.push(Output::Control { key, control });
+            self.tell(out, key, ToProcess::Apply);
+        }
+    }
+
     /// The connection is closed.
     // spec: MON-5
     pub(super) fn on_closed(&mut self, now: Moment, conn: Conn, out: &mut Outbox) {
-        let Some(session) = self.sessions.get(&conn) else { return };
+        let Some(session) = self.sessions.get(&conn) else {
+            if let Some(key) = self.admitting.iter().find(|(_, a)| a.conn == conn).map(|(key, _)| *key) {
+                self.abandon_admission(now, key, out);
+            }
+            return;
+        };
         let (key, name) = (session.key, session.name.clone());
         self.drop_session(conn, out);
         if let Some(exporter) = self.exporters.get_mut(&key) {
@@ -484,13 +635,27 @@ impl Agent {
     // spec: PSM-4, PSM-5, OUT-1
     pub(super) fn on_exited(&mut self, now: Moment, key: Key, cause: Cause, out: &mut Outbox) {
         let cause = if self.hung.remove(&key) { Cause::Hung } else { cause };
+        if let Some(conn) = self.admitting.get(&key).map(|a| a.conn) {
+            self.abandon_admission(now, key, out);
+            return out.push(Output::Close { conn });
+        }
         let Some(name) = self.registry.find(key).map(|p| p.name.clone()) else { return };
         let Some(changed) = self.registry.on_exited(now.time, key, cause.clone()) else { return };
         self.announce_process(&name, key, Some(changed));
         self.end_process(now, key, cause, out);
     }
 
+    /// It takes its leave. Its last values are read first: they stay readable.
     pub(super) fn on_unregister(&mut self, now: Moment, conn: Conn, key: Key, out: &mut Outbox) {
+        let slots: Vec<Slot> = self.exporters.get(&key).map(|e| e.slots.keys().copied().collect()).unwrap_or_default();
+        if slots.is_empty() {
+            return self.leave(now, conn, key, out);
+        }
+        let token = self.ask(now, Question::Farewell(conn, key), limits::COMPUTE_TIMEOUT);
+        out.push(Output::Sample { key, slots, token });
+    }
+
+    pub(super) fn leave(&mut self, now: Moment, conn: Conn, key: Key, out: &mut Outbox) {
         let Some(name) = self.registry.find(key).map(|p| p.name.clone()) else { return };
         let Some(changed) = self.registry.on_unregister(now.time, key) else { return };
         self.announce_process(&name, key, Some(changed));
@@ -500,8 +665,12 @@ impl Agent {
 
     /// What a process leaves behind, however it ended.
     fn end_process(&mut self, now: Moment, key: Key, cause: Cause, out: &mut Outbox) {
-        if let Some(record) = self.record_of(key, true) {
-            self.store(Record::Process(record), Waiting::Nobody, out);
+        if let Some(mut record) = self.record_of(key, true) {
+            if cause == Cause::Unregistered {
+                // So that an agent that starts later does not look for a successor.
+                record.role = Role::Importer;
+            }
+            self.store(Record::Process(record.clone()), Waiting::Ended(Box::new(record)), out);
         }
         let conns: Vec<Conn> = self.sessions.iter().filter(|(_, s)| s.key == key).map(|(c, _)| *c).collect();
         for conn in conns {
@@ -510,7 +679,12 @@ impl Agent {
                 out.push(Output::Close { conn });
             }
         }
-        let Some(exporter) = self.exporters.get(&key) else { return };
+        for session in self.sessions.values_mut() {
+            session.armed.retain(|(of, _)| *of != key);
+        }
+        let Some(exporter) = self.exporters.get(&key) else {
+            return out.push(Output::Release { key });
+        };
         let (service, source, name, grouped) = (exporter.service.clone(), exporter.source(), exporter.name.clone(), exporter.grouped);
         let stands = self.sources.get(&source).is_some_and(|s| s.exporter == Some(key));
         if stands {
@@ -524,22 +698,30 @@ impl Agent {
         } else {
             self.launcher.on_died(now.time, &service);
         }
-        let leads = grouped && self.groups.get(&service).is_some_and(|g| g.leader() == Some(key));
+        let leads = !grouped || self.groups.get(&service).is_some_and(|g| g.leader() == Some(key));
         let elected = if grouped { self.groups.get_mut(&service).and_then(|g| g.on_lost(key)) } else { None };
         if stands || (leads && self.sources.get(&source).is_some_and(|s| s.outage.is_none())) {
             let successor = self.groups.get(&service).is_some_and(|g| !g.is_empty());
             if left && !successor && self.ledger.forget_volatile(&source) {
-                self.store(Record::Forget { source: source.clone() }, Waiting::Nobody, out);
+                self.store(Record::Forget { source: source.clone() }, Waiting::Forget(source.clone()), out);
             }
             self.begin_outage(now, &source, &name, key, cause, out);
         }
         self.elect(&service, elected, out);
     }
 
+    /// Unless there are new ones already.
+    pub(super) fn forget_again(&mut self, out: &mut Outbox) {
+        for source in std::mem::take(&mut self.unforgotten) {
+            if !self.ledger.has_volatile(&source) {
+                self.store(Record::Forget { source: source.clone() }, Waiting::Forget(source), out);
+            }
+        }
+    }
+
     /// The source is without a live exporter: its instruments are flagged, and each importer of any of them is told once.
     // spec: OUT-2
     fn begin_outage(&mut self, now: Moment, source: &Name, process: &Name, key: Key, cause: Cause, out: &mut Outbox) {
-        self.drop_questions_to(now, key, out);
         let outage = self.outages.begin(now, &self.cpu, source, process, key, cause);
         self.stats.outages += 1;
         let state = self.sources.entry(source.clone()).or_default();
@@ -554,7 +736,24 @@ impl Agent {
             }
             told.extend(self.interest.waiters(&Resource::Instrument(id)));
         }
+        self.drop_questions_to(now, key, out);
         self.outages.told(outage.id, told.len() as u64);
+        for conn in told {
+            self.tell_outage(conn, &outage);
+        }
+    }
+
+    /// An outage has begun: an importer is told once of each.
+    // spec: OUT-2
+    pub(super) fn tell_outage(&mut self, conn: Conn, outage: &Outage) {
+        if self.sessions.get_mut(&conn).is_some_and(|s| s.outages.insert(outage.id)) {
+            self.queue(conn, ToProcess::Outage(outage.clone()));
+        }
+    }
+
+    /// An outage is over: whoever was told that it began is told.
+    pub(super) fn tell_outage_over(&mut self, outage: &Outage) {
+        let told: Vec<Conn> = self.sessions.iter_mut().filter_map(|(conn, s)| s.outages.remove(&outage.id).then_some(*conn)).collect();
         for conn in told {
             self.queue(conn, ToProcess::Outage(outage.clone()));
         }
@@ -675,6 +874,10 @@ impl Agent {
     /// Tells whoever is interested what has become of a process.
     // spec: PSM-4
     pub(super) fn announce_process(&mut self, name: &Name, key: Key, changed: Option<Changed>) {
+        // Before its birth there is nobody to tell of.
+        if !self.registry.find(key).is_some_and(Process::was_born) {
+            return;
+        }
         let event = match changed {
             None => return,
             Some(Changed::Born) => NoticeEvent::Born,
@@ -705,11 +908,12 @@ impl Agent {
         let event = match process.map(|p| p.state) {
             None | Some(ProcessState::Starting) => NoticeEvent::NotAvailable,
             Some(ProcessState::Alive | ProcessState::Suspect) => NoticeEvent::Born,
+            Some(ProcessState::Unreachable) if process.is_some_and(|p| !p.was_born()) => NoticeEvent::NotAvailable,
             Some(ProcessState::Unreachable) => NoticeEvent::Unreachable,
             Some(ProcessState::Dead) => NoticeEvent::Died { cause: process.and_then(|p| p.cause.clone()).unwrap_or(Cause::Unknown) },
             Some(ProcessState::Unregistered) => NoticeEvent::Unregistered,
         };
-        let key = process.filter(|p| p.state != ProcessState::Starting).map(|p| p.key);
+        let key = process.filter(|_| event != NoticeEvent::NotAvailable).map(|p| p.key);
         Notice { name: name.clone(), key, event }
     }
 
@@ -729,18 +933,14 @@ impl Agent {
                 Question::Call(calling) => calling.key == key,
                 Question::Arm(arming) => arming.key == key,
                 Question::Validate(change) => self.changes.get(change).is_some_and(|c| c.key == key),
-                Question::Sense(_) | Question::ComputeForSense(_) | Question::SampleForSense(_) => false,
+                Question::Sense(_) | Question::ComputeForSense(_) | Question::SampleForSense(_) | Question::Farewell(..) => false,
             })
             .map(|(number, _)| *number)
             .collect();
         for number in orphaned {
             match self.questions.remove(&number) {
                 // It died before its first values were read: the outage that it ended is over all the same, before the next begins.
-                Some(Question::Sync(Syncing { conns, ended: Some(ended), .. })) => {
-                    for conn in conns {
-                        self.queue(conn, ToProcess::Outage(ended.clone()));
-                    }
-                }
+                Some(Question::Sync(Syncing { ended: Some(ended), .. })) => self.tell_outage_over(&ended),
                 Some(Question::Call(calling)) => {
                     self.finish_call(calling, Err("its process died while it ran; whether it was done is not known".into()), out);
                 }

@@ -46,7 +46,10 @@ impl Agent {
         session.subscriptions.insert(subscription, super::session::Subscription { pattern, coarsen });
         let sources: Vec<Name> = self.sources.keys().cloned().collect();
         for source in sources {
-            let added = self.refresh_follows(conn, &source, out);
+            let (added, finer) = self.refresh_follows(conn, &source, out);
+            for id in finer {
+                self.follow_up(now, conn, id);
+            }
             if added.is_empty() {
                 continue;
             }
@@ -73,9 +76,10 @@ impl Agent {
         }
     }
 
-    /// Makes the followed instruments of a source those that the importer's subscriptions fit now. Returns the new ones; the importer is told of those that went.
-    fn refresh_follows(&mut self, conn: Conn, source: &Name, out: &mut Outbox) -> Vec<InstrumentId> {
-        let Some(session) = self.sessions.get(&conn) else { return Vec::new() };
+    /// Makes the followed instruments of a source those that the importer's subscriptions fit now. Returns the new ones, and those of which it now wants
+    /// more or less; the importer is told of those that went.
+    fn refresh_follows(&mut self, conn: Conn, source: &Name, out: &mut Outbox) -> (Vec<InstrumentId>, Vec<InstrumentId>) {
+        let Some(session) = self.sessions.get(&conn) else { return (Vec::new(), Vec::new()) };
         let mut wanted: BTreeMap<InstrumentId, Follow> = BTreeMap::new();
         for id in self.table.of_source(source) {
             let Some(instrument) = self.table.find(id) else { continue };
@@ -104,10 +108,19 @@ impl Agent {
         if !gone.is_empty() {
             self.queue(conn, ToProcess::Withdrawn { instruments: gone });
         }
-        let mut added = Vec::new();
+        let (mut added, mut other) = (Vec::new(), Vec::new());
         for (id, follow) in wanted {
             if let Some(session) = self.sessions.get_mut(&conn) {
-                session.follows.insert(id, follow);
+                match session.follows.get_mut(&id) {
+                    Some(known) => {
+                        if known.take_wish(&follow) {
+                            other.push(id);
+                        }
+                    }
+                    None => {
+                        session.follows.insert(id, follow);
+                    }
+                }
             }
             if !had.contains(&id) {
                 added.push(id);
@@ -116,7 +129,7 @@ impl Agent {
                 }
             }
         }
-        added
+        (added, other)
     }
 
     /// Another exporter stands behind the source: everybody who follows any of it gets all of it.
@@ -148,15 +161,26 @@ impl Agent {
         }
         let importers: Vec<Conn> = self.sessions.iter().filter(|(_, s)| !s.subscriptions.is_empty()).map(|(c, _)| *c).collect();
         let mut to_sample = BTreeSet::new();
+        // Who followed nothing of this source does not know whose life it is: it gets begin and end mark, too.
+        // spec: SYN-2
+        let mut begin = BTreeMap::new();
         for conn in importers {
-            let new = self.refresh_follows(conn, source, out);
+            let knows = !self.followed(conn, source).is_empty();
+            let (new, _) = self.refresh_follows(conn, source, out);
             // One that was bound anew in the same slot is followed already, and is announced with what it now declares.
             let tell: Vec<InstrumentId> = added.iter().copied().filter(|id| new.contains(id) || self.follows_any(conn, &[*id])).collect();
-            self.announce(conn, &tell);
-            to_sample.extend(tell);
+            to_sample.extend(tell.iter().copied());
+            if knows {
+                self.announce(conn, &tell);
+            } else if !tell.is_empty() {
+                begin.insert(conn, tell);
+            }
         }
         for id in &to_sample {
             self.watch(*id, out);
+        }
+        if !begin.is_empty() {
+            self.begin_sync(now, source, key, begin, None, out);
         }
         let slots = self.slots_to_sample(now, key, to_sample, out);
         if !slots.is_empty() {
@@ -192,8 +216,10 @@ impl Agent {
             self.announce(conn, &ids);
             for id in ids {
                 let Some(instrument) = self.table.find(id) else { continue };
-                if instrument.propagation.has_sent() {
-                    let report = self.report_of(instrument);
+                if let Some(report) = self.sent_report_of(instrument) {
+                    if let Some(follow) = self.sessions.get_mut(&conn).and_then(|s| s.follows.get_mut(&id)) {
+                        follow.on_sent(now.time, report.value.as_ref());
+                    }
                     self.queue_report(conn, report);
                 } else {
                     to_sample.insert(id);
@@ -227,14 +253,15 @@ impl Agent {
     // spec: SYN-7
     pub(super) fn end_sync(&mut self, syncing: Syncing) {
         let Syncing { source, key, conns, ended } = syncing;
+        let conns: Vec<Conn> = conns.into_iter().filter(|conn| self.sessions.contains_key(conn)).collect();
         for conn in conns {
             let records: Vec<&str> =
                 self.followed(conn, &source).iter().filter_map(|id| self.table.find(*id)).map(|i| i.record.as_str()).collect();
             let (count, digest) = (records.len() as u64, sync::digest(records));
             self.queue(conn, ToProcess::ReportsEnd(ReportsEnd { source: source.clone(), key, count, digest }));
-            if let Some(outage) = &ended {
-                self.queue(conn, ToProcess::Outage(outage.clone()));
-            }
+        }
+        if let Some(outage) = &ended {
+            self.tell_outage_over(outage);
         }
     }
 
@@ -249,7 +276,10 @@ impl Agent {
                 self.queue_report(conn, report);
             }
         }
-        self.end_sync(Syncing { source: source.clone(), key, conns: vec![conn], ended: outage });
+        self.end_sync(Syncing { source: source.clone(), key, conns: vec![conn], ended: None });
+        if let Some(outage) = outage {
+            self.tell_outage(conn, &outage);
+        }
     }
 
     fn announce(&mut self, conn: Conn, ids: &[InstrumentId]) {
@@ -288,13 +318,29 @@ impl Agent {
         }
     }
 
+    /// The value last sent, as a report. A newcomer gets this and not what was read since and did not matter: between two such values and the next
+    /// there could be twice what the declaration allows.
+    // spec: INS-6
+    fn sent_report_of(&self, i: &Instrument) -> Option<Report> {
+        let (value, quality, alarm) = i.propagation.last_sent()?;
+        Some(Report { value: value.cloned(), quality: quality.clone(), alarm, ..self.report_of(i) })
+    }
+
     /// Values were read.
     pub(super) fn on_sampled(&mut self, now: Moment, key: Key, samples: Vec<Sample>, token: Option<u64>, out: &mut Outbox) {
         for sample in samples {
             let Some(id) = self.exporters.get(&key).and_then(|e| e.slots.get(&sample.slot)).copied() else { continue };
             let Some(instrument) = self.table.find_mut(id) else { continue };
             if instrument.is_dynamic() && !instrument.computed {
-                continue;
+                // What stood there before is no value; what stands there instead later is one, also if the answer to the question was lost.
+                match (&instrument.unset, &sample.value) {
+                    (Some(unset), Ok(value)) if unset != value => instrument.computed = true,
+                    (None, Ok(value)) => {
+                        instrument.unset = Some(value.clone());
+                        continue;
+                    }
+                    _ => continue,
+                }
             }
             match sample.value {
                 Ok(value) => {
@@ -305,11 +351,13 @@ impl Agent {
             }
             instrument.stamp = now.stamp;
             instrument.sampled = now.time;
+            instrument.read = true;
             self.stats.reports_in += 1;
             self.propagate(now, id, out);
         }
         match token.and_then(|t| self.questions.remove(&t)) {
             Some(Question::Sync(syncing)) => self.end_sync(syncing),
+            Some(Question::Farewell(conn, of)) => self.leave(now, conn, of, out),
             Some(Question::SampleForSense(sense)) => self.on_sampled_for(sense, token.unwrap_or_default(), out),
             Some(other) => {
                 // A token of the shell's that is not one of its questions: put back, nothing has happened.
@@ -324,6 +372,10 @@ impl Agent {
     pub(super) fn propagate(&mut self, now: Moment, id: InstrumentId, out: &mut Outbox) {
         let wanted = self.interest.is_wanted(&Resource::Instrument(id));
         let Some(instrument) = self.table.find_mut(id) else { return };
+        if !instrument.read || instrument.bound.is_none() {
+            // A timer from before: there is nothing to say of the dead, and nothing yet of the successor.
+            return;
+        }
         let verdict = instrument.propagation.judge(now.time, &instrument.descriptor, instrument.value.as_ref(), &instrument.quality);
         if !wanted {
             return;
@@ -362,7 +414,6 @@ impl Agent {
                 Verdict::Send => {
                     let coalesced = report.coalesced + follow.take_suppressed();
                     self.queue_report(conn, Report { coalesced, ..report.clone() });
-                    self.cut_off_if_overrun(conn, out);
                 }
                 Verdict::Hold { until } => {
                     self.timers.insert((until, Timer::Follow(conn, id)));
@@ -374,8 +425,8 @@ impl Agent {
 
     /// A follower's own limit held a value back until now.
     pub(super) fn follow_up(&mut self, now: Moment, conn: Conn, id: InstrumentId) {
-        let Some(instrument) = self.table.find(id) else { return };
-        let report = self.report_of(instrument);
+        let Some(instrument) = self.table.find(id).filter(|i| i.bound.is_some()) else { return };
+        let Some(report) = self.sent_report_of(instrument) else { return };
         let Some(follow) = self.sessions.get_mut(&conn).and_then(|s| s.follows.get_mut(&id)) else { return };
         match follow.judge(now.time, report.value.as_ref(), false) {
             Verdict::Send => {
@@ -395,22 +446,19 @@ impl Agent {
                 self.filled.insert(conn);
             }
             session.queue.push_report(report);
-        }
-    }
-
-    /// Notices may not be dropped: who does not read them is cut off, and starts anew when it comes back.
-    // spec: MON-6
-    fn cut_off_if_overrun(&mut self, conn: Conn, out: &mut Outbox) {
-        if self.sessions.get(&conn).is_some_and(|s| s.queue.is_overrun()) {
-            self.stats.cut_off += 1;
-            out.push(Output::Close { conn });
+            if session.queue.is_overrun() {
+                self.overrun.insert(conn);
+            }
         }
     }
 
     /// Sets the watch word, and the service's clock going for a dynamic one.
     fn watch(&mut self, id: InstrumentId, out: &mut Outbox) {
-        let Some(instrument) = self.table.find(id) else { return };
+        let Some(instrument) = self.table.find_mut(id) else { return };
         let dynamic = instrument.is_dynamic();
+        // What a reader had computed is old.
+        instrument.computed = false;
+        instrument.unset = None;
         if let Some((key, slot)) = instrument.bound {
             out.push(Output::Watch { key, slot, on: true });
             if dynamic {
@@ -465,6 +513,22 @@ impl Agent {
         good
     }
 
+    /// It did not answer in time. Its own clock may bring a value yet: then that is one.
+    pub(super) fn on_not_computed(&mut self, now: Moment, key: Key, slots: &[Slot], out: &mut Outbox) {
+        let reason = format!("it was not computed within {:?}", limits::COMPUTE_TIMEOUT);
+        let waiting: Vec<(Slot, String)> = slots
+            .iter()
+            .filter(|slot| {
+                let id = self.exporters.get(&key).and_then(|e| e.slots.get(slot));
+                id.and_then(|id| self.table.find(*id)).is_some_and(|i| !i.computed)
+            })
+            .map(|slot| (*slot, reason.clone()))
+            .collect();
+        self.mark_failed(now, key, &waiting, out);
+        let slots = waiting.into_iter().map(|(slot, _)| slot).collect();
+        self.mark_computed(key, slots, &[]);
+    }
+
     fn mark_failed(&mut self, now: Moment, key: Key, failed: &[(Slot, String)], out: &mut Outbox) {
         for (slot, reason) in failed {
             let Some(id) = self.exporters.get(&key).and_then(|e| e.slots.get(slot)).copied() else { continue };
@@ -472,6 +536,7 @@ impl Agent {
                 instrument.quality = Quality::Failed { reason: reason.chars().take(limits::TEXT_LEN_MAX).collect() };
                 instrument.stamp = now.stamp;
                 instrument.sampled = now.time;
+                instrument.read = true;
                 self.propagate(now, id, out);
             }
         }

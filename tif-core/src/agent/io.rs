@@ -233,7 +233,7 @@ pub enum Output {
         /// The term.
         epoch: Epoch,
     },
-    /// The segment and board of this process are no longer needed.
+    /// This process is over: its pidfd, and an exporter's segment and board, are no longer needed.
     Release {
         /// Whose.
         key: Key,

@@ -79,6 +79,8 @@ pub struct Agent {
     launcher: Launcher,
     hung_after: BTreeMap<Name, Duration>,
     sessions: BTreeMap<Conn, Session>,
+    /// Processes whose key is not durable yet.
+    admitting: BTreeMap<Key, exporting::Admitting>,
     exporters: BTreeMap<Key, exporting::Exporter>,
     sources: BTreeMap<Name, exporting::Source>,
     table: table::Table,
@@ -94,8 +96,14 @@ pub struct Agent {
     corpses: outages::Corpses,
     /// Processes that the agent ends because they are silent.
     hung: BTreeSet<Key>,
+    /// Ends of processes that the store does not know of yet.
+    unended: BTreeMap<Key, io::ProcessRecord>,
+    /// Sources whose values the store could not forget yet.
+    unforgotten: BTreeSet<Name>,
     /// Connections whose queue has got its first item in this step.
     filled: BTreeSet<Conn>,
+    /// Connections whose queue has become too long in this step.
+    overrun: BTreeSet<Conn>,
     last_number: u64,
     stats: Stats,
 }
@@ -113,6 +121,8 @@ enum Question {
     SampleForSense(u64),
     /// Dynamic ones that somebody begins to watch.
     ComputeForWatch(Key, Vec<crate::model::Slot>),
+    /// A process takes its leave; its last values are being read.
+    Farewell(Conn, Key),
     /// A service's validator.
     Validate(u64),
     /// A procedure runs.
@@ -124,12 +134,18 @@ enum Question {
 /// What a write to the store holds up.
 #[derive(Debug)]
 enum Waiting {
-    /// A term, before its primary is told.
-    Term(Name, crate::machine::group::Elected, Option<Box<exporting::Admitting>>),
+    /// A term, before anybody acts in it. With the process that is admitted as its primary.
+    Term(Name, crate::machine::group::Elected, Option<Key>),
+    /// Who leads in the term, before it is told: an agent that restarts must not elect another.
+    Leader(Name, crate::machine::group::Elected),
     /// A process, before it gets its key.
-    Admission(Box<exporting::Admitting>),
+    Admission(Key),
     /// A change, before it is accepted.
     Change(u64),
+    /// The end of a process. If it does not become durable, it is tried again, and nobody succeeds it before.
+    Ended(Box<io::ProcessRecord>),
+    /// Values that end with their source. If they do not, it is tried again.
+    Forget(Name),
     /// Nobody waits: after a crash the same is found out again.
     Nobody,
 }
@@ -148,6 +164,7 @@ impl Agent {
             launcher: Launcher::default(),
             hung_after: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            admitting: BTreeMap::new(),
             exporters: BTreeMap::new(),
             sources: BTreeMap::new(),
             table: table::Table::default(),
@@ -162,7 +179,10 @@ impl Agent {
             outages: outages::Outages::default(),
             corpses: outages::Corpses::default(),
             hung: BTreeSet::new(),
+            unended: BTreeMap::new(),
+            unforgotten: BTreeSet::new(),
             filled: BTreeSet::new(),
+            overrun: BTreeSet::new(),
             last_number: 0,
             stats: Stats::default(),
         };
@@ -193,6 +213,7 @@ impl Agent {
             Input::LaunchFailed { service, .. } => self.launcher.on_failed(now.time, &service),
             Input::Tick => self.on_tick(now, out),
         }
+        self.cut_off_overrun(now, out);
         self.launch_due(now, out);
         for conn in std::mem::take(&mut self.filled) {
             out.push(Output::HasReports { conn });
@@ -267,7 +288,8 @@ impl Agent {
             ToAgent::Lookup { req, name } => self.on_lookup(conn, req, Resource::Process(name)),
             ToAgent::LookupPid { req, pid } => self.on_lookup(conn, req, Resource::Pid(pid)),
             ToAgent::Forget { name } => {
-                self.interest.withdraw(&Resource::Process(name), conn);
+                // However often it asked.
+                self.interest.withdraw_all(&Resource::Process(name), conn);
             }
         }
     }
@@ -294,7 +316,9 @@ impl Agent {
         self.corpses.expire(now.time);
         self.expire_sources(now, out);
         self.probe_silent(now, out);
+        self.end_again(out);
         self.elect_missing(out);
+        self.forget_again(out);
     }
 
     fn on_unanswered(&mut self, now: Moment, number: u64, out: &mut Outbox) {
@@ -302,7 +326,8 @@ impl Agent {
         match question {
             // The shell always answers; this is for the day it does not.
             Question::Sync(syncing) => self.end_sync(syncing),
-            Question::ComputeForWatch(..) => {}
+            Question::ComputeForWatch(key, slots) => self.on_not_computed(now, key, &slots, out),
+            Question::Farewell(conn, key) => self.leave(now, conn, key, out),
             Question::Sense(sensing) => self.finish_sense(sensing, out),
             Question::ComputeForSense(sense) => self.on_computed_for(now, sense, number, None, out),
             Question::SampleForSense(sense) => self.on_sampled_for(sense, number, out),
@@ -319,15 +344,23 @@ impl Agent {
 
     fn on_stored(&mut self, now: Moment, ticket: Ticket, out: &mut Outbox) {
         match self.tickets.remove(&ticket) {
-            Some(Waiting::Term(service, elected, Some(mut admitting))) => {
-                admitting.set_term(elected.epoch);
-                let _ = service;
-                self.store_admission(admitting, out);
+            Some(Waiting::Term(service, _, Some(key))) => {
+                if self.is_succession_clear(&service) {
+                    self.store_admission(key, out);
+                } else {
+                    let reason = "the end of the primary before is not written yet".into();
+                    self.refuse_admission(now, key, Refusal::Store { reason }, out);
+                }
             }
-            Some(Waiting::Term(service, elected, None)) => self.promote(&service, elected, out),
-            Some(Waiting::Admission(admitting)) => self.admit(now, *admitting, out),
+            Some(Waiting::Term(service, elected, None)) => self.on_term_stored(service, elected, out),
+            Some(Waiting::Leader(service, elected)) => self.promote(&service, elected, out),
+            Some(Waiting::Admission(key)) => {
+                if let Some(admitting) = self.admitting.remove(&key) {
+                    self.admit(now, admitting, out);
+                }
+            }
             Some(Waiting::Change(change)) => self.on_change_stored(now, change, out),
-            Some(Waiting::Nobody) | None => {}
+            Some(Waiting::Ended(_) | Waiting::Forget(_) | Waiting::Nobody) | None => {}
         }
     }
 
@@ -335,11 +368,11 @@ impl Agent {
         self.stats.store_failures += 1;
         let refusal = Refusal::Store { reason: reason.chars().take(200).collect() };
         match self.tickets.remove(&ticket) {
-            Some(Waiting::Term(_, _, Some(admitting)) | Waiting::Admission(admitting)) => {
-                self.refuse_admission(now, *admitting, refusal, out)
-            }
-            Some(Waiting::Term(service, elected, None)) => self.on_term_not_stored(&service, elected),
+            Some(Waiting::Term(_, _, Some(key)) | Waiting::Admission(key)) => self.refuse_admission(now, key, refusal, out),
+            Some(Waiting::Term(service, elected, None) | Waiting::Leader(service, elected)) => self.on_term_not_stored(&service, elected),
             Some(Waiting::Change(change)) => self.refuse_change(now, change, &refusal, out),
+            Some(Waiting::Ended(record)) => drop(self.unended.insert(record.key, *record)),
+            Some(Waiting::Forget(source)) => drop(self.unforgotten.insert(source)),
             Some(Waiting::Nobody) | None => {}
         }
     }
@@ -392,6 +425,21 @@ impl Agent {
                 self.filled.insert(conn);
             }
             session.queue.push(message);
+            if session.queue.is_overrun() {
+                self.overrun.insert(conn);
+            }
+        }
+    }
+
+    /// Notices may not be dropped: who does not read them is cut off, and starts anew when it comes back.
+    // spec: MON-6
+    fn cut_off_overrun(&mut self, now: Moment, out: &mut Outbox) {
+        for conn in std::mem::take(&mut self.overrun) {
+            if self.sessions.contains_key(&conn) {
+                self.stats.cut_off += 1;
+                out.push(Output::Close { conn });
+                self.on_closed(now, conn, out);
+            }
         }
     }
 

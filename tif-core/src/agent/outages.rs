@@ -68,6 +68,11 @@ impl Outages {
         Some(entry.outage.clone())
     }
 
+    /// The outage of a source that has not ended.
+    pub fn open_of(&self, source: &Name) -> Option<OutageId> {
+        self.entries.values().rev().find(|e| e.ended.is_none() && e.outage.source == *source).map(|e| e.outage.id)
+    }
+
     pub fn open_count(&self) -> u64 {
         self.entries.values().filter(|e| e.ended.is_none()).count() as u64
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::machine::propagation::Follow;
 use crate::machine::queue::Queue;
-use crate::model::{Coarsen, InstrumentId, Key, Name, Pattern, Slot, Time};
+use crate::model::{Coarsen, InstrumentId, Key, Name, OutageId, Pattern, Slot, Time};
 use crate::wire::Credentials;
 
 /// What an importer asked for.
@@ -27,6 +27,8 @@ pub(super) struct Session {
     pub follows: BTreeMap<InstrumentId, Follow>,
     /// Test points that it armed and that are to be disarmed when it goes.
     pub armed: BTreeSet<(Key, Slot)>,
+    /// Outages whose beginning it was told, and whose end it was not.
+    pub outages: BTreeSet<OutageId>,
     /// Its requests that wait for somebody else.
     pub pending: usize,
     /// When something was last heard of it.
@@ -47,6 +49,7 @@ impl Session {
             subscriptions: BTreeMap::new(),
             follows: BTreeMap::new(),
             armed: BTreeSet::new(),
+            outages: BTreeSet::new(),
             pending: 0,
             heard: now,
             probed: None,

@@ -27,6 +27,10 @@ pub(super) struct Instrument {
     pub quality: Quality,
     pub stamp: Stamp,
     pub sampled: Time,
+    /// It was read where it is bound now: its value is not one of another exporter or place.
+    pub read: bool,
+    /// Of a dynamic one that was not computed yet: what stands in its slot. Something else will be a value.
+    pub unset: Option<Value>,
     /// Of a dynamic one: it was computed since it is watched, so what stands in its slot is a value.
     pub computed: bool,
     pub propagation: Propagation,
@@ -104,9 +108,15 @@ impl Table {
         {
             known.descriptor = descriptor;
             known.bound = Some((key, slot));
-            known.key = key;
             known.computed = false;
-            known.propagation.on_remapped();
+            known.read = false;
+            known.unset = None;
+            if known.key == key {
+                known.propagation.on_rebound()
+            } else {
+                known.propagation.on_remapped()
+            }
+            known.key = key;
             return (id, true);
         }
         self.last += 1;
@@ -126,6 +136,8 @@ impl Table {
             quality: Quality::Good,
             stamp: Stamp(0),
             sampled: Time::ZERO,
+            read: false,
+            unset: None,
             computed: false,
             propagation: Propagation::default(),
         };

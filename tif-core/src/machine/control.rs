@@ -124,6 +124,11 @@ impl Ledger {
             .collect()
     }
 
+    /// Whether there are values that end with their source.
+    pub fn has_volatile(&self, source: &Name) -> bool {
+        self.values.iter().any(|((of, _), held)| of == source && !held.memorized)
+    }
+
     /// The service has ended in good order: values that are not memorized end with it. True if there were any.
     // spec: CTL-7
     pub fn forget_volatile(&mut self, source: &Name) -> bool {

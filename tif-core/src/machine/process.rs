@@ -43,7 +43,28 @@ pub struct Process {
     pub credentials: Credentials,
     /// Its registration's number.
     pub nonce: u128,
-    /// It was ready once: what an unreachable one returns to.
+    /// It was ready once: what an unreachable one returns to. Before, nobody is told of it.
+    ready: bool,
+    /// What was known of the name before this life, should its registration have to be taken back.
+    before: Option<Earlier>,
+}
+
+impl Process {
+    /// Whether it was ever ready, so that there is somebody of whom to tell.
+    pub fn was_born(&self) -> bool {
+        self.ready
+    }
+}
+
+/// The life of a name before the present one.
+#[derive(Clone, Debug)]
+struct Earlier {
+    key: Key,
+    state: ProcessState,
+    since: Time,
+    cause: Option<Cause>,
+    credentials: Credentials,
+    nonce: u128,
     ready: bool,
 }
 
@@ -90,11 +111,10 @@ impl Registry {
         Registry { node, agent_epoch, counter: 0, proc_max, by_name: BTreeMap::new(), by_proc: BTreeMap::new() }
     }
 
-    /// Puts back what the store remembers. A live one is unreachable until it resumes.
+    /// Puts back what the store remembers: as unreachable until it resumes, if it lives, as dead or unregistered if not.
     // spec: MON-7
-    pub fn restore(&mut self, now: Time, name: Name, key: Key, nonce: u128, credentials: Credentials, live: bool) {
-        let state = if live { ProcessState::Unreachable } else { ProcessState::Dead };
-        let process = Process { name: name.clone(), key, state, since: now, cause: None, credentials, nonce, ready: live };
+    pub fn restore(&mut self, now: Time, name: Name, key: Key, nonce: u128, credentials: Credentials, state: ProcessState) {
+        let process = Process { name: name.clone(), key, state, since: now, cause: None, credentials, nonce, ready: true, before: None };
         self.proc_max = self.proc_max.max(key.proc.0);
         self.by_proc.insert(key.proc, name.clone());
         self.by_name.insert(name, process);
@@ -129,12 +149,21 @@ impl Registry {
                 ProcId(self.proc_max)
             }
         };
+        let before = self.by_name.get(&name).map(|p| Earlier {
+            key: p.key,
+            state: p.state,
+            since: p.since,
+            cause: p.cause.clone(),
+            credentials: p.credentials,
+            nonce: p.nonce,
+            ready: p.ready,
+        });
         self.counter += 1;
         let key = Key { node: self.node, proc, inc: Incarnation::new(self.agent_epoch, self.counter) };
         let state = ProcessState::Starting;
         self.by_proc.insert(proc, name.clone());
-        self.by_name
-            .insert(name.clone(), Process { name: name.clone(), key, state, since: now, cause: None, credentials, nonce, ready: false });
+        let process = Process { name: name.clone(), key, state, since: now, cause: None, credentials, nonce, ready: false, before };
+        self.by_name.insert(name.clone(), process);
         Ok(Registered { key, name, resumed: false })
     }
 
@@ -156,11 +185,15 @@ impl Registry {
     }
 
     fn pick(&self, prefix: &Name, nonce: u128) -> Result<Name, Refusal> {
-        // The same registration sent twice must find itself.
+        // The same registration sent twice must find itself, even if a lower number has become free since.
+        let numbered = |name: &Name| name.as_str().strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('-'));
+        if let Some(own) = self.by_name.values().find(|p| p.state.is_live() && p.nonce == nonce && numbered(&p.name)) {
+            return Ok(own.name.clone());
+        }
         for n in 1..=limits::CONNECTIONS_MAX * 2 {
             let name: Name = format!("{prefix}-{n}").parse().map_err(|e| Refusal::Malformed { reason: format!("{e}") })?;
             match self.by_name.get(&name) {
-                Some(p) if p.state.is_live() && p.nonce != nonce => {}
+                Some(p) if p.state.is_live() => {}
                 _ => return Ok(name),
             }
         }
@@ -267,9 +300,28 @@ impl Registry {
         self.by_name.values()
     }
 
-    /// A registration that could not be made durable did not happen. Its incarnation is not used again.
-    pub fn take_back(&mut self, now: Time, key: Key) {
-        self.on_exited(now, key, Cause::Unknown);
+    /// A registration that could not be made durable, or whose process went before it was answered, did not happen: the name is as it was. Its
+    /// incarnation is not used again.
+    // spec: PSM-1, PSM-10
+    pub fn take_back(&mut self, key: Key) {
+        let Some(process) = self.live_mut(key) else { return };
+        match process.before.take() {
+            Some(Earlier { key, state, since, cause, credentials, nonce, ready }) => {
+                *process = Process { name: process.name.clone(), key, state, since, cause, credentials, nonce, ready, before: None };
+            }
+            None => {
+                let name = process.name.clone();
+                self.by_name.remove(&name);
+                self.by_proc.remove(&key.proc);
+            }
+        }
+    }
+
+    /// A registration is durable.
+    pub fn on_admitted(&mut self, key: Key) {
+        if let Some(process) = self.live_mut(key) {
+            process.before = None;
+        }
     }
 
     fn live_mut(&mut self, key: Key) -> Option<&mut Process> {
@@ -349,6 +401,34 @@ mod tests {
         r.on_exited(Time(3), key, Cause::Unknown);
         let refused = r.resume(Time(4), key, 1, pid(10)).unwrap_err();
         assert_eq!(refused, Refusal::StaleKey { got: key, current: None });
+    }
+
+    // spec: PSM-1, PSM-10
+    #[test]
+    fn a_registration_taken_back_leaves_the_name_as_it_was_and_its_key_unused() {
+        let mut r = registry();
+        let taken = r.register(Time(0), &named("a"), 1, pid(10)).unwrap().key;
+        r.take_back(taken);
+        assert!(r.by_name(&"a".parse().unwrap()).is_none());
+        let first = r.register(Time(1), &named("a"), 1, pid(10)).unwrap().key;
+        r.on_admitted(first);
+        r.on_exited(Time(2), first, Cause::Hung);
+        let second = r.register(Time(3), &named("a"), 2, pid(11)).unwrap().key;
+        r.take_back(second);
+        let left = r.by_name(&"a".parse().unwrap()).unwrap();
+        assert_eq!((left.key, left.state, left.cause.clone()), (first, ProcessState::Dead, Some(Cause::Hung)));
+        let third = r.register(Time(4), &named("a"), 2, pid(11)).unwrap().key;
+        assert!(taken < first && first < second && second < third);
+    }
+
+    #[test]
+    fn the_same_registration_finds_itself_even_if_a_lower_number_is_free_by_then() {
+        let mut r = registry();
+        let pick = Identity::Pick("orders".parse().unwrap());
+        let first = r.register(Time(0), &pick, 1, pid(10)).unwrap().key;
+        let second = r.register(Time(0), &pick, 2, pid(11)).unwrap();
+        r.on_exited(Time(1), first, Cause::Unknown);
+        assert_eq!(r.register(Time(2), &pick, 2, pid(11)).unwrap().key, second.key);
     }
 
     // spec: PSM-4

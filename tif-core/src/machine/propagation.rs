@@ -98,15 +98,21 @@ impl Propagation {
         self.held = 0;
     }
 
+    /// The same exporter stands behind it in another place, or after its link was lost: the next value goes out whatever it is.
+    pub fn on_rebound(&mut self) {
+        self.last = None;
+        self.held = 0;
+    }
+
     /// Nobody watches any more: what was sent is no longer what anybody has.
     pub fn on_unwatched(&mut self) {
         self.last = None;
         self.held = 0;
     }
 
-    /// Whether anything was sent since it is watched.
-    pub fn has_sent(&self) -> bool {
-        self.last.is_some()
+    /// What was sent last since it is watched: what every follower has, and what new values are compared with.
+    pub fn last_sent(&self) -> Option<(Option<&Value>, &Quality, Alarm)> {
+        self.last.as_ref().map(|last| (last.value.as_ref(), &last.quality, last.alarm))
     }
 
     /// The number of the last report.
@@ -140,6 +146,21 @@ impl Follow {
         Follow { coarsen, last: None, suppressed: 0 }
     }
 
+    /// Wants it as another does from now on; what was sent before still counts. True if that is a change.
+    pub fn take_wish(&mut self, of: &Follow) -> bool {
+        let changed = self.coarsen != of.coarsen;
+        self.coarsen = of.coarsen;
+        changed
+    }
+
+    /// A value is sent to it whatever it wishes: the first, for example.
+    pub fn on_sent(&mut self, now: Time, value: Option<&Value>) {
+        if let Some(value) = value {
+            self.last = Some((value.clone(), now));
+        }
+        self.suppressed = 0;
+    }
+
     /// Another subscription of the same importer wants it, too: the finer of both holds.
     pub fn refine(&mut self, other: Coarsen) {
         self.coarsen.deadband = match (self.coarsen.deadband, other.deadband) {
@@ -155,6 +176,8 @@ impl Follow {
     /// Whether this follower is to get a significant value; `always` for changes of quality, alarm and exporter. What it is to get counts the ones it did not.
     pub fn judge(&mut self, now: Time, value: Option<&Value>, always: bool) -> Verdict {
         if self.coarsen == Coarsen::default() {
+            // Not worth a copy: should it want less one day, the first value after that is sent.
+            self.last = None;
             return Verdict::Send;
         }
         let verdict = match (&self.last, value) {
@@ -268,5 +291,17 @@ mod tests {
         assert_eq!(follow.judge(at(2), Some(&Value::U64(11)), false), Verdict::Send);
         follow.refine(Coarsen::default());
         assert_eq!(follow.judge(at(3), Some(&Value::U64(11)), false), Verdict::Send);
+    }
+
+    // spec: INS-6
+    #[test]
+    fn a_follower_that_wants_less_from_now_on_is_not_compared_with_a_value_of_long_ago() {
+        let coarse = Follow::new(Coarsen { deadband: Some(10.0), at_most_every: None });
+        let mut follow = coarse.clone();
+        assert_eq!(follow.judge(at(0), Some(&Value::U64(0)), false), Verdict::Send);
+        assert!(follow.take_wish(&Follow::new(Coarsen::default())));
+        assert_eq!(follow.judge(at(1), Some(&Value::U64(50)), false), Verdict::Send);
+        assert!(follow.take_wish(&coarse) && !follow.take_wish(&coarse));
+        assert_eq!(follow.judge(at(2), Some(&Value::U64(1)), false), Verdict::Send);
     }
 }

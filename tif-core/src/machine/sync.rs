@@ -46,6 +46,8 @@ struct Held {
     confirmed_by: Key,
     /// When it was last known to be fresh: the start of its source's latest silence; none while fresh.
     stale_since: Option<Time>,
+    /// The same as it was before the present life sent it: what counts if that turns out to be no life at all.
+    before: Option<Time>,
 }
 
 /// What the consumer has to do with its records.
@@ -111,6 +113,26 @@ impl Source {
         self.state = State::Stale;
         for held in self.records.values_mut() {
             held.stale_since.get_or_insert(now);
+            held.before = None;
+        }
+    }
+
+    /// What was sent since [`Source::on_begin`] were the last values of a life that is over: to know them once more makes nothing younger. To be called
+    /// instead of [`Source::on_lost`].
+    // spec: SYN-4
+    pub fn on_still_lost(&mut self, now: Time) {
+        for held in self.records.values_mut() {
+            held.stale_since = held.stale_since.or(held.before);
+        }
+        self.on_lost(now);
+    }
+
+    /// The way to the source is lost, and with it all that it may have said meanwhile: the same life must say everything again.
+    // spec: SYN-6
+    pub fn on_link_lost(&mut self, now: Time) {
+        self.on_lost(now);
+        for held in self.records.values_mut() {
+            held.confirmed_by = Key::NONE;
         }
     }
 
@@ -132,7 +154,9 @@ impl Source {
     pub fn on_record(&mut self, key: Key, record: &str) -> bool {
         match self.state {
             State::Live(current) | State::Syncing(current) if current == key => {
-                self.records.insert(record.to_owned(), Held { confirmed_by: key, stale_since: None });
+                let syncing = self.state == State::Syncing(key);
+                let before = self.records.get(record).filter(|_| syncing).and_then(|held| held.stale_since.or(held.before));
+                self.records.insert(record.to_owned(), Held { confirmed_by: key, stale_since: None, before });
                 true
             }
             _ => false,
@@ -263,5 +287,29 @@ mod tests {
         assert_eq!(source.on_end(life(1), 1, digest(["a"])), Ended::NotCurrent);
         assert_eq!(source.len(), 2);
         assert!(!source.on_record(life(1), "z"), "what an older life still says is dropped");
+    }
+
+    // spec: SYN-6
+    #[test]
+    fn after_a_lost_link_the_same_life_must_say_everything_again() {
+        let mut source = Source::new(Duration::from_secs(30));
+        complete(&mut source, at(0), life(1), &["a", "b"]);
+        source.on_link_lost(at(1));
+        assert_eq!(complete(&mut source, at(2), life(1), &["a"]), Ended::Complete(Swept { removed: vec!["b".into()] }));
+    }
+
+    // spec: SYN-4
+    #[test]
+    fn the_last_values_of_the_dead_get_no_younger_by_being_sent_again() {
+        let mut source = Source::new(Duration::from_secs(30));
+        complete(&mut source, at(0), life(1), &["a", "b"]);
+        source.on_link_lost(at(10));
+        for n in [15, 20, 25] {
+            complete(&mut source, at(n), life(1), &["a", "b"]);
+            source.on_still_lost(at(n));
+            source.on_link_lost(at(n + 1));
+        }
+        assert_eq!(source.on_tick(at(39)), Swept::default());
+        assert_eq!(source.on_tick(at(40)), Swept { removed: vec!["a".into(), "b".into()] });
     }
 }

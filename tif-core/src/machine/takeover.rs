@@ -26,6 +26,8 @@ pub const BUCKET: usize = 5;
 pub const BUCKET_PERIOD: Duration = Duration::from_secs(10);
 /// How long a child may take to register.
 pub const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long after its start an agent waits for children of the agent before it.
+pub const START_GRACE: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug)]
 struct Service {
@@ -75,11 +77,37 @@ impl Launcher {
         }
     }
 
+    /// Its registration is durable. If all are there again, who leaves from now on is not missed.
+    pub fn on_admitted(&mut self, service: &Name) {
+        if let Some(s) = self.services.get_mut(service) {
+            s.lost &= s.live < s.members;
+        }
+    }
+
     /// A member took its leave: it is not replaced.
     pub fn on_left(&mut self, service: &Name) {
         if let Some(s) = self.services.get_mut(service) {
             s.live = s.live.saturating_sub(1);
             s.lost &= s.live > 0;
+        }
+    }
+
+    /// A member that had registered was not admitted after all. Where one is missing it is waited for as for a child under way: it tries again, or the
+    /// patience ends.
+    pub fn on_not_admitted(&mut self, now: Time, service: &Name) {
+        if let Some(s) = self.services.get_mut(service) {
+            s.live = s.live.saturating_sub(1);
+            if s.lost {
+                s.under_way.push_back(now);
+            }
+        }
+    }
+
+    /// At the agent's start: the last member that there was is dead. A successor that was launched before may be on its way.
+    pub fn on_found_dead(&mut self, now: Time, service: &Name) {
+        if let Some(s) = self.services.get_mut(service) {
+            s.punish(now);
+            s.not_before = s.not_before.max(now + START_GRACE);
         }
     }
 
@@ -221,5 +249,31 @@ mod tests {
         assert_eq!(l.due(at(0)).len(), 1);
         assert_eq!(l.deadline(), Some(at(0) + REGISTER_TIMEOUT));
         assert_eq!(l.due(at(10_000)).len(), 1);
+    }
+
+    #[test]
+    fn who_leaves_after_a_dead_one_was_replaced_is_not_missed() {
+        let mut l = launcher(2);
+        l.on_registered(&service());
+        l.on_registered(&service());
+        l.on_died(at(0), &service());
+        assert_eq!(l.due(at(0)).len(), 1);
+        l.on_registered(&service());
+        l.on_admitted(&service());
+        l.on_left(&service());
+        assert!(l.due(at(60_000)).is_empty());
+    }
+
+    // spec: OUT-3
+    #[test]
+    fn a_child_whose_registration_failed_is_waited_for_and_then_replaced() {
+        let mut l = launcher(1);
+        l.on_registered(&service());
+        l.on_died(at(0), &service());
+        assert_eq!(l.due(at(0)).len(), 1);
+        l.on_registered(&service());
+        l.on_not_admitted(at(100), &service());
+        assert!(l.due(at(200)).is_empty(), "it tries again");
+        assert_eq!(l.due(at(10_100)).len(), 1);
     }
 }

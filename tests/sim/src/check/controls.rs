@@ -21,7 +21,10 @@ impl Controls {
         match record {
             Record::Control { control, change } => {
                 if let Some(before) = self.by_id.insert(change.request_id.clone(), control.version) {
-                    return wrong("controls", format!("{} was applied twice: as version {before} and {}", change.request_id, control.version));
+                    return wrong(
+                        "controls",
+                        format!("{} was applied twice: as version {before} and {}", change.request_id, control.version),
+                    );
                 }
                 let name = (control.source.clone(), control.name.clone());
                 let before = self.versions.insert(name, (control.version, control.memorized)).map_or(Version(0), |(v, _)| v);

@@ -91,13 +91,19 @@ fn look_at_importer(world: &World, who: Who, importer: &Importer, standing: &BTr
             if dynamic && row.report.is_none() {
                 continue;
             }
-            return wrong("convergence", format!("importer {who} shows {record} of {source} not as fresh: {row:?} {:?}", view.machine.state()));
+            return wrong(
+                "convergence",
+                format!("importer {who} shows {record} of {source} not as fresh: {row:?} {:?}", view.machine.state()),
+            );
         };
         let failed = matches!(report.quality, Quality::Failed { .. });
         let near = report.value.as_ref().is_some_and(|shown| is_near(shown, cell, coarsen));
         if !(near || dynamic && failed) {
             let (shown, is) = (&report.value, &cell.value);
-            return wrong("convergence", format!("importer {who} shows {record} of {source} as {shown:?} ({:?}), it is {is:?}", report.quality));
+            return wrong(
+                "convergence",
+                format!("importer {who} shows {record} of {source} as {shown:?} ({:?}), it is {is:?}", report.quality),
+            );
         }
     }
     for (source, view) in &importer.views {

@@ -64,7 +64,6 @@ pub struct Checks {
 
 impl Checks {
     pub(crate) fn on_agent_start(&mut self) {
-        self.ids.on_agent_start();
         self.launches.on_agent_start();
     }
 

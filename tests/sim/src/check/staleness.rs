@@ -21,6 +21,15 @@ pub struct Staleness {
 const SLACK: u64 = 7 * SECOND;
 
 impl Staleness {
+    /// An importer has just heard an end mark: it may show something as fresh for a moment only.
+    pub fn on_end_mark(&mut self, who: usize, importer: &Importer, now: u64) {
+        for (source, view) in &importer.views {
+            for (record, row) in view.rows.iter().filter(|(record, _)| view.machine.is_fresh(record)) {
+                self.rows.insert((who, source.clone(), record.clone()), (row.added, now));
+            }
+        }
+    }
+
     /// An importer has just cleared what was too old.
     pub fn look(&mut self, who: usize, importer: &Importer, now: u64) -> Verdict {
         let mut rows = BTreeMap::new();

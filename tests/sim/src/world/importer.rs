@@ -121,10 +121,11 @@ impl Importer {
                     if let Some(key) = view.wire {
                         view.machine.on_record(key, &record);
                     }
-                    view.rows
-                        .entry(record)
-                        .and_modify(|row| row.announcement = announcement.clone())
-                        .or_insert_with(|| Row { announcement: announcement.clone(), added: now, report: None });
+                    view.rows.entry(record).and_modify(|row| row.announcement = announcement.clone()).or_insert_with(|| Row {
+                        announcement: announcement.clone(),
+                        added: now,
+                        report: None,
+                    });
                 }
             }
             ToProcess::Withdrawn { instruments } => {
@@ -143,7 +144,9 @@ impl Importer {
                     Ended::Complete(swept) => {
                         swept.removed.iter().for_each(|record| drop(view.rows.remove(record)));
                         if (view.old && !view.good) || view.outage.as_ref().is_some_and(|o| o.key == end.key) {
-                            view.machine.on_lost(now);
+                            // Old values, said again: they get no younger.
+                            // spec: SYN-4
+                            view.machine.on_still_lost(now);
                         }
                     }
                     Ended::Mismatch => {

@@ -177,8 +177,10 @@ impl World {
     pub(super) fn continue_process(&mut self, who: Who) {
         self.note(|| format!("process {who} goes on"));
         self.processes[who].stopped = false;
+        // Before whatever else comes at this very time, for that is younger.
         for event in std::mem::take(&mut self.processes[who].deferred) {
-            self.after(0, event);
+            self.order += 1;
+            self.events.insert((self.now - 1, self.order), event);
         }
     }
 
@@ -217,7 +219,9 @@ impl World {
             ToProcess::Welcome(welcome) => self.welcomed(who, conn, &welcome),
             ToProcess::Refused { req: 0, refusal } => self.turned_away(who, &refusal),
             ToProcess::StaleKey { .. } => {
-                self.register_anew(who);
+                // If its own key is not current any more, resuming is refused.
+                self.process_lets_go(who);
+                self.reconnect(who);
             }
             ToProcess::Ping { nonce } => self.say(who, conn, ToAgent::Pong { nonce }),
             other if self.processes[who].exporter().is_some() => self.exporter_hears(who, conn, other),
@@ -262,9 +266,9 @@ impl World {
         }
     }
 
-    /// Its old life is over, or never was: it begins a new one.
+    /// Its old life is over, or never was, or it has executed itself anew: it begins a new one.
     // spec: PSM-7
-    fn register_anew(&mut self, who: Who) {
+    pub fn register_anew(&mut self, who: Who) {
         self.process_lets_go(who);
         let nonce = u128::from(self.random.any());
         let process = &mut self.processes[who];
@@ -382,8 +386,13 @@ impl World {
                 self.judge(result);
             }
             ToProcess::Announced(announced) => {
-                let result = self.checks.ids.on_announced(announced);
+                let result = self.checks.ids.on_announced(self.processes[who].agent, announced);
                 self.judge(result);
+            }
+            ToProcess::ReportsEnd(_) => {
+                if let Trade::Importer(importer) = &self.processes[who].trade {
+                    self.checks.staleness.on_end_mark(who, importer, self.now);
+                }
             }
             ToProcess::Outage(outage) => {
                 let result = self.checks.outages.on_outage(who, outage);

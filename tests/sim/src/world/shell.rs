@@ -32,7 +32,7 @@ impl World {
     }
 
     /// An agent starts with what the store remembers.
-    pub(super) fn start_agent(&mut self) {
+    pub fn start_agent(&mut self) {
         if self.agent.is_some() {
             return;
         }
@@ -94,7 +94,8 @@ impl World {
             )
         };
         // Children that were started come all the same.
-        let children: Vec<Name> = self.events.values().filter_map(|e| if let Event::Launch(s) = e { Some(s.clone()) } else { None }).collect();
+        let children: Vec<Name> =
+            self.events.values().filter_map(|e| if let Event::Launch(s) = e { Some(s.clone()) } else { None }).collect();
         self.events.retain(|_, event| !mine(event));
         for service in children {
             self.child(&service);
@@ -296,7 +297,8 @@ impl World {
         if matches!(&message, ToProcess::Outage(o) if o.end.is_none()) && self.spoils(Defect::DropOutage, 2) {
             return;
         }
-        if matches!(&message, ToProcess::Notice(n) if !matches!(n.event, NoticeEvent::Role { .. })) && self.spoils(Defect::RepeatNotice, 5) {
+        if matches!(&message, ToProcess::Notice(n) if !matches!(n.event, NoticeEvent::Role { .. })) && self.spoils(Defect::RepeatNotice, 5)
+        {
             self.after(at - self.now, Event::ToProcess(conn, to, Box::new(message.clone())));
         }
         if let ToProcess::Reports { reports, .. } = &message
@@ -313,7 +315,10 @@ impl World {
 
     /// A slow reader's socket has room only now and then.
     fn pull_later(&mut self, conn: Conn) {
-        let slow = self.links.get(&conn).is_some_and(|l| self.processes[l.who].stopped || self.processes[l.who].importer().is_some_and(|i| i.slow));
+        let slow = self
+            .links
+            .get(&conn)
+            .is_some_and(|l| self.processes[l.who].stopped || self.processes[l.who].importer().is_some_and(|i| i.slow));
         let delay = if slow && !self.calm { self.random.between(50 * MS, 3 * SECOND) } else { self.random.below(MS) };
         if let Some(link) = self.links.get_mut(&conn).filter(|l| !l.pulling) {
             link.pulling = true;

@@ -73,6 +73,9 @@ impl World {
         }
         let gap = if self.random.percent(70) { self.random.between(MS, 40 * MS) } else { self.random.between(40 * MS, 900 * MS) };
         self.after(gap, Event::Trouble);
+        if self.spoils(super::faults::Defect::FalseDeath, 50) {
+            self.lie();
+        }
         match self.random.below(1000) {
             0..200 => self.import(),
             200..420 => self.set_something(),
@@ -102,12 +105,22 @@ impl World {
             }
             840..870 => {
                 self.kill_agent();
-                let down = if self.random.percent(70) { self.random.between(MS, 300 * MS) } else { self.random.between(300 * MS, 4 * SECOND) };
+                let down =
+                    if self.random.percent(70) { self.random.between(MS, 300 * MS) } else { self.random.between(300 * MS, 4 * SECOND) };
                 self.after(down, Event::AgentStarts);
             }
             870..890 => self.store_fails = !self.store_fails && self.random.percent(50),
             890..960 => self.start_missing(),
             _ => self.lag(),
+        }
+    }
+
+    /// A defect: the agent is told of a death that was none.
+    fn lie(&mut self) {
+        let welcomed = self.living(|p| p.welcomed);
+        let key = self.random.pick(&welcomed).and_then(|who| self.processes[*who].key);
+        if let Some(key) = key {
+            self.agent_sees_exit(key, Cause::Unknown);
         }
     }
 
@@ -316,6 +329,14 @@ impl World {
             }
         }
         self.ring(who);
+    }
+
+    /// An exporter changes its table, and rings the doorbell.
+    pub fn change_exporter(&mut self, who: Who, change: impl FnOnce(&mut super::exporter::Exporter)) {
+        if let Some(exporter) = self.processes[who].exporter_mut() {
+            change(exporter);
+            self.ring(who);
+        }
     }
 
     /// An exporter does its work: values change.
