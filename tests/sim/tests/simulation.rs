@@ -3,7 +3,8 @@
 use tif_sim::{Plan, run};
 
 /// Seeds that found something in the past, with what. They fly first.
-const REGRESSIONS: [(u64, &str); 12] = [
+const REGRESSIONS: [(u64, &str); 13] = [
+    (6992, "a subscription during an outage announced only what was new, though the importer had cleared the rest"),
     (8, "an unregistered process that lives was said to be dead after the agent's restart"),
     (17, "a follower whose wish became coarser was compared with a value of long ago"),
     (23, "instruments that came at run time were announced without a begin to who followed nothing of their source"),

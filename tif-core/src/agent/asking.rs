@@ -6,7 +6,7 @@ use super::io::{Conn, Moment, Output};
 use super::{Agent, Outbox, Question, Resource};
 use crate::limits;
 use crate::model::notice::NoticeEvent;
-use crate::model::{Address, InstrumentId, Key, Name, Notice, Pattern, Quality, Refusal, Report, Role, Slot};
+use crate::model::{Address, InstrumentId, Key, Name, Notice, Pattern, Quality, Refusal, Report, Slot};
 use crate::wire::{Announcement, ListRow, ProcessRow, ToProcess};
 
 /// Values that somebody reads.
@@ -211,11 +211,11 @@ impl Agent {
                     key: p.key,
                     state: p.state,
                     cause: p.cause.clone(),
-                    role: if p.state.is_live() { self.role_of(p.key) } else { Role::Importer },
-                    service: exporter.map(|e| e.service.clone()),
+                    role: if p.state.is_live() { self.role_of(p.key) } else { p.former.role },
+                    service: exporter.map(|e| e.service.clone()).or_else(|| p.former.service.clone()),
                     epoch: epoch.unwrap_or_default(),
                     pid: p.credentials.pid,
-                    program: session.map(|s| s.program.clone()).unwrap_or_default(),
+                    program: session.map_or_else(|| p.former.program.clone(), |s| s.program.clone()),
                     since_ms: u64::try_from(now.time.since(p.since).as_millis()).unwrap_or(u64::MAX),
                     instruments: exporter.map_or(0, |e| e.declared.len() as u64),
                     subscriptions: session.map_or(0, |s| s.subscriptions.len() as u64),

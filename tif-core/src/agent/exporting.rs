@@ -15,7 +15,7 @@ use super::table::Instrument;
 use super::{Agent, Outbox, PROBE_AFTER, Question, Resource, SUSPECT_AFTER, Waiting};
 use crate::limits;
 use crate::machine::group::{Elected, Group};
-use crate::machine::process::{Changed, Process, Registered};
+use crate::machine::process::{Changed, Former, Process, Registered};
 use crate::model::notice::NoticeEvent;
 use crate::model::{
     Cause, Descriptor, Dimensions, Epoch, Incarnation, InstrumentId, Key, Name, Notice, Outage, OutageId, ProcessState, Quality, Refusal,
@@ -127,6 +127,12 @@ impl Agent {
         for (service, epoch) in start.terms {
             self.groups.insert(service, Group::new(epoch));
         }
+        for outage in start.outages {
+            if outage.end.is_none() {
+                self.sources.entry(outage.source.clone()).or_default().outage = Some(outage.id);
+            }
+            self.outages.restore(now, outage);
+        }
         let alive: BTreeSet<Key> = start.alive.into_iter().collect();
         // Of each service the latest that is no more: whether it died.
         let mut latest: BTreeMap<Name, (Incarnation, bool)> = BTreeMap::new();
@@ -146,7 +152,7 @@ impl Agent {
                 (false, true) => ProcessState::Unregistered,
                 (false, false) => ProcessState::Dead,
             };
-            self.registry.restore(now.time, process.name.clone(), process.key, process.nonce, process.credentials, state);
+            self.registry.restore(now.time, &process, state);
             let Some(service) = process.service.clone() else { continue };
             if !live {
                 let last = latest.entry(service.clone()).or_insert((process.key.inc, !left));
@@ -182,6 +188,7 @@ impl Agent {
                     let outage = self.outages.begin(now, &self.cpu, &source, &process.name, process.key, Cause::Unknown);
                     self.stats.outages += 1;
                     self.sources.entry(source).or_default().outage = Some(outage.id);
+                    self.store(Record::Outage(outage), Waiting::Nobody, out);
                 }
             }
         }
@@ -537,6 +544,9 @@ impl Agent {
         // A source that was forgotten meanwhile comes back to the outage that it left open.
         let outage = state.outage.take().or_else(|| self.outages.open_of(source));
         let ended = outage.and_then(|id| self.outages.end(now, id, &process, key, tally));
+        if let Some(outage) = &ended {
+            self.store(Record::Outage(outage.clone()), Waiting::Nobody, out);
+        }
         self.confirm_changes(source, out);
         self.follow_source(now, source, key, ended, out);
     }
@@ -666,6 +676,8 @@ impl Agent {
     /// What a process leaves behind, however it ended.
     fn end_process(&mut self, now: Moment, key: Key, cause: Cause, out: &mut Outbox) {
         if let Some(mut record) = self.record_of(key, true) {
+            let former = Former { role: record.role, service: record.service.clone(), program: record.program.clone() };
+            self.registry.remember(key, former);
             if cause == Cause::Unregistered {
                 // So that an agent that starts later does not look for a successor.
                 record.role = Role::Importer;
@@ -723,6 +735,7 @@ impl Agent {
     // spec: OUT-2
     fn begin_outage(&mut self, now: Moment, source: &Name, process: &Name, key: Key, cause: Cause, out: &mut Outbox) {
         let outage = self.outages.begin(now, &self.cpu, source, process, key, cause);
+        self.store(Record::Outage(outage.clone()), Waiting::Nobody, out);
         self.stats.outages += 1;
         let state = self.sources.entry(source.clone()).or_default();
         state.exporter = None;

@@ -56,10 +56,15 @@ impl Agent {
             let state = &self.sources[&source];
             match (state.exporter, state.outage) {
                 (Some(key), _) => self.begin_sync(now, &source, key, BTreeMap::from([(conn, added)]), None, out),
-                // The last values of the dead, then what happened.
-                // spec: OUT-2
+                // The last values of the dead, then what happened. All of them: the importer may have cleared those that it had before. But nothing older than
+                // what an importer that was there would still show.
+                // spec: OUT-2, SYN-4
                 (None, outage) => {
-                    self.show_stale(conn, &source, &added, outage.and_then(|id| self.outages.find(id)).map(|(o, _)| o.clone()))
+                    let outage = outage.and_then(|id| self.outages.find(id)).map(|(o, began)| (o.clone(), began));
+                    if outage.as_ref().is_none_or(|(_, began)| now.time.since(*began) < limits::STALE_AFTER_OUTAGE) {
+                        let all = self.followed(conn, &source);
+                        self.show_stale(conn, &source, &all, outage.map(|(o, _)| o));
+                    }
                 }
             }
         }

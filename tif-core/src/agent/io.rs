@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::model::{Cause, Descriptor, Dimensions, Epoch, Key, Name, RequestId, Role, SetResult, Slot, Stamp, Time, Value, Version};
+use crate::model::{
+    Cause, Descriptor, Dimensions, Epoch, Key, Name, Outage, RequestId, Role, SetResult, Slot, Stamp, Time, Value, Version,
+};
 use crate::wire::{Credentials, Hello, SegmentFacts, ToAgent, ToProcess};
 
 /// A connection, as the shell numbers them. Never used again for another.
@@ -274,6 +276,8 @@ pub enum Record {
         /// Which source.
         source: Name,
     },
+    /// An outage has begun, or is over.
+    Outage(Outage),
     /// A service's term has begun.
     Term {
         /// Which service.
@@ -362,6 +366,8 @@ pub struct Start {
     pub changes: Vec<ChangeRecord>,
     /// The terms of services.
     pub terms: Vec<(Name, Epoch)>,
+    /// The latest outages, oldest first, at most [`crate::limits::OUTAGES_KEPT_MAX`].
+    pub outages: Vec<Outage>,
     /// Services that can be launched, with what the machine needs to know of them.
     pub launchable: Vec<LaunchPolicy>,
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::io::Moment;
 use crate::limits;
-use crate::model::{Cause, Key, Name, Outage, OutageEnd, OutageId, Report, Time};
+use crate::model::{Cause, Key, Name, Outage, OutageEnd, OutageId, Report, Stamp, Time};
 use crate::wire::{Announcement, OutageRow};
 
 #[derive(Clone, Debug)]
@@ -33,6 +33,17 @@ pub(super) struct Tally {
 }
 
 impl Outages {
+    /// Puts back what the store remembers. How long one has lasted is known by the wall clock only; it is shown and decides nothing but when its
+    /// source is forgotten.
+    // spec: MON-7
+    pub fn restore(&mut self, now: Moment, outage: Outage) {
+        let ago = |stamp: Stamp| Time(now.time.0.saturating_sub(now.stamp.0.saturating_sub(stamp.0)));
+        let ended = outage.end.as_ref().map(|end| ago(end.at));
+        self.last = self.last.max(outage.id.0);
+        self.entries.insert(outage.id, Entry { began: ago(outage.since), ended, told: 0, outage });
+        self.make_room();
+    }
+
     /// An exporter is lost.
     pub fn begin(&mut self, now: Moment, cpu: &Name, source: &Name, process: &Name, key: Key, cause: Cause) -> Outage {
         self.last += 1;
@@ -40,13 +51,17 @@ impl Outages {
         let outage =
             Outage { id, cpu: cpu.clone(), source: source.clone(), process: process.clone(), key, cause, since: now.stamp, end: None };
         self.entries.insert(id, Entry { outage: outage.clone(), began: now.time, ended: None, told: 0 });
+        self.make_room();
+        outage
+    }
+
+    fn make_room(&mut self) {
         while self.entries.len() > limits::OUTAGES_KEPT_MAX {
             // The oldest ended one; if none has ended, the oldest.
             let oldest = self.entries.values().find(|e| e.ended.is_some()).or_else(|| self.entries.values().next()).map(|e| e.outage.id);
             let Some(oldest) = oldest else { break };
             self.entries.remove(&oldest);
         }
-        outage
     }
 
     pub fn told(&mut self, id: OutageId, importers: u64) {

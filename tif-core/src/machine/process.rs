@@ -22,8 +22,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::agent::io::ProcessRecord;
 use crate::limits;
-use crate::model::{Cause, Incarnation, Key, Name, NodeId, ProcId, ProcessState, Refusal, Time};
+use crate::model::{Cause, Incarnation, Key, Name, NodeId, ProcId, ProcessState, Refusal, Role, Time};
 use crate::wire::{Credentials, Identity};
 
 /// What is known of one name.
@@ -43,10 +44,12 @@ pub struct Process {
     pub credentials: Credentials,
     /// Its registration's number.
     pub nonce: u128,
+    /// What it was, once it is over.
+    pub former: Former,
     /// It was ready once: what an unreachable one returns to. Before, nobody is told of it.
     ready: bool,
     /// What was known of the name before this life, should its registration have to be taken back.
-    before: Option<Earlier>,
+    before: Option<Box<Process>>,
 }
 
 impl Process {
@@ -56,16 +59,15 @@ impl Process {
     }
 }
 
-/// The life of a name before the present one.
-#[derive(Clone, Debug)]
-struct Earlier {
-    key: Key,
-    state: ProcessState,
-    since: Time,
-    cause: Option<Cause>,
-    credentials: Credentials,
-    nonce: u128,
-    ready: bool,
+/// What a process was that is no more, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Former {
+    /// Its role.
+    pub role: Role,
+    /// Its service, if it exported.
+    pub service: Option<Name>,
+    /// The program, in its own words.
+    pub program: String,
 }
 
 /// What a registration led to.
@@ -113,11 +115,13 @@ impl Registry {
 
     /// Puts back what the store remembers: as unreachable until it resumes, if it lives, as dead or unregistered if not.
     // spec: MON-7
-    pub fn restore(&mut self, now: Time, name: Name, key: Key, nonce: u128, credentials: Credentials, state: ProcessState) {
-        let process = Process { name: name.clone(), key, state, since: now, cause: None, credentials, nonce, ready: true, before: None };
+    pub fn restore(&mut self, now: Time, record: &ProcessRecord, state: ProcessState) {
+        let ProcessRecord { name, key, nonce, credentials, .. } = record.clone();
+        let former = Former { role: record.role, service: record.service.clone(), program: record.program.clone() };
+        let process = Process { name, key, state, since: now, cause: None, credentials, nonce, former, ready: true, before: None };
         self.proc_max = self.proc_max.max(key.proc.0);
-        self.by_proc.insert(key.proc, name.clone());
-        self.by_name.insert(name, process);
+        self.by_proc.insert(key.proc, process.name.clone());
+        self.by_name.insert(process.name.clone(), process);
     }
 
     /// Gives out a key, or the same one again for the same registration.
@@ -149,20 +153,13 @@ impl Registry {
                 ProcId(self.proc_max)
             }
         };
-        let before = self.by_name.get(&name).map(|p| Earlier {
-            key: p.key,
-            state: p.state,
-            since: p.since,
-            cause: p.cause.clone(),
-            credentials: p.credentials,
-            nonce: p.nonce,
-            ready: p.ready,
-        });
+        let before = self.by_name.remove(&name).map(|before| Box::new(Process { before: None, ..before }));
         self.counter += 1;
         let key = Key { node: self.node, proc, inc: Incarnation::new(self.agent_epoch, self.counter) };
         let state = ProcessState::Starting;
         self.by_proc.insert(proc, name.clone());
-        let process = Process { name: name.clone(), key, state, since: now, cause: None, credentials, nonce, ready: false, before };
+        let (cause, former, ready) = (None, Former::default(), false);
+        let process = Process { name: name.clone(), key, state, since: now, cause, credentials, nonce, former, ready, before };
         self.by_name.insert(name.clone(), process);
         Ok(Registered { key, name, resumed: false })
     }
@@ -306,14 +303,19 @@ impl Registry {
     pub fn take_back(&mut self, key: Key) {
         let Some(process) = self.live_mut(key) else { return };
         match process.before.take() {
-            Some(Earlier { key, state, since, cause, credentials, nonce, ready }) => {
-                *process = Process { name: process.name.clone(), key, state, since, cause, credentials, nonce, ready, before: None };
-            }
+            Some(before) => *process = *before,
             None => {
                 let name = process.name.clone();
                 self.by_name.remove(&name);
                 self.by_proc.remove(&key.proc);
             }
+        }
+    }
+
+    /// What a process was is written down while it is still known.
+    pub fn remember(&mut self, key: Key, former: Former) {
+        if let Some(process) = self.by_proc.get(&key.proc).and_then(|name| self.by_name.get_mut(name)).filter(|p| p.key == key) {
+            process.former = former;
         }
     }
 

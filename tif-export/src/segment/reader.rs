@@ -12,8 +12,8 @@ use tif_core::model::{Name, Value, ValueType};
 
 use super::error::OpenError;
 use super::map::{Map, load_acquire};
-use super::writer::SERVICE_LEN_MAX;
 use super::text;
+use super::writer::SERVICE_LEN_MAX;
 
 /// File system type of plain memory files. Those of huge pages fault when none are left.
 const TMPFS_MAGIC: u64 = 0x0102_1994;

@@ -90,9 +90,8 @@ impl Shell {
             (Stage::Silent, _) => self.refuse(conn, Refusal::Malformed { reason: "the first message is Hello".into() }),
             (_, ToAgent::Hello(_)) => self.refuse(conn, Refusal::Malformed { reason: "there is one Hello in a connection".into() }),
             (_, body) => {
-                let is_own = |p: &Process| p.conn == Some(conn);
-                if matches!(body, ToAgent::Ready | ToAgent::Promoted { .. }) && self.processes.get(&message.from).is_some_and(is_own) {
-                    // What it has declared before it says so is known before it is heard: or a successor would seem to lack instruments.
+                // What a process wrote into its segment before it spoke is known before it is heard: or a successor would seem to lack instruments.
+                if self.processes.get(&message.from).is_some_and(|p| p.conn == Some(conn)) {
                     self.sweep(message.from);
                 }
                 self.feed(Input::Message { conn, from: message.from, to: message.to, body: Box::new(body) });
@@ -131,7 +130,8 @@ impl Shell {
 
     /// The process has closed. If it is dying, its death follows within a moment and is all that is told.
     fn hang_up(&mut self, conn: Conn) {
-        if self.connections.get_mut(&conn).is_some_and(|c| std::mem::take(&mut c.known)) {
+        // One that is not admitted yet is not watched: of it the core hears at once, before it can be admitted over a connection that is gone.
+        if self.connections.get_mut(&conn).is_some_and(|c| c.guest.is_none() && std::mem::take(&mut c.known)) {
             self.hangups.insert((now().time + GRACE, conn));
         }
         self.cut(conn, "closed by the process");

@@ -71,12 +71,13 @@ impl Shell {
         let Guest { credentials, pidfd, mut attachment } = guest;
         let make = |a: &mut Attachment| a.create_board(key, epoch, controls).and_then(|board| board.try_clone_to_owned());
         let board = attachment.as_mut().map(make).transpose();
-        let board = match board {
-            Ok(board) => board,
+        // Without a board it cannot be talked to; that it dies must be seen all the same.
+        let (board, refused) = match board {
+            Ok(board) => (board, false),
             Err(error) => {
                 tracing::error!(target: "tif::shell", %key, %error, "no board can be made");
-                self.cut(conn, "no board can be made for it");
-                return;
+                attachment = None;
+                (None, true)
             }
         };
         // The same process may have come back over a new connection.
@@ -99,6 +100,9 @@ impl Shell {
         let process =
             Process { credentials, pidfd, token: Some(token), conn: Some(conn), exporter, told: Observed::Running, stopped: false };
         self.processes.insert(key, process);
+        if refused {
+            return self.cut(conn, "no board can be made for it");
+        }
         self.look_again(key);
         if let (Some(board), Some(connection)) = (board, self.connections.get_mut(&conn)) {
             connection.attach(board);

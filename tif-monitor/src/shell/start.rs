@@ -99,6 +99,7 @@ impl Shell {
             controls: remembered.controls,
             changes: remembered.changes,
             terms: remembered.terms,
+            outages: remembered.outages,
             launchable: setup.policies,
         };
         let node = start.node;

@@ -1,8 +1,10 @@
 //! What every store must do: one suite, run on each of them.
 
 use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
-use tif_core::limits::RESULTS_KEPT_MAX;
-use tif_core::model::{Epoch, Incarnation, Key, Name, NodeId, ProcId, Role, SetResult, Stamp, Value, Version};
+use tif_core::limits::{OUTAGES_KEPT_MAX, RESULTS_KEPT_MAX};
+use tif_core::model::{
+    Cause, Epoch, Incarnation, Key, Name, NodeId, Outage, OutageEnd, OutageId, ProcId, Role, SetResult, Stamp, Value, Version,
+};
 use tif_core::wire::Credentials;
 
 use super::StateStore;
@@ -17,6 +19,7 @@ pub fn suite(fresh: impl Fn() -> Again) {
     a_source_that_ends_keeps_its_memorized_controls(&fresh());
     a_repeated_id_is_one_change(&fresh());
     old_changes_go(&fresh());
+    an_outage_is_remembered_as_it_was_last(&fresh());
 }
 
 fn name(text: &str) -> Name {
@@ -123,6 +126,23 @@ fn a_repeated_id_is_one_change(again: &Again) {
     let record = |id| Record::Control { control: control("orders.batch", 1, true), change: change(id) };
     store.commit(&[record("one"), record("two"), record("one")]).unwrap();
     assert_eq!(again().load().unwrap().changes, [change("two"), change("one")], "oldest first");
+}
+
+// spec: OUT-4, MON-7
+fn an_outage_is_remembered_as_it_was_last(again: &Again) {
+    let mut store = again();
+    let key = process("orders-1", 1).key;
+    let since = Stamp(5);
+    let (cpu, source) = (name("cpu1"), name("orders"));
+    let begun = Outage { id: OutageId(1), cpu, source, process: name("orders-1"), key, cause: Cause::Hung, since, end: None };
+    let end = OutageEnd { process: name("orders-2"), key, at: Stamp(9), gap_ms: 4, remapped: 3, removed: 2, added: 1, carried: 0 };
+    let over = Outage { end: Some(end), ..begun.clone() };
+    let later = Outage { id: OutageId(OUTAGES_KEPT_MAX as u64), ..begun.clone() };
+    store.commit(&[Record::Outage(begun.clone()), Record::Outage(over.clone()), Record::Outage(later.clone())]).unwrap();
+    assert_eq!(again().load().unwrap().outages, [over, later.clone()]);
+    let last = Outage { id: OutageId(OUTAGES_KEPT_MAX as u64 + 1), ..begun };
+    store.commit(&[Record::Outage(last.clone())]).unwrap();
+    assert_eq!(again().load().unwrap().outages, [later, last], "the oldest goes first");
 }
 
 fn old_changes_go(again: &Again) {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
-use tif_core::limits::RESULTS_KEPT_MAX;
-use tif_core::model::{Epoch, Name, NodeId, RequestId};
+use tif_core::limits::{OUTAGES_KEPT_MAX, RESULTS_KEPT_MAX};
+use tif_core::model::{Epoch, Name, NodeId, Outage, OutageId, RequestId};
 
 use super::{Remembered, StateStore, StoreError};
 
@@ -25,6 +25,7 @@ struct Contents {
     change_of: BTreeMap<RequestId, u64>,
     changes_count: u64,
     terms: BTreeMap<Name, Epoch>,
+    outages: BTreeMap<OutageId, Outage>,
     failing: bool,
 }
 
@@ -56,6 +57,11 @@ impl Contents {
                 }
             }
             Record::Forget { source } => self.controls.retain(|(of, _), control| of != source || control.memorized),
+            Record::Outage(outage) => {
+                self.outages.insert(outage.id, outage.clone());
+                let oldest = outage.id.0.saturating_sub(OUTAGES_KEPT_MAX as u64);
+                self.outages.retain(|id, _| id.0 > oldest);
+            }
             Record::Term { service, epoch } => {
                 self.terms.insert(service.clone(), *epoch);
             }
@@ -82,6 +88,7 @@ impl StateStore for Memory {
             controls: contents.controls.values().cloned().collect(),
             changes: contents.changes.values().cloned().collect(),
             terms: contents.terms.iter().map(|(service, epoch)| (service.clone(), *epoch)).collect(),
+            outages: contents.outages.values().cloned().collect(),
         })
     }
 

@@ -46,6 +46,10 @@ pub const STEPS: &[&str] = &["
         reason     TEXT,
         at         INTEGER NOT NULL
     ) STRICT;
+    CREATE TABLE outages (
+        id     INTEGER PRIMARY KEY,
+        outage BLOB NOT NULL
+    ) STRICT;
     CREATE TABLE terms (
         service TEXT PRIMARY KEY,
         epoch   INTEGER NOT NULL

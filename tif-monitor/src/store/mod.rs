@@ -16,7 +16,7 @@ mod writer;
 use std::path::PathBuf;
 
 use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
-use tif_core::model::{Epoch, Name, NodeId};
+use tif_core::model::{Epoch, Name, NodeId, Outage};
 
 pub use memory::Memory;
 pub use sqlite::Sqlite;
@@ -40,6 +40,8 @@ pub struct Remembered {
     pub changes: Vec<ChangeRecord>,
     /// The terms of services, by name.
     pub terms: Vec<(Name, Epoch)>,
+    /// The latest outages, oldest first.
+    pub outages: Vec<Outage>,
 }
 
 /// Durable state of one agent.

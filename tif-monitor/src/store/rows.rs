@@ -5,8 +5,8 @@ use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
-use tif_core::limits::RESULTS_KEPT_MAX;
-use tif_core::model::{Epoch, Incarnation, Key, Name, NodeId, ProcId, RequestId, Role, Stamp, Version};
+use tif_core::limits::{OUTAGES_KEPT_MAX, RESULTS_KEPT_MAX};
+use tif_core::model::{Epoch, Incarnation, Key, Name, NodeId, Outage, ProcId, RequestId, Role, Stamp, Version};
 use tif_core::wire::Credentials;
 
 /// SQLite's whole numbers are signed: the same 64 bits, read the other way.
@@ -53,6 +53,7 @@ pub fn write(db: &Connection, record: &Record) -> rusqlite::Result<()> {
             db.prepare_cached("DELETE FROM controls WHERE source = ? AND NOT memorized")?.execute([source.as_str()])?;
             Ok(())
         }
+        Record::Outage(outage) => write_outage(db, outage),
         Record::Term { service, epoch } => {
             db.prepare_cached("INSERT OR REPLACE INTO terms (service, epoch) VALUES (?, ?)")?
                 .execute(params![service.as_str(), bits(epoch.0)])?;
@@ -100,6 +101,20 @@ fn write_change(db: &Connection, c: &ChangeRecord) -> rusqlite::Result<()> {
     let oldest = db.last_insert_rowid().saturating_sub(i64::try_from(RESULTS_KEPT_MAX).unwrap_or(i64::MAX));
     db.prepare_cached("DELETE FROM changes WHERE seq <= ?")?.execute([oldest])?;
     Ok(())
+}
+
+fn write_outage(db: &Connection, outage: &Outage) -> rusqlite::Result<()> {
+    db.prepare_cached("INSERT OR REPLACE INTO outages (id, outage) VALUES (?, ?)")?.execute(params![bits(outage.id.0), pack(outage)?])?;
+    let oldest = outage.id.0.saturating_sub(OUTAGES_KEPT_MAX as u64);
+    db.prepare_cached("DELETE FROM outages WHERE id <= ?")?.execute([bits(oldest)])?;
+    Ok(())
+}
+
+/// The outages, oldest first.
+pub fn outages(db: &Connection) -> rusqlite::Result<Vec<Outage>> {
+    let mut statement = db.prepare("SELECT * FROM outages ORDER BY id")?;
+    let rows = statement.query_map([], |row| unpack(row, "outage"))?;
+    rows.collect()
 }
 
 /// The processes, by name.

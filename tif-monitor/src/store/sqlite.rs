@@ -132,6 +132,7 @@ impl StateStore for Sqlite {
                 controls: rows::controls(db)?,
                 changes: rows::changes(db)?,
                 terms: rows::terms(db)?,
+                outages: rows::outages(db)?,
             })
         };
         read(&self.db).map_err(|e: rusqlite::Error| StoreError::Damaged { path: self.path.clone(), what: e.to_string() })

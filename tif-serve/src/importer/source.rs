@@ -233,8 +233,10 @@ impl Sources {
                 }
                 out.push(Event::Synced { source: end.source.clone(), key: end.key });
                 if let Some(since) = held.old_since.take().filter(|_| !held.good) {
-                    // The agent has no live exporter for these either: they age here as well.
-                    held.lose(now);
+                    // The agent has no live exporter for these either: they age here as well, from when they were last fresh.
+                    // spec: SYN-4
+                    held.machine.on_still_lost(now.time);
+                    held.lost_since.get_or_insert(now.time);
                     out.push(Event::Standing { source: end.source, standing: Standing::Stale { since } });
                 }
                 None

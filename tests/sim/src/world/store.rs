@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use tif_core::agent::io::{ChangeRecord, ControlRecord, LaunchPolicy, ProcessRecord, Record, Start, Ticket};
-use tif_core::model::{Epoch, Key, Name, NodeId};
+use tif_core::model::{Epoch, Key, Name, NodeId, Outage, OutageId};
 
 /// What survives, and what waits to.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +16,8 @@ pub struct Store {
     pub changes: Vec<ChangeRecord>,
     /// The terms.
     pub terms: BTreeMap<Name, Epoch>,
+    /// The outages.
+    pub outages: BTreeMap<OutageId, Outage>,
     /// How often values that are not memorized were forgotten, by source.
     pub forgotten: BTreeMap<Name, u64>,
     agent_epoch: u32,
@@ -54,6 +56,9 @@ impl Store {
                 self.controls.retain(|(of, _), control| *of != source || control.memorized);
                 *self.forgotten.entry(source).or_default() += 1;
             }
+            Record::Outage(outage) => {
+                self.outages.insert(outage.id, outage);
+            }
             Record::Term { service, epoch } => {
                 self.terms.insert(service, epoch);
             }
@@ -83,6 +88,7 @@ impl Store {
             controls: self.controls.values().cloned().collect(),
             changes: self.changes.clone(),
             terms: self.terms.iter().map(|(service, epoch)| (service.clone(), *epoch)).collect(),
+            outages: self.outages.values().cloned().collect(),
             launchable,
         }
     }
