@@ -3,20 +3,26 @@
 //! [`Agent::handle`] is the only way anything happens. It takes one [`Input`], asks the machines, and says in an [`Outbox`] what is to be
 //! done; the shell (or the simulator) does it, in order. Each file below is one conversation:
 //!
-//! - `exporting`: a process registers, declares, gets ready, dies, is succeeded.
+//! - `restoring`: what the store remembers. `admitting`: a process registers. `exporting`: its instruments. `ending`: it is gone. `leading`: who
+//!   succeeds it. `noticing`: who is told.
 //! - `importing`: subscriptions, who follows what, values on their way out.
 //! - `changing`: controls. `calling`: procedures and in-path test points. `asking`: discovery, sensing, processes, outages.
 //! - `table`, `session`, `outages`: what is remembered of instruments, connections, outages.
 //!
 //! What is asked of the shell or of a process is a *question* with a number and a deadline; its answer carries the number.
 
+mod admitting;
 mod asking;
 mod calling;
 mod changing;
+mod ending;
 mod exporting;
 mod importing;
 pub mod io;
+mod leading;
+mod noticing;
 mod outages;
+mod restoring;
 mod session;
 mod stats;
 mod table;
@@ -80,7 +86,7 @@ pub struct Agent {
     hung_after: BTreeMap<Name, Duration>,
     sessions: BTreeMap<Conn, Session>,
     /// Processes whose key is not durable yet.
-    admitting: BTreeMap<Key, exporting::Admitting>,
+    admitting: BTreeMap<Key, admitting::Admitting>,
     exporters: BTreeMap<Key, exporting::Exporter>,
     sources: BTreeMap<Name, exporting::Source>,
     table: table::Table,

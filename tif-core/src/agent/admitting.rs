@@ -1,0 +1,251 @@
+//! A process registers or resumes: its key is durable before it gets it.
+// spec: PSM-1, PSM-7, PSM-8
+
+use std::collections::BTreeMap;
+
+use super::exporting::Exporter;
+use super::io::{Conn, ControlValue, Moment, Output, ProcessRecord, Record, SlotDeclared};
+use super::session::Session;
+use super::{Agent, Outbox, Waiting};
+use crate::limits;
+use crate::machine::process::{Changed, Process, Registered};
+use crate::model::{Cause, Epoch, Key, Name, ProcessState, Refusal, Role};
+use crate::wire::{Credentials, Hello, Identity, PROTOCOL_MAX, PROTOCOL_MIN, Registration, SegmentFacts, ToProcess, Welcome};
+
+/// A process on its way in: registered, and not yet durable.
+#[derive(Debug)]
+pub(super) struct Admitting {
+    pub conn: Conn,
+    registered: Registered,
+    credentials: Credentials,
+    hello: Hello,
+    declared: Vec<SlotDeclared>,
+    role: Role,
+}
+
+impl Admitting {
+    pub(super) fn service(&self) -> Option<(&Name, bool)> {
+        match &self.hello.registration {
+            Registration::Importer => None,
+            Registration::Exporter { service, grouped } => Some((service, *grouped)),
+        }
+    }
+
+    pub(super) fn record(&self) -> ProcessRecord {
+        ProcessRecord {
+            name: self.registered.name.clone(),
+            key: self.registered.key,
+            nonce: self.hello.nonce,
+            credentials: self.credentials,
+            service: self.service().map(|(service, _)| service.clone()),
+            grouped: self.service().is_some_and(|(_, grouped)| grouped),
+            role: self.role,
+            ended: false,
+            program: self.hello.program.clone(),
+        }
+    }
+}
+
+impl Agent {
+    #[expect(clippy::too_many_arguments, reason = "these are the parts of one input")]
+    pub(super) fn on_hello(
+        &mut self,
+        now: Moment,
+        conn: Conn,
+        credentials: Credentials,
+        hello: Hello,
+        segment: Option<SegmentFacts>,
+        declared: Vec<SlotDeclared>,
+        out: &mut Outbox,
+    ) {
+        let refusal = if hello.protocol_min > PROTOCOL_MAX || hello.protocol_max < PROTOCOL_MIN {
+            // spec: FAB-5
+            Some(Refusal::Protocol { min: hello.protocol_min, max: hello.protocol_max, ours_min: PROTOCOL_MIN, ours_max: PROTOCOL_MAX })
+        } else if self.sessions.contains_key(&conn) || self.admitting.values().any(|a| a.conn == conn) {
+            Some(Refusal::Malformed { reason: "this connection is registered already".into() })
+        } else if matches!(hello.registration, Registration::Exporter { .. }) && segment.is_none() {
+            Some(Refusal::Malformed { reason: "an exporter must send its segment, doorbell and pidfd with Hello".into() })
+        } else if hello.program.len() > limits::PROCESS_NAME_LEN_MAX {
+            Some(Refusal::Malformed { reason: format!("the program's name is longer than {} bytes", limits::PROCESS_NAME_LEN_MAX) })
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            self.refuse(out, conn, 0, refusal);
+            return out.push(Output::Close { conn });
+        }
+        if hello.resume.is_none() {
+            self.retire_former_self(now, &hello, credentials, out);
+        }
+        let registered = match hello.resume {
+            Some(resume) => self.registry.resume(now.time, resume.key, hello.nonce, credentials),
+            // One that never heard the answer to its registration registers again: that is resuming, too.
+            None => self.registry.register(now.time, &hello.identity, hello.nonce, credentials).and_then(|registered| {
+                if registered.resumed {
+                    self.registry.resume(now.time, registered.key, hello.nonce, credentials)
+                } else {
+                    Ok((registered, None))
+                }
+            }),
+        };
+        let registered = registered.and_then(|(registered, changed)| match self.exporters.get(&registered.key) {
+            Some(e) if hello.registration != (Registration::Exporter { service: e.service.clone(), grouped: e.grouped }) => {
+                Err(Refusal::Malformed { reason: "a process that resumes must register as what it was".into() })
+            }
+            _ => {
+                self.announce_process(&registered.name, registered.key, changed);
+                Ok(registered)
+            }
+        });
+        let registered = match registered {
+            Ok(registered) => registered,
+            Err(refusal) => {
+                self.refuse(out, conn, 0, refusal);
+                return out.push(Output::Close { conn });
+            }
+        };
+        let key = registered.key;
+        let mut admitting = Admitting { conn, registered, credentials, hello, declared, role: Role::Importer };
+        if let Some(before) = self.admitting.get_mut(&key) {
+            // It comes on a new connection before it was answered on the old one: what is not durable yet is still waited for.
+            admitting.role = before.role;
+            admitting.registered.resumed = false;
+            let before = std::mem::replace(before, admitting);
+            return out.push(Output::Close { conn: before.conn });
+        }
+        let Some((service, grouped)) = admitting.service().map(|(s, g)| (s.clone(), g)) else {
+            return self.store_or_admit(now, admitting, out);
+        };
+        if !admitting.registered.resumed {
+            self.launcher.on_registered(&service);
+        }
+        if !grouped {
+            admitting.role = Role::Solo;
+            return self.store_or_admit(now, admitting, out);
+        }
+        let group = self.groups.entry(service.clone()).or_default();
+        let elected = if group.role(key).is_some() { None } else { group.on_join(key) };
+        admitting.role = group.role(key).unwrap_or(Role::Standby);
+        match elected {
+            // The term is durable before anybody acts in it.
+            // spec: GRP-8
+            Some(elected) => {
+                group.on_promoted(key, elected.epoch);
+                admitting.role = Role::Primary;
+                let record = Record::Term { service: service.clone(), epoch: elected.epoch };
+                self.admitting.insert(key, admitting);
+                self.store(record, Waiting::Term(service, elected, Some(key)), out);
+            }
+            None => self.store_or_admit(now, admitting, out),
+        }
+    }
+
+    /// An OS process that registers a name anew which it held itself over a link that is gone has begun another life: it has executed itself. Nothing
+    /// else would ever end the old one, for its pid lives on.
+    // spec: PSM-1, PSM-9
+    pub(super) fn retire_former_self(&mut self, now: Moment, hello: &Hello, credentials: Credentials, out: &mut Outbox) {
+        let Identity::Exactly(name) = &hello.identity else { return };
+        let is_former = |p: &&Process| p.state == ProcessState::Unreachable && p.credentials == credentials && p.nonce != hello.nonce;
+        let Some(key) = self.registry.by_name(name).filter(is_former).map(|p| p.key) else { return };
+        let changed = self.registry.on_unregister(now.time, key);
+        self.announce_process(name, key, changed);
+        self.end_process(now, key, Cause::Unregistered, out);
+    }
+
+    /// A resumed process is durable already.
+    pub(super) fn store_or_admit(&mut self, now: Moment, admitting: Admitting, out: &mut Outbox) {
+        if admitting.registered.resumed {
+            return self.admit(now, admitting, out);
+        }
+        let key = admitting.registered.key;
+        self.admitting.insert(key, admitting);
+        self.store_admission(key, out);
+    }
+
+    // spec: PSM-1
+    pub(super) fn store_admission(&mut self, key: Key, out: &mut Outbox) {
+        if let Some(admitting) = self.admitting.get(&key) {
+            self.store(Record::Process(admitting.record()), Waiting::Admission(key), out);
+        }
+    }
+
+    pub(super) fn refuse_admission(&mut self, now: Moment, key: Key, refusal: Refusal, out: &mut Outbox) {
+        if let Some(Admitting { conn, .. }) = self.take_admission_back(now, key, out) {
+            self.refuse(out, conn, 0, refusal);
+            out.push(Output::Close { conn });
+        }
+    }
+
+    /// It went before it was answered: nobody knows its key, and nobody would see it die.
+    // spec: PSM-9
+    pub(super) fn abandon_admission(&mut self, now: Moment, key: Key, out: &mut Outbox) {
+        if let Some(admitting) = self.take_admission_back(now, key, out) {
+            let record = ProcessRecord { ended: true, ..admitting.record() };
+            self.store(Record::Process(record), Waiting::Nobody, out);
+        }
+    }
+
+    pub(super) fn take_admission_back(&mut self, now: Moment, key: Key, out: &mut Outbox) -> Option<Admitting> {
+        let admitting = self.admitting.remove(&key)?;
+        self.registry.take_back(key);
+        if let Some((service, grouped)) = admitting.service() {
+            self.launcher.on_not_admitted(now.time, service);
+            let elected = if grouped { self.groups.get_mut(service).and_then(|g| g.on_lost(key)) } else { None };
+            self.elect(&service.clone(), elected, out);
+        }
+        Some(admitting)
+    }
+
+    /// It is durable: it gets its key.
+    pub(super) fn admit(&mut self, now: Moment, admitting: Admitting, out: &mut Outbox) {
+        let Admitting { conn, registered: Registered { key, name, resumed }, credentials, hello, declared, mut role } = admitting;
+        if self.registry.current(key.proc) != Some(key) {
+            // It died before its key was durable.
+            return out.push(Output::Close { conn });
+        }
+        self.registry.on_admitted(key);
+        let mut epoch = Epoch(0);
+        // A process that comes again on a new connection has left the old one.
+        let before: Vec<Conn> = self.sessions.iter().filter(|(_, s)| s.key == key).map(|(c, _)| *c).collect();
+        for old in before {
+            self.drop_session(old, out);
+            out.push(Output::Close { conn: old });
+        }
+        let mut controls = Vec::new();
+        let exports = match hello.registration {
+            Registration::Importer => {
+                if let Some(Changed::Born) = self.registry.on_ready(now.time, key) {
+                    self.announce_process(&name, key, Some(Changed::Born));
+                }
+                false
+            }
+            Registration::Exporter { service, grouped } => {
+                if let Some(group) = self.groups.get(&service).filter(|_| grouped) {
+                    role = group.role(key).unwrap_or(role);
+                    epoch = group.epoch();
+                }
+                self.launcher.on_admitted(&service);
+                // Instruments of an earlier link stay bound until it is ready again.
+                let slots = self.exporters.remove(&key).map(|e| e.slots).unwrap_or_default();
+                let mut exporter =
+                    Exporter { name: name.clone(), service, grouped, conn: Some(conn), ready: false, declared: BTreeMap::new(), slots };
+                for one in declared {
+                    exporter.declare(one);
+                }
+                controls = self.controls_for(&exporter);
+                self.exporters.insert(key, exporter);
+                true
+            }
+        };
+        self.sessions.insert(conn, Session::new(now.time, key, name.clone(), credentials, hello.program, exports));
+        let protocol = hello.protocol_max.min(PROTOCOL_MAX);
+        let welcome = Welcome { protocol, key, name, agent: self.key, cpu: self.cpu.clone(), role, epoch, resumed };
+        out.push(Output::Admit { conn, key, epoch, controls, welcome: Box::new(ToProcess::Welcome(Box::new(welcome))) });
+    }
+
+    // spec: CTL-7
+    pub(super) fn controls_for(&self, exporter: &Exporter) -> Vec<ControlValue> {
+        let declared = exporter.declared.iter().map(|(slot, d)| (*slot, d.record(), d.descriptor.as_ref()));
+        self.ledger.board(&exporter.source(), declared)
+    }
+}

@@ -1,0 +1,288 @@
+//! A process is gone: its link, its life or by its own leave. What it leaves behind, who is told, and what of it stays readable.
+//!
+//! The way of a death: the operating system says so → notices to the interested → the outage is written down and every importer of the source is told once → the
+//! group elects a successor (`leading`), or one is launched → it says it has taken over → every instrument is bound to it under its old id (`exporting`).
+
+use std::collections::BTreeSet;
+
+use super::importing::Syncing;
+use super::io::{Conn, Moment, Output, ProcessRecord, Record};
+use super::outages::Corpse;
+use super::{Agent, Outbox, PROBE_AFTER, Question, Resource, SUSPECT_AFTER, Waiting};
+use crate::limits;
+use crate::machine::process::Former;
+use crate::model::{Cause, InstrumentId, Key, Name, Outage, Quality, Refusal, Report, Role, Slot};
+use crate::wire::ToProcess;
+
+impl Agent {
+    /// The connection is closed.
+    // spec: MON-5
+    pub(super) fn on_closed(&mut self, now: Moment, conn: Conn, out: &mut Outbox) {
+        let Some(session) = self.sessions.get(&conn) else {
+            if let Some(key) = self.admitting.iter().find(|(_, a)| a.conn == conn).map(|(key, _)| *key) {
+                self.abandon_admission(now, key, out);
+            }
+            return;
+        };
+        let (key, name) = (session.key, session.name.clone());
+        self.drop_session(conn, out);
+        if let Some(exporter) = self.exporters.get_mut(&key) {
+            exporter.conn = None;
+            exporter.ready = false;
+            let service = exporter.service.clone();
+            if let Some(group) = self.groups.get_mut(&service) {
+                group.on_unreachable(key);
+            }
+        }
+        let changed = self.registry.on_link_lost(now.time, key);
+        self.announce_process(&name, key, changed);
+    }
+
+    /// Its interest and its armed test points go with it.
+    pub(super) fn drop_session(&mut self, conn: Conn, out: &mut Outbox) {
+        let Some(session) = self.sessions.remove(&conn) else { return };
+        self.stats.coalesced += session.queue.coalesced();
+        for resource in self.interest.forget(conn) {
+            if let Resource::Instrument(id) = resource {
+                self.unwatch(id, out);
+            }
+        }
+        for (key, slot) in session.armed {
+            self.disarm_for_session(key, slot, out);
+        }
+        self.filled.remove(&conn);
+    }
+
+    // spec: PSM-4, PSM-5, OUT-1
+    pub(super) fn on_exited(&mut self, now: Moment, key: Key, cause: Cause, out: &mut Outbox) {
+        let cause = if self.hung.remove(&key) { Cause::Hung } else { cause };
+        if let Some(conn) = self.admitting.get(&key).map(|a| a.conn) {
+            self.abandon_admission(now, key, out);
+            return out.push(Output::Close { conn });
+        }
+        let Some(name) = self.registry.find(key).map(|p| p.name.clone()) else { return };
+        let Some(changed) = self.registry.on_exited(now.time, key, cause.clone()) else { return };
+        self.announce_process(&name, key, Some(changed));
+        self.end_process(now, key, cause, out);
+    }
+
+    /// It takes its leave. Its last values are read first: they stay readable.
+    pub(super) fn on_unregister(&mut self, now: Moment, conn: Conn, key: Key, out: &mut Outbox) {
+        let slots: Vec<Slot> = self.exporters.get(&key).map(|e| e.slots.keys().copied().collect()).unwrap_or_default();
+        if slots.is_empty() {
+            return self.leave(now, conn, key, out);
+        }
+        let token = self.ask(now, Question::Farewell(conn, key), limits::COMPUTE_TIMEOUT);
+        out.push(Output::Sample { key, slots, token });
+    }
+
+    pub(super) fn leave(&mut self, now: Moment, conn: Conn, key: Key, out: &mut Outbox) {
+        let Some(name) = self.registry.find(key).map(|p| p.name.clone()) else { return };
+        let Some(changed) = self.registry.on_unregister(now.time, key) else { return };
+        self.announce_process(&name, key, Some(changed));
+        self.end_process(now, key, Cause::Unregistered, out);
+        out.push(Output::Close { conn });
+    }
+
+    /// What a process leaves behind, however it ended.
+    pub(super) fn end_process(&mut self, now: Moment, key: Key, cause: Cause, out: &mut Outbox) {
+        if let Some(mut record) = self.record_of(key, true) {
+            let former = Former { role: record.role, service: record.service.clone(), program: record.program.clone() };
+            self.registry.remember(key, former);
+            if cause == Cause::Unregistered {
+                // So that an agent that starts later does not look for a successor.
+                record.role = Role::Importer;
+            }
+            self.store(Record::Process(record.clone()), Waiting::Ended(Box::new(record)), out);
+        }
+        let conns: Vec<Conn> = self.sessions.iter().filter(|(_, s)| s.key == key).map(|(c, _)| *c).collect();
+        for conn in conns {
+            self.drop_session(conn, out);
+            if cause != Cause::Unregistered {
+                out.push(Output::Close { conn });
+            }
+        }
+        for session in self.sessions.values_mut() {
+            session.armed.retain(|(of, _)| *of != key);
+        }
+        let Some(exporter) = self.exporters.get(&key) else {
+            return out.push(Output::Release { key });
+        };
+        let (service, source, name, grouped) = (exporter.service.clone(), exporter.source(), exporter.name.clone(), exporter.grouped);
+        let stands = self.sources.get(&source).is_some_and(|s| s.exporter == Some(key));
+        if stands {
+            self.keep_corpse(now, key, &name);
+        }
+        self.exporters.remove(&key);
+        out.push(Output::Release { key });
+        let left = cause == Cause::Unregistered;
+        if left {
+            self.launcher.on_left(&service);
+        } else {
+            self.launcher.on_died(now.time, &service);
+        }
+        let leads = !grouped || self.groups.get(&service).is_some_and(|g| g.leader() == Some(key));
+        let elected = if grouped { self.groups.get_mut(&service).and_then(|g| g.on_lost(key)) } else { None };
+        if stands || (leads && self.sources.get(&source).is_some_and(|s| s.outage.is_none())) {
+            let successor = self.groups.get(&service).is_some_and(|g| !g.is_empty());
+            if left && !successor && self.ledger.forget_volatile(&source) {
+                self.store(Record::Forget { source: source.clone() }, Waiting::Forget(source.clone()), out);
+            }
+            self.begin_outage(now, &source, &name, key, cause, out);
+        }
+        self.elect(&service, elected, out);
+    }
+
+    /// Ends that could not be written are written again.
+    pub(super) fn end_again(&mut self, out: &mut Outbox) {
+        for (key, record) in std::mem::take(&mut self.unended) {
+            // A later life of the name is written over it.
+            if self.registry.find(key).is_some() {
+                self.store(Record::Process(record.clone()), Waiting::Ended(Box::new(record)), out);
+            }
+        }
+    }
+
+    /// Unless there are new ones already.
+    pub(super) fn forget_again(&mut self, out: &mut Outbox) {
+        for source in std::mem::take(&mut self.unforgotten) {
+            if !self.ledger.has_volatile(&source) {
+                self.store(Record::Forget { source: source.clone() }, Waiting::Forget(source), out);
+            }
+        }
+    }
+
+    /// The source is without a live exporter: its instruments are flagged, and each importer of any of them is told once.
+    // spec: OUT-2
+    pub(super) fn begin_outage(&mut self, now: Moment, source: &Name, process: &Name, key: Key, cause: Cause, out: &mut Outbox) {
+        let outage = self.outages.begin(now, &self.cpu, source, process, key, cause);
+        self.store(Record::Outage(outage.clone()), Waiting::Nobody, out);
+        self.stats.outages += 1;
+        let state = self.sources.entry(source.clone()).or_default();
+        state.exporter = None;
+        state.outage = Some(outage.id);
+        let ids: Vec<InstrumentId> = self.table.of_source(source).collect();
+        let mut told = BTreeSet::new();
+        for id in ids {
+            if let Some(instrument) = self.table.find_mut(id) {
+                instrument.bound = None;
+                instrument.quality = Quality::Outage { id: outage.id, since: now.stamp };
+            }
+            told.extend(self.interest.waiters(&Resource::Instrument(id)));
+        }
+        self.drop_questions_to(now, key, out);
+        self.outages.told(outage.id, told.len() as u64);
+        for conn in told {
+            self.tell_outage(conn, &outage);
+        }
+    }
+
+    /// An outage has begun: an importer is told once of each.
+    // spec: OUT-2
+    pub(super) fn tell_outage(&mut self, conn: Conn, outage: &Outage) {
+        if self.sessions.get_mut(&conn).is_some_and(|s| s.outages.insert(outage.id)) {
+            self.queue(conn, ToProcess::Outage(outage.clone()));
+        }
+    }
+
+    /// An outage is over: whoever was told that it began is told.
+    pub(super) fn tell_outage_over(&mut self, outage: &Outage) {
+        let told: Vec<Conn> = self.sessions.iter_mut().filter_map(|(conn, s)| s.outages.remove(&outage.id).then_some(*conn)).collect();
+        for conn in told {
+            self.queue(conn, ToProcess::Outage(outage.clone()));
+        }
+    }
+
+    /// The last values of the dead stay readable.
+    // spec: EXP-6
+    pub(super) fn keep_corpse(&mut self, now: Moment, key: Key, process: &Name) {
+        let Some(exporter) = self.exporters.get(&key) else { return };
+        let rows: Vec<_> = exporter
+            .slots
+            .values()
+            .filter_map(|id| self.table.find(*id))
+            .map(|i| {
+                let quality = Quality::Stale { since: now.stamp };
+                (self.announcement(i), Report { quality, ..self.report_of(i) })
+            })
+            .collect();
+        self.corpses.keep(Corpse { process: process.clone(), key, rows, until: now.time + limits::CORPSE_RETENTION });
+    }
+
+    /// What the store is to remember of a process now.
+    pub(super) fn record_of(&self, key: Key, ended: bool) -> Option<ProcessRecord> {
+        let process = self.registry.find(key)?;
+        let exporter = self.exporters.get(&key);
+        Some(ProcessRecord {
+            name: process.name.clone(),
+            key,
+            nonce: process.nonce,
+            credentials: process.credentials,
+            service: exporter.map(|e| e.service.clone()),
+            grouped: exporter.is_some_and(|e| e.grouped),
+            role: self.role_of(key),
+            ended,
+            program: self.sessions.values().find(|s| s.key == key).map(|s| s.program.clone()).unwrap_or_default(),
+        })
+    }
+
+    /// Exporters that say nothing are asked; those that do not answer are suspect, and ended where the service wants that.
+    // spec: OUT-6
+    pub(super) fn probe_silent(&mut self, now: Moment, out: &mut Outbox) {
+        let silent: Vec<(Conn, Key)> = self.sessions.iter().filter(|(_, s)| s.exports).map(|(c, s)| (*c, s.key)).collect();
+        for (conn, key) in silent {
+            let limit = self.exporters.get(&key).and_then(|e| self.hung_after.get(&e.service)).copied();
+            let nonce = self.number();
+            let Some(session) = self.sessions.get_mut(&conn) else { continue };
+            match session.probed {
+                None => {
+                    if now.time.since(session.heard) >= limit.map_or(PROBE_AFTER, |l| (l / 2).min(PROBE_AFTER)) {
+                        session.probed = Some(now.time);
+                        self.send(out, conn, ToProcess::Ping { nonce });
+                    }
+                }
+                Some(since) => {
+                    if now.time.since(since) >= SUSPECT_AFTER {
+                        self.registry.on_suspicion(now.time, key, true);
+                    }
+                    if limit.is_some_and(|limit| now.time.since(since) >= limit) && self.hung.insert(key) {
+                        out.push(Output::Kill { key });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Questions to an exporter that is gone get no answer.
+    pub(super) fn drop_questions_to(&mut self, now: Moment, key: Key, out: &mut Outbox) {
+        let orphaned: Vec<u64> = self
+            .questions
+            .iter()
+            .filter(|(_, q)| match q {
+                Question::Sync(Syncing { key: of, .. }) => *of == key,
+                Question::ComputeForWatch(of, _) => *of == key,
+                Question::Call(calling) => calling.key == key,
+                Question::Arm(arming) => arming.key == key,
+                Question::Validate(change) => self.changes.get(change).is_some_and(|c| c.key == key),
+                Question::Sense(_) | Question::ComputeForSense(_) | Question::SampleForSense(_) | Question::Farewell(..) => false,
+            })
+            .map(|(number, _)| *number)
+            .collect();
+        for number in orphaned {
+            match self.questions.remove(&number) {
+                // It died before its first values were read: the outage that it ended is over all the same, before the next begins.
+                Some(Question::Sync(Syncing { ended: Some(ended), .. })) => self.tell_outage_over(&ended),
+                Some(Question::Call(calling)) => {
+                    self.finish_call(calling, Err("its process died while it ran; whether it was done is not known".into()), out);
+                }
+                Some(Question::Arm(arming)) => self.finish_arming(arming, Err("its process died".into()), out),
+                Some(Question::Validate(change)) => {
+                    let name = self.changes.get(&change).map(|c| c.control.1.clone()).unwrap_or_default();
+                    let refusal = Refusal::NoExporter { name, state: "its process died before it could be asked".into() };
+                    self.refuse_change(now, change, &refusal, out);
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Who leads a service's group: elected, made durable, told, and confirmed.
+// spec: GRP-5, GRP-8, OUT-3
+
+use super::io::{Moment, Output, Record};
+use super::{Agent, Outbox, Waiting};
+use crate::machine::group::{Elected, Group};
+use crate::model::notice::NoticeEvent;
+use crate::model::{Epoch, Key, Name, Role};
+use crate::wire::ToProcess;
+
+impl Agent {
+    pub(super) fn elect(&mut self, service: &Name, elected: Option<Elected>, out: &mut Outbox) {
+        if let Some(elected) = elected {
+            let record = Record::Term { service: service.clone(), epoch: elected.epoch };
+            self.store(record, Waiting::Term(service.clone(), elected, None), out);
+        }
+    }
+
+    /// The term is durable. So must be who leads in it, before it is told: an agent that restarts would elect another beside it.
+    // spec: GRP-8
+    pub(super) fn on_term_stored(&mut self, service: Name, elected: Elected, out: &mut Outbox) {
+        if !self.is_succession_clear(&service) {
+            return self.on_term_not_stored(&service, elected);
+        }
+        if self.is_elected(&service, elected)
+            && let Some(record) = self.record_of(elected.key, false)
+        {
+            self.store(Record::Process(record), Waiting::Leader(service, elected), out);
+        }
+    }
+
+    /// Whether the store knows of the end of everybody who led before: an agent that restarts would take one for the primary still.
+    // spec: GRP-8
+    pub(super) fn is_succession_clear(&self, service: &Name) -> bool {
+        !self.unended.values().any(|r| r.grouped && r.service.as_ref() == Some(service) && self.registry.find(r.key).is_some())
+    }
+
+    pub(super) fn is_elected(&self, service: &Name, elected: Elected) -> bool {
+        self.groups.get(service).is_some_and(|g| g.epoch() == elected.epoch && g.role(elected.key) == Some(Role::ToBePrimary))
+    }
+
+    /// It is durable who leads: it is told.
+    // spec: OUT-3
+    pub(super) fn promote(&mut self, service: &Name, elected: Elected, out: &mut Outbox) {
+        let Elected { key, epoch } = elected;
+        let current = self.is_elected(service, elected);
+        let Some(exporter) = self.exporters.get(&key).filter(|_| current) else { return };
+        for control in self.controls_for(exporter) {
+            out.push(Output::Control { key, control });
+        }
+        out.push(Output::Epoch { key, epoch });
+        self.tell(out, key, ToProcess::Promote { epoch });
+    }
+
+    /// Without a durable term nobody may lead. The next rounds try again, in the next one.
+    pub(super) fn on_term_not_stored(&mut self, service: &Name, elected: Elected) {
+        if let Some(group) = self.groups.get_mut(service) {
+            group.on_not_elected(elected);
+        }
+    }
+
+    /// Groups that nobody leads though somebody could.
+    pub(super) fn elect_missing(&mut self, out: &mut Outbox) {
+        let services: Vec<Name> = self.groups.keys().cloned().collect();
+        for service in services {
+            let elected = self.groups.get_mut(&service).and_then(Group::succeed);
+            self.elect(&service, elected, out);
+        }
+    }
+
+    // spec: GRP-8
+    pub(super) fn on_promoted(&mut self, now: Moment, key: Key, epoch: Epoch, out: &mut Outbox) {
+        let Some(exporter) = self.exporters.get(&key).filter(|e| e.grouped) else { return };
+        let (service, source, name) = (exporter.service.clone(), exporter.source(), exporter.name.clone());
+        if !self.groups.get_mut(&service).is_some_and(|g| g.on_promoted(key, epoch)) {
+            return;
+        }
+        if let Some(record) = self.record_of(key, false) {
+            self.store(Record::Process(record), Waiting::Nobody, out);
+        }
+        self.notify(&name, Some(key), NoticeEvent::Role { role: Role::Primary, epoch });
+        self.bind(now, &source, key, out);
+    }
+
+    pub(super) fn launch_due(&mut self, now: Moment, out: &mut Outbox) {
+        for service in self.launcher.due(now.time) {
+            out.push(Output::Launch { service });
+        }
+    }
+}
