@@ -4,9 +4,7 @@ use std::os::fd::OwnedFd;
 
 use tif::segment::{Attachment, Place, Segment};
 use tif_core::layout::Capacity;
-use tif_core::model::{
-    Declared, Descriptor, Dimensions, Epoch, Incarnation, Key, Kind, Limits, Name, NodeId, ProcId, Significance, Slot, Unit, ValueType,
-};
+use tif_core::model::{Declared, Descriptor, Dimensions, Epoch, Incarnation, Key, Kind, Name, NodeId, ProcId, Slot, ValueType};
 
 /// A segment of these capacities.
 pub fn segment(capacity: Capacity) -> Segment {
@@ -17,21 +15,9 @@ pub fn segment(capacity: Capacity) -> Segment {
 /// A plain declaration, as a macro would write it.
 pub fn descriptor(path: &str, kind: Kind, value_type: ValueType) -> Descriptor {
     Descriptor {
-        path: path.parse().expect("a name"),
         help: "Orders accepted since start.".into(),
-        kind,
-        value_type,
-        unit: Unit::ONE,
-        range: None,
-        step: None,
-        default: None,
-        choices: Vec::new(),
-        significance: Significance::ANY,
-        limits: Limits::default(),
-        scale: 1.0,
-        dimensions: Vec::new(),
-        writers: Vec::new(),
         declared: Declared { crate_name: "orders".into(), version: "1.2.3".into(), file: "src/intake.rs".into(), line: 42 },
+        ..Descriptor::bare(path.parse().expect("a name"), kind, value_type)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tif_core::layout::Capacity;
-use tif_core::model::{Declared, Descriptor, Dimensions, Kind, Name, Slot, Unit, Value, ValueType, Version};
+use tif_core::model::{Declared, Descriptor, Dimensions, Kind, Name, Slot, Value, ValueType, Version};
 
 use crate::exporter::Doorbell;
 use crate::instrument::{ControlSide, DynamicSide};
@@ -203,25 +203,13 @@ impl Home {
 
 fn overflow_descriptor() -> Descriptor {
     Descriptor {
-        path: OVERFLOW.parse().expect("a literal that is a name"),
         help: "Instruments that are not exported: they did not fit, or their name was taken.".into(),
-        kind: Kind::Counter,
-        value_type: ValueType::U64,
-        unit: Unit::ONE,
-        range: None,
-        step: None,
-        default: None,
-        choices: Vec::new(),
-        significance: tif_core::model::Significance::ANY,
-        limits: tif_core::model::Limits::default(),
-        scale: 1.0,
-        dimensions: Vec::new(),
-        writers: Vec::new(),
         declared: Declared {
             crate_name: env!("CARGO_PKG_NAME").into(),
             version: env!("CARGO_PKG_VERSION").into(),
             file: file!().into(),
             line: line!(),
         },
+        ..Descriptor::bare(OVERFLOW.parse().expect("a literal that is a name"), Kind::Counter, ValueType::U64)
     }
 }

@@ -186,6 +186,27 @@ pub enum Unfit {
 }
 
 impl Descriptor {
+    /// Of this path, kind and type, and nothing else declared: a plain number without help, limits or default, where any change is significant.
+    pub fn bare(path: Name, kind: Kind, value_type: ValueType) -> Descriptor {
+        Descriptor {
+            path,
+            help: String::new(),
+            kind,
+            value_type,
+            unit: Unit::ONE,
+            range: None,
+            step: None,
+            default: None,
+            choices: Vec::new(),
+            significance: Significance::ANY,
+            limits: Limits::default(),
+            scale: 1.0,
+            dimensions: Vec::new(),
+            writers: Vec::new(),
+            declared: Declared::default(),
+        }
+    }
+
     /// Reads a value for this instrument and checks type, range, step and choices.
     ///
     /// # Errors
@@ -293,21 +314,11 @@ pub(crate) mod tests {
     /// A control of whole numbers from 1 to 4096, in steps of `step`.
     pub(crate) fn control(step: Option<f64>) -> Descriptor {
         Descriptor {
-            path: "batch".parse().unwrap(),
             help: "Orders in one batch.".into(),
-            kind: Kind::Control { memorized: true, validated: false },
-            value_type: ValueType::U64,
-            unit: Unit::ONE,
             range: Some((1.0, 4096.0)),
             step,
             default: Some(Value::U64(64)),
-            choices: Vec::new(),
-            significance: Significance::ANY,
-            limits: Limits::default(),
-            scale: 1.0,
-            dimensions: Vec::new(),
-            writers: Vec::new(),
-            declared: Declared::default(),
+            ..Descriptor::bare("batch".parse().unwrap(), Kind::Control { memorized: true, validated: false }, ValueType::U64)
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tif_core::model::significance::Threshold;
-use tif_core::model::{Declared, Descriptor, Kind, Limits, Significance, Slot, TestPointKind, Unit, ValueType};
+use tif_core::model::{Declared, Descriptor, Kind, Slot, TestPointKind, ValueType};
 
 use super::Scope;
 use crate::Shown;
@@ -35,23 +35,7 @@ fn no_path() -> tif_core::model::Name {
 impl Field {
     /// An instrument of this name below its scope.
     pub fn new(name: &'static str, help: &str, declared: Declared) -> Field {
-        let descriptor = Descriptor {
-            path: no_path(),
-            help: help.to_owned(),
-            kind: Kind::Gauge,
-            value_type: ValueType::U64,
-            unit: Unit::ONE,
-            range: None,
-            step: None,
-            default: None,
-            choices: Vec::new(),
-            significance: Significance::ANY,
-            limits: Limits::default(),
-            scale: 1.0,
-            dimensions: Vec::new(),
-            writers: Vec::new(),
-            declared,
-        };
+        let descriptor = Descriptor { help: help.to_owned(), declared, ..Descriptor::bare(no_path(), Kind::Gauge, ValueType::U64) };
         Field { name, every: EVERY_DEFAULT, is_memorized: false, is_validated: false, descriptor }
     }
 

@@ -8,8 +8,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use tif::segment::Segment;
-use tif_core::model::descriptor::{Declared, Descriptor, Kind};
-use tif_core::model::{Dimensions, Key, Limits, Significance, Unit, ValueType};
+use tif_core::model::descriptor::{Descriptor, Kind};
+use tif_core::model::{Dimensions, Key, ValueType};
 use tif_core::wire::{Identity, Registration, Resume, ToAgent, ToProcess};
 use tif_process::{ConnectError, Connection, RunDir, wait_for_agent};
 
@@ -202,23 +202,7 @@ fn serve(segment: &Segment, name: &str, grouped: bool, sender: &Mutex<Option<tif
 }
 
 fn depth() -> Descriptor {
-    Descriptor {
-        path: "depth".parse().unwrap(),
-        help: "What the test set.".into(),
-        kind: Kind::Gauge,
-        value_type: ValueType::U64,
-        unit: Unit::ONE,
-        range: None,
-        step: None,
-        default: None,
-        choices: Vec::new(),
-        significance: Significance::ANY,
-        limits: Limits::default(),
-        scale: 1.0,
-        dimensions: Vec::new(),
-        writers: Vec::new(),
-        declared: Declared::default(),
-    }
+    Descriptor { help: "What the test set.".into(), ..Descriptor::bare("depth".parse().unwrap(), Kind::Gauge, ValueType::U64) }
 }
 
 /// An importer that keeps all it hears, on a thread of its own.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tif_core::model::{
-    Alarm, Cause, Declared, Descriptor, Dimensions, Incarnation, InstrumentId, Key, Kind, Limits, NodeId, Outage, OutageEnd, OutageId,
-    ProcId, Quality, Report, Significance, Stamp, Unit, Value, ValueType, Version,
+    Alarm, Cause, Descriptor, Dimensions, Incarnation, InstrumentId, Key, Kind, NodeId, Outage, OutageEnd, OutageId, ProcId, Quality,
+    Report, Stamp, Value, ValueType, Version,
 };
 use tif_core::wire::Announcement;
 
@@ -14,23 +14,7 @@ pub(crate) fn life(n: u32) -> Key {
 }
 
 pub(crate) fn descriptor(path: &str, value_type: ValueType) -> Descriptor {
-    Descriptor {
-        path: path.parse().unwrap(),
-        help: "For tests.".into(),
-        kind: Kind::Gauge,
-        value_type,
-        unit: Unit::ONE,
-        range: None,
-        step: None,
-        default: None,
-        choices: vec![],
-        significance: Significance::ANY,
-        limits: Limits::default(),
-        scale: 1.0,
-        dimensions: vec![],
-        writers: vec![],
-        declared: Declared::default(),
-    }
+    Descriptor { help: "For tests.".into(), ..Descriptor::bare(path.parse().unwrap(), Kind::Gauge, value_type) }
 }
 
 pub(crate) fn announcement(id: u64, source: &str, name: &str) -> Arc<Announcement> {

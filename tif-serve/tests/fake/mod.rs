@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tif_core::machine::sync::digest;
 use tif_core::model::{
-    Alarm, Argument, Cause, Declared, Descriptor, Dimensions, Epoch, Incarnation, InstrumentId, Key, Kind, Limits, NodeId, Outage,
-    OutageEnd, OutageId, ProcId, ProcessState, Quality, Report, Role, Significance, Stamp, TestPointKind, Unit, Value, ValueType, Version,
+    Alarm, Argument, Cause, Declared, Descriptor, Dimensions, Epoch, Incarnation, InstrumentId, Key, Kind, NodeId, Outage, OutageEnd,
+    OutageId, ProcId, ProcessState, Quality, Report, Role, Stamp, TestPointKind, Value, ValueType, Version,
 };
 use tif_core::wire::{
     Announced, Announcement, Envelope, FrameReader, Hello, ListRow, OutageRow, ProcessRow, ReportsEnd, ToAgent, ToProcess, Welcome, encode,
@@ -181,21 +181,9 @@ pub fn life(n: u32) -> Key {
 
 pub fn descriptor(path: &str, kind: Kind, value_type: ValueType) -> Descriptor {
     Descriptor {
-        path: path.parse().unwrap(),
         help: format!("What {path} tells."),
-        kind,
-        value_type,
-        unit: Unit::ONE,
-        range: None,
-        step: None,
-        default: None,
-        choices: vec![],
-        significance: Significance::ANY,
-        limits: Limits::default(),
-        scale: 1.0,
-        dimensions: vec![],
-        writers: vec![],
         declared: Declared { crate_name: "demo".into(), version: "0.1.0".into(), file: "src/demo.rs".into(), line: 12 },
+        ..Descriptor::bare(path.parse().unwrap(), kind, value_type)
     }
 }
 

@@ -11,8 +11,8 @@ use ratatui::layout::Size;
 use tif_core::model::histogram::{BUCKETS, bucket_of};
 use tif_core::model::{
     Alarm, Argument, Cause, Declared, Descriptor, Dimensions, Epoch, Incarnation, InstrumentId, Key, Kind, Limits, Name, NodeId, Outage,
-    OutageEnd, OutageId, ProcId, ProcessState, Quality, Report, RequestId, Role, SetResult, Significance, Stamp, TestPointKind, Time, Unit,
-    Value, ValueType, Version, histogram::Histogram,
+    OutageEnd, OutageId, ProcId, ProcessState, Quality, Report, RequestId, Role, SetResult, Stamp, TestPointKind, Time, Value, ValueType,
+    Version, histogram::Histogram,
 };
 use tif_core::wire::{Announcement, ProcessRow};
 
@@ -208,21 +208,9 @@ pub(super) fn up() -> Link {
 /// What is declared of `service.path`, with as little as possible.
 pub(super) fn descriptor(path: &str, kind: Kind, value_type: ValueType) -> Descriptor {
     Descriptor {
-        path: name(path),
         help: format!("What {path} tells."),
-        kind,
-        value_type,
-        unit: Unit::ONE,
-        range: None,
-        step: None,
-        default: None,
-        choices: Vec::new(),
-        significance: Significance::ANY,
-        limits: Limits::default(),
-        scale: 1.0,
-        dimensions: Vec::new(),
-        writers: Vec::new(),
         declared: Declared { crate_name: "orders".into(), version: "1.2.0".into(), file: "src/orders.rs".into(), line: 31 },
+        ..Descriptor::bare(name(path), kind, value_type)
     }
 }
 

@@ -2,31 +2,15 @@
 
 use std::time::Duration;
 
-use tif_core::model::descriptor::{Argument, Declared};
+use tif_core::model::descriptor::Argument;
 use tif_core::model::significance::Threshold;
-use tif_core::model::{Descriptor, Dimensions, Kind, Limits, Significance, TestPointKind, Unit, Value, ValueType};
+use tif_core::model::{Descriptor, Dimensions, Kind, Limits, Significance, TestPointKind, Value, ValueType};
 
 /// A declared instrument and its first value.
 pub type Declaration = (Descriptor, Dimensions, Value);
 
 fn descriptor(path: &str, kind: Kind, value_type: ValueType) -> Descriptor {
-    Descriptor {
-        path: path.parse().unwrap_or_else(|_| unreachable!("a name")),
-        help: "Simulated.".into(),
-        kind,
-        value_type,
-        unit: Unit::ONE,
-        range: None,
-        step: None,
-        default: None,
-        choices: Vec::new(),
-        significance: Significance::ANY,
-        limits: Limits::default(),
-        scale: 1.0,
-        dimensions: Vec::new(),
-        writers: Vec::new(),
-        declared: Declared::default(),
-    }
+    Descriptor { help: "Simulated.".into(), ..Descriptor::bare(path.parse().unwrap_or_else(|_| unreachable!("a name")), kind, value_type) }
 }
 
 /// A control of whole numbers from 1 to 4096.

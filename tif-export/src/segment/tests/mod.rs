@@ -9,10 +9,7 @@ use std::os::fd::OwnedFd;
 
 use tif_core::agent::io::TableChange;
 use tif_core::layout::Capacity;
-use tif_core::model::{
-    Declared, Descriptor, Dimensions, Epoch, Incarnation, Key, Kind, Limits, Name, NodeId, ProcId, Significance, Slot, Unit, Value,
-    ValueType,
-};
+use tif_core::model::{Descriptor, Dimensions, Epoch, Incarnation, Key, Kind, Name, NodeId, ProcId, Slot, Value, ValueType};
 
 use super::{Attachment, Segment};
 
@@ -35,21 +32,9 @@ fn descriptor(path: &str, kind: Kind, value_type: ValueType) -> Descriptor {
         _ => Value::U64(1),
     };
     Descriptor {
-        path: name(path),
         help: "Something to look at.".into(),
-        kind,
-        value_type,
-        unit: Unit::ONE,
-        range: None,
-        step: None,
         default: is_control.then_some(default),
-        choices: Vec::new(),
-        significance: Significance::ANY,
-        limits: Limits::default(),
-        scale: 1.0,
-        dimensions: Vec::new(),
-        writers: Vec::new(),
-        declared: Declared::default(),
+        ..Descriptor::bare(name(path), kind, value_type)
     }
 }
 
