@@ -13,7 +13,7 @@ pub const SEGMENT_MAGIC: u64 = u64::from_le_bytes(*b"TIFSEG\0\x01");
 /// First word of a board.
 pub const BOARD_MAGIC: u64 = u64::from_le_bytes(*b"TIFBRD\0\x01");
 /// Version of both layouts. A reader refuses a greater one.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Bytes of each header.
 pub const HEADER_LEN: u64 = 4096;
 
@@ -27,8 +27,8 @@ pub const DIMS_LEN: u64 = 128;
 pub const WIDE_LEN: u64 = 264;
 /// Words of one histogram in one lane: the sum, the buckets, up to a whole cache line.
 pub const HISTOGRAM_CELLS: u64 = (histogram::BUCKETS as u64 + 1).next_multiple_of(8);
-/// Bytes of one control on a board: version, value.
-pub const CONTROL_LEN: u64 = 16;
+/// Bytes of one control on a board: version, value, generation of the slot.
+pub const CONTROL_LEN: u64 = 24;
 
 /// Offsets within a segment's header.
 pub mod segment {
@@ -307,8 +307,9 @@ pub struct BoardLayout {
     pub watch: Region,
     /// u64 a slot: the bits last sent.
     pub sent: Region,
-    /// [`CONTROL_LEN`] bytes a slot: u64 version, u64 bits. Version 0: never changed, or just being changed; the agent stores 0, the bits
-    /// (or the wide cell), then the version (release). A reader takes version, bits, version again.
+    /// [`CONTROL_LEN`] bytes a slot: u64 version, u64 bits, u64 generation of the table entry that they are meant for. Version 0: never
+    /// changed, or just being changed; the agent stores 0, generation and bits (or the wide cell), then the version (release). A reader
+    /// takes version, generation, bits, version again, and nothing of another generation: that was for who had the slot before.
     pub controls: Region,
     /// [`WIDE_LEN`] bytes a text, at the index of the segment's wide cell.
     pub wides: Region,

@@ -43,6 +43,8 @@ pub const CONNECTIONS_MAX: usize = 1024;
 pub const PROCESSES_MAX: usize = 65_536;
 /// Subscriptions of one importer.
 pub const SUBSCRIPTIONS_MAX: usize = 1024;
+/// Processes of which one process can be told.
+pub const LOOKUPS_MAX: usize = 16_384;
 /// Reports waiting for one importer: at most one per instrument anyway; beyond this many instruments the importer is told of the loss.
 pub const REPORTS_QUEUED_MAX: usize = 1 << 20;
 /// Notices and outages waiting for one importer. They are never dropped: an importer so far behind is cut off and starts anew.

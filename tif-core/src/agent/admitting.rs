@@ -8,7 +8,7 @@ use super::io::{Conn, ControlValue, Moment, Output, ProcessRecord, Record, SlotD
 use super::session::Session;
 use super::{Agent, Outbox, Waiting};
 use crate::limits;
-use crate::machine::process::{Changed, Process, Registered};
+use crate::machine::process::{Changed, Former, Process, Registered};
 use crate::model::{Cause, Epoch, Key, Name, ProcessState, Refusal, Role};
 use crate::wire::{Credentials, Hello, Identity, PROTOCOL_MAX, PROTOCOL_MIN, Registration, SegmentFacts, ToProcess, Welcome};
 
@@ -88,14 +88,12 @@ impl Agent {
                 }
             }),
         };
-        let registered = registered.and_then(|(registered, changed)| match self.exporters.get(&registered.key) {
-            Some(e) if hello.registration != (Registration::Exporter { service: e.service.clone(), grouped: e.grouped }) => {
-                Err(Refusal::Malformed { reason: "a process that resumes must register as what it was".into() })
+        let registered = registered.and_then(|(registered, changed)| {
+            if registered.resumed && !self.admitting.contains_key(&registered.key) && !self.was(registered.key, &hello.registration) {
+                return Err(Refusal::Malformed { reason: "a process that resumes must register as what it was".into() });
             }
-            _ => {
-                self.announce_process(&registered.name, registered.key, changed);
-                Ok(registered)
-            }
+            self.announce_process(&registered.name, registered.key, changed);
+            Ok(registered)
         });
         let registered = match registered {
             Ok(registered) => registered,
@@ -152,6 +150,15 @@ impl Agent {
         self.end_process(now, key, Cause::Unregistered, out);
     }
 
+    /// Whether a process was admitted as what it says that it is.
+    fn was(&self, key: Key, registration: &Registration) -> bool {
+        match (registration, self.exporters.get(&key)) {
+            (Registration::Exporter { service, grouped }, Some(e)) => e.service == *service && e.grouped == *grouped,
+            (Registration::Importer, None) => self.registry.find(key).is_some_and(|p| p.former.service.is_none()),
+            _ => false,
+        }
+    }
+
     /// A resumed process is durable already.
     pub(super) fn store_or_admit(&mut self, now: Moment, admitting: Admitting, out: &mut Outbox) {
         if admitting.registered.resumed {
@@ -204,6 +211,11 @@ impl Agent {
             return out.push(Output::Close { conn });
         }
         self.registry.on_admitted(key);
+        let service = match &hello.registration {
+            Registration::Importer => None,
+            Registration::Exporter { service, .. } => Some(service.clone()),
+        };
+        self.registry.remember(key, Former { role, service, program: hello.program.clone() });
         let mut epoch = Epoch(0);
         // A process that comes again on a new connection has left the old one.
         let before: Vec<Conn> = self.sessions.iter().filter(|(_, s)| s.key == key).map(|(c, _)| *c).collect();
@@ -232,6 +244,11 @@ impl Agent {
                 for one in declared {
                     exporter.declare(one);
                 }
+                // But not what gave its place to something else meanwhile.
+                let (declared, table) = (&exporter.declared, &self.table);
+                exporter
+                    .slots
+                    .retain(|slot, id| declared.get(slot).is_some_and(|d| table.find(*id).is_some_and(|i| i.record == d.record())));
                 controls = self.controls_for(&exporter);
                 self.exporters.insert(key, exporter);
                 true

@@ -9,6 +9,9 @@ use crate::model::notice::NoticeEvent;
 use crate::model::{Address, InstrumentId, Key, Name, Notice, Pattern, Quality, Refusal, Report, Slot};
 use crate::wire::{Announcement, ListRow, ProcessRow, ToProcess};
 
+/// How many processes fit one answer: the live ones first, then the latest dead.
+const PROCESSES_SHOWN_MAX: usize = 8_192;
+
 /// Values that somebody reads.
 #[derive(Debug)]
 pub(super) struct Sensing {
@@ -35,13 +38,14 @@ impl Agent {
         let mut weight = 0;
         if let Some(incarnation) = pattern.incarnation() {
             let of_dead = self.corpses.iter().filter(|c| c.key.inc == incarnation && pattern.at().is_none_or(|at| *at == c.process));
-            rows.extend(
-                of_dead.flat_map(|c| &c.rows).filter(|(a, _)| pattern.matches(&a.name, &a.dims)).take(limit).map(|(a, r)| ListRow {
-                    announcement: a.clone(),
-                    incarnation: r.key.inc,
-                    quality: r.quality.clone(),
-                }),
-            );
+            let mut fitting = of_dead.flat_map(|c| &c.rows).filter(|(a, _)| pattern.matches(&a.name, &a.dims));
+            while rows.len() < limit
+                && weight <= limits::FRAME_LEN_MAX / 8
+                && let Some((a, r)) = fitting.next()
+            {
+                weight += weight_of(a);
+                rows.push(ListRow { announcement: a.clone(), incarnation: r.key.inc, quality: r.quality.clone() });
+            }
         } else {
             let after = match after.as_deref().map(cursor) {
                 None => None,
@@ -62,7 +66,7 @@ impl Agent {
                     break;
                 }
                 let announcement = self.announcement(instrument);
-                weight += 300 + announcement.descriptor.help.len() + announcement.descriptor.choices.iter().map(String::len).sum::<usize>();
+                weight += weight_of(&announcement);
                 rows.push(ListRow { announcement, incarnation: instrument.key.inc, quality: instrument.quality.clone() });
             }
         }
@@ -80,20 +84,33 @@ impl Agent {
         }
         let (mut found, mut dead, mut missing) = (BTreeSet::new(), Vec::new(), Vec::new());
         for pattern in &patterns {
-            let before = found.len() + dead.len();
+            let mut fits = false;
             match pattern.incarnation() {
-                Some(incarnation) => dead.extend(
-                    self.corpses
-                        .iter()
-                        .filter(|c| c.key.inc == incarnation && pattern.at().is_none_or(|at| *at == c.process))
-                        .flat_map(|c| &c.rows)
-                        .filter(|(a, _)| pattern.matches(&a.name, &a.dims))
-                        .cloned(),
-                ),
-                None => found.extend(self.table.matching(pattern, |i, at| self.is_at(i, at)).map(|i| i.id)),
+                Some(incarnation) => {
+                    let of_dead =
+                        self.corpses.iter().filter(|c| c.key.inc == incarnation && pattern.at().is_none_or(|at| *at == c.process));
+                    for row in of_dead.flat_map(|c| &c.rows).filter(|(a, _)| pattern.matches(&a.name, &a.dims)) {
+                        fits = true;
+                        if dead.len() > limits::PAGE_ROWS_MAX {
+                            break;
+                        }
+                        dead.push(row.clone());
+                    }
+                }
+                None => {
+                    for instrument in self.table.matching(pattern, |i, at| self.is_at(i, at)) {
+                        fits = true;
+                        found.insert(instrument.id);
+                    }
+                }
             }
-            if pattern.is_literal() && found.len() + dead.len() == before && !found.iter().any(|id| self.fits(*id, pattern)) {
-                missing.push(self.table.not_found(&pattern.to_string(), &pattern.name_text()));
+            if pattern.is_literal() && !fits {
+                // The nearest names are worth their price for a person's few names, not for a program's thousand.
+                let text = pattern.to_string();
+                missing.push(match missing.len() {
+                    0..8 => self.table.not_found(&text, &pattern.name_text()),
+                    _ => Refusal::NotFound { name: text, nearest: Vec::new() },
+                });
             }
         }
         let truncated = found.len() + dead.len() > limits::PAGE_ROWS_MAX;
@@ -115,23 +132,19 @@ impl Agent {
             self.sample_for(now, &mut sensing, key, slots, out);
         }
         for (key, slots) in dynamic {
-            let question = self.ask(now, Question::ComputeForSense(number), limits::COMPUTE_TIMEOUT);
+            let question = self.ask(now, Question::ComputeForSense(number, key), limits::COMPUTE_TIMEOUT);
             if self.tell(out, key, ToProcess::Compute { req: question, slots: slots.clone() }) {
                 sensing.open.insert(question);
                 sensing.computing.insert(question, (key, slots));
             } else {
-                self.questions.remove(&question);
+                self.answered(question);
             }
         }
         if sensing.open.is_empty() {
             return self.finish_sense(sensing, out);
         }
-        self.timers.insert((now.time + limits::COMPUTE_TIMEOUT * 2, super::Timer::Question(number)));
+        self.timers.set(now.time + limits::COMPUTE_TIMEOUT * 2, super::Timer::Question(number));
         self.questions.insert(number, Question::Sense(sensing));
-    }
-
-    fn fits(&self, id: InstrumentId, pattern: &Pattern) -> bool {
-        self.table.find(id).is_some_and(|i| pattern.matches(&i.name, &i.dims))
     }
 
     fn sample_for(&mut self, now: Moment, sensing: &mut Sensing, key: Key, slots: Vec<Slot>, out: &mut Outbox) {
@@ -188,21 +201,31 @@ impl Agent {
     }
 
     pub(super) fn finish_sense(&mut self, sensing: Sensing, out: &mut Outbox) {
+        self.timers.cancel(super::Timer::Question(sensing.number));
         self.end_request(sensing.conn);
         let live = sensing.instruments.iter().filter_map(|id| self.table.find(*id)).map(|i| (self.announcement(i), self.report_of(i)));
-        let rows = live.chain(sensing.dead).collect();
+        let mut weight = 0;
+        let all = live.chain(sensing.dead);
+        let rows: Vec<(Announcement, Report)> = all
+            .take_while(|(announcement, report)| {
+                weight += weight_of(announcement) + crate::machine::queue::weight_of(report);
+                weight <= limits::FRAME_LEN_MAX / 4
+            })
+            .collect();
         let Sensing { conn, req, missing, truncated, .. } = sensing;
+        let truncated = truncated || weight > limits::FRAME_LEN_MAX / 4;
         self.send(out, conn, ToProcess::Sensed { req, rows, missing, truncated });
     }
 
     // spec: PSM-2
     pub(super) fn on_processes(&mut self, now: Moment, conn: Conn, req: u64, out: &mut Outbox) {
-        let rows = self
+        let sessions: BTreeMap<Key, &super::session::Session> = self.sessions.values().map(|s| (s.key, s)).collect();
+        let rows: Vec<ProcessRow> = self
             .registry
-            .iter()
+            .shown(PROCESSES_SHOWN_MAX)
             .map(|p| {
                 let exporter = self.exporters.get(&p.key);
-                let session = self.sessions.values().find(|s| s.key == p.key);
+                let session = sessions.get(&p.key);
                 let epoch =
                     exporter.filter(|e| e.grouped).and_then(|e| self.groups.get(&e.service)).map(crate::machine::group::Group::epoch);
                 ProcessRow {
@@ -228,7 +251,18 @@ impl Agent {
 
     /// What is known now; what becomes of it will be told.
     // spec: PSM-3
-    pub(super) fn on_lookup(&mut self, conn: Conn, req: u64, resource: Resource) {
+    pub(super) fn on_lookup(&mut self, conn: Conn, req: u64, resource: Resource, out: &mut Outbox) {
+        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        // Asked again it is the same interest.
+        // spec: MON-3, SEC-2
+        if !self.interest.is_waiting(&resource, conn) {
+            if session.lookups >= limits::LOOKUPS_MAX {
+                let max = limits::LOOKUPS_MAX as u64;
+                return self.refuse(out, conn, req, Refusal::TooMany { what: "processes asked after by one process".into(), max });
+            }
+            session.lookups += 1;
+            self.interest.declare(&resource, conn);
+        }
         let notice = match &resource {
             Resource::Process(name) => self.notice_of(name),
             Resource::Pid(pid) => match self.registry.by_pid(*pid).map(|p| p.name.clone()) {
@@ -240,10 +274,15 @@ impl Agent {
             },
             Resource::Instrument(_) => return,
         };
-        self.interest.declare(&resource, conn);
         // In line behind notices that are on their way, so that the newest is the last.
         self.queue(conn, ToProcess::LookedUp { req, notice });
     }
+}
+
+/// About how many bytes an announcement takes on the wire.
+fn weight_of(announcement: &Announcement) -> usize {
+    let d = &announcement.descriptor;
+    400 + d.help.len() + d.choices.iter().chain(&d.writers).map(|s| s.len() + 2).sum::<usize>()
 }
 
 /// Reads what a page gave to go on with.

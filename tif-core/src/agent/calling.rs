@@ -28,7 +28,7 @@ pub(super) struct Calling {
 pub(super) struct ArmingUnderWay {
     requester: Option<Requester>,
     pub key: Key,
-    slot: Slot,
+    pub slot: Slot,
     address: String,
     /// It is to be disarmed when the session ends.
     for_session: bool,
@@ -68,6 +68,10 @@ impl Agent {
     ) {
         let shown: Vec<String> = arguments.iter().take(limits::ARGUMENTS_MAX).map(|(k, v)| format!("{k}={v}")).collect();
         let request = format!("fire {name} {}", shown.join(" "));
+        if request.len() > limits::RESULT_LEN_MAX {
+            let reason = format!("a call of more than {} bytes", limits::RESULT_LEN_MAX);
+            return self.refuse(out, conn, req, Refusal::Malformed { reason });
+        }
         let reused = |was: String| Refusal::RequestIdReused { id: request_id.to_string(), was };
         if let Some((was, result)) = self.calls.by_id.get(&request_id) {
             let answer = if *was == request {
@@ -100,7 +104,7 @@ impl Agent {
                 let underway = Underway { request_id, request, requesters: vec![(conn, req)] };
                 let number = self.ask(now, Question::Call(Calling { underway, key }), timeout + RETURN_GRACE);
                 if !self.tell(out, key, ToProcess::Call { req: number, slot, arguments: values, timeout }) {
-                    self.questions.remove(&number);
+                    self.answered(number);
                     self.end_request(conn);
                     let refusal = Refusal::NoExporter { name: name.to_owned(), state: "its process cannot be reached".into() };
                     self.refuse(out, conn, req, refusal);
@@ -147,7 +151,7 @@ impl Agent {
 
     pub(super) fn on_returned(&mut self, key: Key, req: u64, result: Result<String, String>, out: &mut Outbox) {
         let ours = matches!(self.questions.get(&req), Some(Question::Call(c)) if c.key == key);
-        if ours && let Some(Question::Call(calling)) = self.questions.remove(&req) {
+        if ours && let Some(Question::Call(calling)) = self.answered(req) {
             let cut = |text: String| {
                 if text.len() > limits::RESULT_LEN_MAX { text.chars().take(limits::RESULT_LEN_MAX / 4).collect() } else { text }
             };
@@ -177,7 +181,7 @@ impl Agent {
                 let underway = ArmingUnderWay { requester: Some((conn, req)), key, slot, address, for_session };
                 let number = self.ask(now, Question::Arm(underway), ARM_TIMEOUT);
                 if !self.tell(out, key, ToProcess::Arm { req: number, slot, arming }) {
-                    self.questions.remove(&number);
+                    self.answered(number);
                     self.end_request(conn);
                     let refusal = Refusal::NoExporter { name: name.to_owned(), state: "its process cannot be reached".into() };
                     self.refuse(out, conn, req, refusal);
@@ -203,7 +207,7 @@ impl Agent {
 
     pub(super) fn on_armed(&mut self, key: Key, req: u64, result: Result<(), String>, out: &mut Outbox) {
         let ours = matches!(self.questions.get(&req), Some(Question::Arm(a)) if a.key == key);
-        if ours && let Some(Question::Arm(arming)) = self.questions.remove(&req) {
+        if ours && let Some(Question::Arm(arming)) = self.answered(req) {
             self.finish_arming(arming, result, out);
         }
     }
@@ -214,13 +218,15 @@ impl Agent {
         if let Err(reason) = result {
             return self.refuse(out, conn, req, Refusal::Invalid { name: arming.address, reason });
         }
+        // Whoever armed it before: this arming is the one that counts.
+        for session in self.sessions.values_mut() {
+            session.armed.remove(&(arming.key, arming.slot));
+        }
         match self.sessions.get_mut(&conn) {
             Some(session) if arming.for_session => {
                 session.armed.insert((arming.key, arming.slot));
             }
-            Some(session) => {
-                session.armed.remove(&(arming.key, arming.slot));
-            }
+            Some(_) => {}
             // The session ended while the point was being armed for it.
             // spec: TST-5
             None if arming.for_session => return self.disarm_for_session(arming.key, arming.slot, out),

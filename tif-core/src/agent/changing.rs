@@ -149,23 +149,23 @@ impl Agent {
         let Some(change) = self.changes.get(&number) else { return };
         let Some(instrument) = self.table.find(change.instrument) else {
             let refusal = self.table.not_found(&change.address, &change.address);
-            return self.refuse_change(now, number, &refusal, out);
+            return self.refuse_change(number, &refusal, out);
         };
         // Those before it in line may have changed what it expects.
         if let Err(refusal) = self.ledger.check_version(&change.control, &instrument.descriptor, change.admission.if_version) {
-            return self.refuse_change(now, number, &refusal, out);
+            return self.refuse_change(number, &refusal, out);
         }
         let Some((key, slot)) = instrument.bound else {
             let refusal = Refusal::NoExporter { name: change.address.clone(), state: instrument.quality.to_string() };
-            return self.refuse_change(now, number, &refusal, out);
+            return self.refuse_change(number, &refusal, out);
         };
         // So may a takeover, and what the successor declares.
         if let Some(expected) = change.admission.if_key.filter(|expected| *expected != key) {
-            return self.refuse_change(now, number, &Refusal::StaleKey { got: expected, current: Some(key) }, out);
+            return self.refuse_change(number, &Refusal::StaleKey { got: expected, current: Some(key) }, out);
         }
         if let Err(reason) = fits(&instrument.descriptor, &change.value) {
             let refusal = Refusal::Unfit { name: change.address.clone(), reason };
-            return self.refuse_change(now, number, &refusal, out);
+            return self.refuse_change(number, &refusal, out);
         }
         let validated = matches!(instrument.descriptor.kind, Kind::Control { validated: true, .. });
         let value = change.value.clone();
@@ -177,10 +177,10 @@ impl Agent {
         }
         let req = self.ask(now, Question::Validate(number), limits::VALIDATE_TIMEOUT);
         if !self.tell(out, key, ToProcess::Validate { req, slot, value }) {
-            self.questions.remove(&req);
+            self.answered(req);
             let name = self.changes.get(&number).map(|c| c.address.clone()).unwrap_or_default();
             let refusal = Refusal::NoExporter { name, state: "its process cannot be reached".into() };
-            self.refuse_change(now, number, &refusal, out);
+            self.refuse_change(number, &refusal, out);
         }
     }
 
@@ -190,12 +190,12 @@ impl Agent {
         if self.changes.get(&number).is_none_or(|c| c.key != key) {
             return;
         }
-        self.questions.remove(&req);
+        self.answered(req);
         match result {
             Ok(()) => self.accept_change(now, number, out),
             Err(reason) => {
                 let refusal = Refusal::Invalid { name: String::new(), reason: reason.chars().take(limits::TEXT_LEN_MAX).collect() };
-                self.refuse_change(now, number, &refusal, out);
+                self.refuse_change(number, &refusal, out);
             }
         }
     }
@@ -206,7 +206,7 @@ impl Agent {
         let Some(instrument) = self.table.find(change.instrument) else {
             // It was withdrawn while its service thought about it.
             let refusal = self.table.not_found(&change.address, &change.address);
-            return self.refuse_change(now, number, &refusal, out);
+            return self.refuse_change(number, &refusal, out);
         };
         let (version, old) = self.ledger.current(&change.control, &instrument.descriptor);
         change.memorized = matches!(instrument.descriptor.kind, Kind::Control { memorized: true, .. });
@@ -229,7 +229,7 @@ impl Agent {
         if dry_run {
             let line = change.control.clone();
             self.finish_change(number, false, out);
-            return self.next_in_line(now, &line, number, out);
+            return self.next_in_line(&line, number);
         }
         let control = ControlRecord {
             source: change.control.0.clone(),
@@ -276,8 +276,8 @@ impl Agent {
             out.push(Output::Control { key, control: ControlValue { slot, version: result.version, value } });
             self.tell(out, key, ToProcess::Apply);
         }
-        self.timers.insert((now.time + limits::APPLY_TIMEOUT, Timer::Applied(number)));
-        self.next_in_line(now, &line, number, out);
+        self.timers.set(now.time + limits::APPLY_TIMEOUT, Timer::Applied(number));
+        self.next_in_line(&line, number);
     }
 
     /// The service runs with it.
@@ -314,6 +314,7 @@ impl Agent {
 
     /// It is answered.
     pub(super) fn finish_change(&mut self, number: u64, applied: bool, out: &mut Outbox) {
+        self.timers.cancel(Timer::Applied(number));
         let Some(change) = self.changes.remove(&number) else { return };
         let Some(mut result) = change.result else { return };
         result.applied = applied;
@@ -328,7 +329,7 @@ impl Agent {
     }
 
     /// It is refused: nothing has changed.
-    pub(super) fn refuse_change(&mut self, now: Moment, number: u64, refusal: &Refusal, out: &mut Outbox) {
+    pub(super) fn refuse_change(&mut self, number: u64, refusal: &Refusal, out: &mut Outbox) {
         let Some(change) = self.changes.remove(&number) else { return };
         let refusal = match refusal {
             Refusal::Invalid { reason, .. } => Refusal::Invalid { name: change.address.clone(), reason: reason.clone() },
@@ -338,22 +339,31 @@ impl Agent {
             self.end_request(*conn);
             self.refuse(out, *conn, *req, refusal.clone());
         }
-        self.next_in_line(now, &change.control, number, out);
+        self.next_in_line(&change.control, number);
     }
 
-    fn next_in_line(&mut self, now: Moment, control: &ControlName, number: u64, out: &mut Outbox) {
-        self.leave_line(control, number);
-        if let Some(next) = self.busy.get(control).and_then(|line| line.front()).copied() {
-            self.start_change(now, next, out);
+    /// It is done with its control, or nearly: the next one's turn comes at the end of the step, so that a long line of refusals is no deep recursion.
+    // spec: SEC-2
+    fn next_in_line(&mut self, control: &ControlName, number: u64) {
+        let Some(line) = self.busy.get_mut(control) else { return };
+        let was_first = line.front() == Some(&number);
+        if was_first {
+            line.pop_front();
+        } else {
+            line.retain(|n| *n != number);
+        }
+        match line.front() {
+            Some(next) if was_first => self.next_changes.push_back(*next),
+            Some(_) => {}
+            None => {
+                self.busy.remove(control);
+            }
         }
     }
 
-    fn leave_line(&mut self, control: &ControlName, number: u64) {
-        if let Some(line) = self.busy.get_mut(control) {
-            line.retain(|n| *n != number);
-            if line.is_empty() {
-                self.busy.remove(control);
-            }
+    pub(super) fn start_next_changes(&mut self, now: Moment, out: &mut Outbox) {
+        while let Some(number) = self.next_changes.pop_front() {
+            self.start_change(now, number, out);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::importing::Syncing;
 use super::io::{Conn, Moment, Output, ProcessRecord, Record};
 use super::outages::Corpse;
-use super::{Agent, Outbox, PROBE_AFTER, Question, Resource, SUSPECT_AFTER, Waiting};
+use super::{Agent, Outbox, PROBE_AFTER, Question, Resource, SUSPECT_AFTER, Timer, Waiting};
 use crate::limits;
 use crate::machine::process::Former;
 use crate::model::{Cause, InstrumentId, Key, Name, Outage, Quality, Refusal, Report, Role, Slot};
@@ -29,6 +29,10 @@ impl Agent {
         if let Some(exporter) = self.exporters.get_mut(&key) {
             exporter.conn = None;
             exporter.ready = false;
+            // It disarms by itself what was armed for sessions, when its link ends.
+            for session in self.sessions.values_mut() {
+                session.armed.retain(|(of, _)| *of != key);
+            }
             let service = exporter.service.clone();
             if let Some(group) = self.groups.get_mut(&service) {
                 group.on_unreachable(key);
@@ -42,6 +46,9 @@ impl Agent {
     pub(super) fn drop_session(&mut self, conn: Conn, out: &mut Outbox) {
         let Some(session) = self.sessions.remove(&conn) else { return };
         self.stats.coalesced += session.queue.coalesced();
+        for id in session.follows.keys() {
+            self.timers.cancel(Timer::Follow(conn, *id));
+        }
         for resource in self.interest.forget(conn) {
             if let Resource::Instrument(id) = resource {
                 self.unwatch(id, out);
@@ -170,7 +177,7 @@ impl Agent {
             }
             told.extend(self.interest.waiters(&Resource::Instrument(id)));
         }
-        self.drop_questions_to(now, key, out);
+        self.drop_questions_to(key, out);
         self.outages.told(outage.id, told.len() as u64);
         for conn in told {
             self.tell_outage(conn, &outage);
@@ -222,7 +229,7 @@ impl Agent {
             grouped: exporter.is_some_and(|e| e.grouped),
             role: self.role_of(key),
             ended,
-            program: self.sessions.values().find(|s| s.key == key).map(|s| s.program.clone()).unwrap_or_default(),
+            program: process.former.program.clone(),
         })
     }
 
@@ -254,7 +261,7 @@ impl Agent {
     }
 
     /// Questions to an exporter that is gone get no answer.
-    pub(super) fn drop_questions_to(&mut self, now: Moment, key: Key, out: &mut Outbox) {
+    pub(super) fn drop_questions_to(&mut self, key: Key, out: &mut Outbox) {
         let orphaned: Vec<u64> = self
             .questions
             .iter()
@@ -264,12 +271,13 @@ impl Agent {
                 Question::Call(calling) => calling.key == key,
                 Question::Arm(arming) => arming.key == key,
                 Question::Validate(change) => self.changes.get(change).is_some_and(|c| c.key == key),
-                Question::Sense(_) | Question::ComputeForSense(_) | Question::SampleForSense(_) | Question::Farewell(..) => false,
+                Question::Promote(_, elected) => elected.key == key,
+                Question::Sense(_) | Question::ComputeForSense(..) | Question::SampleForSense(_) | Question::Farewell(..) => false,
             })
             .map(|(number, _)| *number)
             .collect();
         for number in orphaned {
-            match self.questions.remove(&number) {
+            match self.answered(number) {
                 // It died before its first values were read: the outage that it ended is over all the same, before the next begins.
                 Some(Question::Sync(Syncing { ended: Some(ended), .. })) => self.tell_outage_over(&ended),
                 Some(Question::Call(calling)) => {
@@ -279,7 +287,7 @@ impl Agent {
                 Some(Question::Validate(change)) => {
                     let name = self.changes.get(&change).map(|c| c.control.1.clone()).unwrap_or_default();
                     let refusal = Refusal::NoExporter { name, state: "its process died before it could be asked".into() };
-                    self.refuse_change(now, change, &refusal, out);
+                    self.refuse_change(change, &refusal, out);
                 }
                 _ => {}
             }

@@ -70,7 +70,8 @@ impl Agent {
     /// All that it will export from the start is declared, and it runs with its controls.
     pub(super) fn on_ready(&mut self, now: Moment, key: Key, out: &mut Outbox) {
         let born = self.registry.on_ready(now.time, key);
-        let Some(exporter) = self.exporters.get_mut(&key) else { return };
+        // Said twice over one link it changes nothing: what came since was told as it came.
+        let Some(exporter) = self.exporters.get_mut(&key).filter(|e| !e.ready) else { return };
         exporter.ready = true;
         let (name, service, grouped, source) = (exporter.name.clone(), exporter.service.clone(), exporter.grouped, exporter.source());
         self.announce_process(&name, key, born);
@@ -87,7 +88,7 @@ impl Agent {
                 // Unless that is not durable yet: then it is told when it is.
                 // spec: GRP-8
                 if !self.tickets.values().any(|w| matches!(w, Waiting::Term(_, e, _) | Waiting::Leader(_, e) if *e == elected)) {
-                    self.promote(&service, elected, out);
+                    self.promote(now, &service, elected, out);
                 }
             }
             (_, elected) => self.elect(&service, elected, out),
@@ -104,8 +105,11 @@ impl Agent {
         let mut bound = BTreeSet::new();
         exporter.slots.clear();
         for (slot, d) in &exporter.declared {
-            let (id, _) = self.table.bind(source, d.name.clone(), d.dims.clone(), d.descriptor.clone(), key, *slot);
-            exporter.slots.retain(|_, held| *held != id);
+            let (id, was) = self.table.bind(source, d.name.clone(), d.dims.clone(), d.descriptor.clone(), key, *slot);
+            // Declared in two slots at once: the later counts.
+            if let Some((_, other)) = was.filter(|(of, other)| *of == key && exporter.slots.get(other) == Some(&id)) {
+                exporter.slots.remove(&other);
+            }
             exporter.slots.insert(*slot, id);
             if bound.insert(id) {
                 if before.contains(&id) { tally.remapped += 1 } else { tally.added += 1 }
@@ -138,7 +142,7 @@ impl Agent {
         let Some(exporter) = self.exporters.get(&key) else { return };
         let source = exporter.source();
         let stands = self.sources.get(&source).is_some_and(|s| s.exporter == Some(key));
-        let mut added = Vec::new();
+        let mut added = BTreeSet::new();
         for change in changes {
             let Some(exporter) = self.exporters.get_mut(&key) else { return };
             match change {
@@ -147,17 +151,16 @@ impl Agent {
                     let d = exporter.declared[&slot].clone();
                     if stands {
                         let before = exporter.slots.remove(&slot);
-                        let (id, _) = self.table.bind(&source, d.name.clone(), d.dims.clone(), d.descriptor.clone(), key, slot);
+                        let (id, was) = self.table.bind(&source, d.name.clone(), d.dims.clone(), d.descriptor.clone(), key, slot);
                         // It may have moved here from another slot, whose withdrawal is yet to come.
-                        let moved: Vec<Slot> = exporter.slots.iter().filter(|(_, held)| **held == id).map(|(slot, _)| *slot).collect();
-                        for old in moved {
+                        if let Some((_, old)) = was.filter(|(of, old)| *of == key && exporter.slots.get(old) == Some(&id)) {
                             exporter.slots.remove(&old);
                             out.push(Output::Watch { key, slot: old, on: false });
                         }
                         exporter.slots.insert(slot, id);
-                        added.push(id);
+                        added.insert(id);
                         if let Some(before) = before.filter(|b| *b != id) {
-                            added.retain(|a| *a != before);
+                            added.remove(&before);
                             self.remove_instrument(before, out);
                         }
                     }
@@ -166,7 +169,7 @@ impl Agent {
                 TableChange::Withdrawn(slot) => {
                     exporter.declared.remove(&slot);
                     if let Some(id) = exporter.slots.remove(&slot) {
-                        added.retain(|a| *a != id);
+                        added.remove(&id);
                         self.remove_instrument(id, out);
                     }
                 }
@@ -189,10 +192,7 @@ impl Agent {
     pub(super) fn remove_instrument(&mut self, id: InstrumentId, out: &mut Outbox) {
         let followers: Vec<Conn> = self.interest.waiters(&Resource::Instrument(id)).collect();
         for conn in followers {
-            if let Some(session) = self.sessions.get_mut(&conn) {
-                session.follows.remove(&id);
-                session.queue.forget(id);
-            }
+            self.unfollow(conn, id);
             self.interest.withdraw_all(&Resource::Instrument(id), conn);
             self.queue(conn, ToProcess::Withdrawn { instruments: vec![id] });
         }
@@ -230,6 +230,9 @@ impl Agent {
             if !coming {
                 for id in ids {
                     self.remove_instrument(id, out);
+                }
+                if self.ledger.forget_volatile(&source) {
+                    self.store(Record::Forget { source: source.clone() }, Waiting::Nobody, out);
                 }
                 self.sources.remove(&source);
             }

@@ -17,6 +17,12 @@ use crate::wire::{Announced, Announcement, ReportsEnd, ToProcess};
 /// How many announcements go in one message: with the longest help texts a frame still holds them.
 const ANNOUNCED_MAX: usize = 128;
 
+/// Instruments that are followed now and were not, and those of which an importer now wants more or less.
+type Changed = (Vec<InstrumentId>, Vec<InstrumentId>);
+
+/// The same by source.
+type Changes = BTreeMap<Name, Changed>;
+
 /// Importers that wait for the first values of a source.
 #[derive(Debug)]
 pub(super) struct Syncing {
@@ -43,17 +49,17 @@ impl Agent {
             let max = limits::SUBSCRIPTIONS_MAX as u64;
             return self.refuse(out, conn, 0, Refusal::TooMany { what: "subscriptions of one importer".into(), max });
         }
-        session.subscriptions.insert(subscription, super::session::Subscription { pattern, coarsen });
-        let sources: Vec<Name> = self.sources.keys().cloned().collect();
-        for source in sources {
-            let (added, finer) = self.refresh_follows(conn, &source, out);
-            for id in finer {
+        let replaced =
+            session.subscriptions.insert(subscription, super::session::Subscription { pattern: pattern.clone(), coarsen }).is_some();
+        let changed = if replaced { self.refresh_all(conn, out) } else { self.follow_pattern(conn, &pattern, coarsen, out) };
+        for (source, (added, wished)) in changed {
+            for id in wished {
                 self.follow_up(now, conn, id);
             }
             if added.is_empty() {
                 continue;
             }
-            let state = &self.sources[&source];
+            let Some(state) = self.sources.get(&source) else { continue };
             match (state.exporter, state.outage) {
                 (Some(key), _) => self.begin_sync(now, &source, key, BTreeMap::from([(conn, added)]), None, out),
                 // The last values of the dead, then what happened. All of them: the importer may have cleared those that it had before. But nothing older than
@@ -68,6 +74,76 @@ impl Agent {
                 }
             }
         }
+        self.tell_of_lost(conn, &pattern);
+    }
+
+    /// Outages of sources of which this agent, started since, knows no instrument yet.
+    // spec: OUT-2, MON-7
+    fn tell_of_lost(&mut self, conn: Conn, pattern: &Pattern) {
+        let lost: Vec<Outage> = self
+            .sources
+            .iter()
+            .filter(|(source, s)| s.exporter.is_none() && self.table.of_source(source).next().is_none())
+            .filter_map(|(_, s)| s.outage.and_then(|id| self.outages.find(id)).map(|(o, _)| o))
+            .filter(|o| {
+                let service = self.registry.find(o.key).and_then(|p| p.former.service.as_ref()).unwrap_or(&o.source);
+                pattern.may_fit_below(service) && pattern.at().is_none_or(|at| *at == self.cpu || *at == o.source || *at == o.process)
+            })
+            .cloned()
+            .collect();
+        for outage in lost {
+            self.tell_outage(conn, &outage);
+        }
+    }
+
+    /// Makes all that the importer follows what its subscriptions fit now. Returns, by source, what [`Agent::refresh_follows`] does.
+    fn refresh_all(&mut self, conn: Conn, out: &mut Outbox) -> Changes {
+        let sources: Vec<Name> = self.sources.keys().cloned().collect();
+        sources
+            .into_iter()
+            .map(|source| {
+                let changed = self.refresh_follows(conn, &source, out);
+                (source, changed)
+            })
+            .collect()
+    }
+
+    /// The importer wants these, too. Only what the new pattern fits is looked at.
+    fn follow_pattern(&mut self, conn: Conn, pattern: &Pattern, coarsen: Coarsen, out: &mut Outbox) -> Changes {
+        let mut changes = Changes::new();
+        if pattern.incarnation().is_some() {
+            return changes;
+        }
+        let fitting: Vec<(InstrumentId, Name)> =
+            self.table.matching(pattern, |i, at| self.is_at(i, at)).map(|i| (i.id, i.source.clone())).collect();
+        for (id, source) in fitting {
+            let Some(session) = self.sessions.get_mut(&conn) else { break };
+            let of_source = changes.entry(source.clone()).or_default();
+            match session.follows.get_mut(&id) {
+                Some(follow) => {
+                    if follow.wish_finer(coarsen) {
+                        of_source.1.push(id);
+                    }
+                }
+                None => {
+                    session.follow(id, &source, Follow::new(coarsen));
+                    of_source.0.push(id);
+                    if self.interest.declare(&Resource::Instrument(id), conn) {
+                        self.watch(id, out);
+                    }
+                }
+            }
+        }
+        changes
+    }
+
+    /// The importer no longer follows an instrument.
+    pub(super) fn unfollow(&mut self, conn: Conn, id: InstrumentId) {
+        self.timers.cancel(Timer::Follow(conn, id));
+        let Some(source) = self.table.find(id).map(|i| i.source.clone()) else { return };
+        if let Some(session) = self.sessions.get_mut(&conn) {
+            session.unfollow(id, &source);
+        }
     }
 
     pub(super) fn on_unsubscribe(&mut self, conn: Conn, subscription: u32, out: &mut Outbox) {
@@ -75,37 +151,27 @@ impl Agent {
         if session.subscriptions.remove(&subscription).is_none() {
             return;
         }
-        let sources: Vec<Name> = self.sources.keys().cloned().collect();
-        for source in sources {
-            self.refresh_follows(conn, &source, out);
-        }
+        self.refresh_all(conn, out);
     }
 
     /// Makes the followed instruments of a source those that the importer's subscriptions fit now. Returns the new ones, and those of which it now wants
     /// more or less; the importer is told of those that went.
-    fn refresh_follows(&mut self, conn: Conn, source: &Name, out: &mut Outbox) -> (Vec<InstrumentId>, Vec<InstrumentId>) {
+    fn refresh_follows(&mut self, conn: Conn, source: &Name, out: &mut Outbox) -> Changed {
         let Some(session) = self.sessions.get(&conn) else { return (Vec::new(), Vec::new()) };
         let mut wanted: BTreeMap<InstrumentId, Follow> = BTreeMap::new();
         for id in self.table.of_source(source) {
             let Some(instrument) = self.table.find(id) else { continue };
             for s in session.subscriptions.values() {
-                let fits = s.pattern.incarnation().is_none()
-                    && s.pattern.matches(&instrument.name, &instrument.dims)
-                    && s.pattern.at().is_none_or(|at| self.is_at(instrument, at));
-                if fits {
+                if self.fits(&s.pattern, instrument) {
                     wanted.entry(id).and_modify(|f| f.refine(s.coarsen)).or_insert_with(|| Follow::new(s.coarsen));
                 }
             }
         }
-        let had: BTreeSet<InstrumentId> =
-            session.follows.keys().copied().filter(|id| self.table.find(*id).is_some_and(|i| i.source == *source)).collect();
+        let had = session.by_source.get(source).cloned().unwrap_or_default();
         let mut gone = Vec::new();
         for id in had.iter().filter(|id| !wanted.contains_key(id)) {
             gone.push(*id);
-            if let Some(session) = self.sessions.get_mut(&conn) {
-                session.follows.remove(id);
-                session.queue.forget(*id);
-            }
+            self.unfollow(conn, *id);
             if self.interest.withdraw_all(&Resource::Instrument(*id), conn) {
                 self.unwatch(*id, out);
             }
@@ -123,7 +189,7 @@ impl Agent {
                         }
                     }
                     None => {
-                        session.follows.insert(id, follow);
+                        session.follow(id, source, follow);
                     }
                 }
             }
@@ -160,7 +226,7 @@ impl Agent {
     }
 
     /// Instruments came while the source was live.
-    pub(super) fn follow_new(&mut self, now: Moment, source: &Name, key: Key, added: &[InstrumentId], out: &mut Outbox) {
+    pub(super) fn follow_new(&mut self, now: Moment, source: &Name, key: Key, added: &BTreeSet<InstrumentId>, out: &mut Outbox) {
         if added.is_empty() {
             return;
         }
@@ -170,10 +236,9 @@ impl Agent {
         // spec: SYN-2
         let mut begin = BTreeMap::new();
         for conn in importers {
-            let knows = !self.followed(conn, source).is_empty();
-            let (new, _) = self.refresh_follows(conn, source, out);
+            let knows = self.sessions.get(&conn).is_some_and(|s| s.by_source.contains_key(source));
             // One that was bound anew in the same slot is followed already, and is announced with what it now declares.
-            let tell: Vec<InstrumentId> = added.iter().copied().filter(|id| new.contains(id) || self.follows_any(conn, &[*id])).collect();
+            let tell: Vec<InstrumentId> = added.iter().copied().filter(|id| self.follow_if_wanted(conn, *id, out)).collect();
             to_sample.extend(tell.iter().copied());
             if knows {
                 self.announce(conn, &tell);
@@ -194,13 +259,42 @@ impl Agent {
         }
     }
 
+    /// Whether an importer follows an instrument that just came, or came anew.
+    fn follow_if_wanted(&mut self, conn: Conn, id: InstrumentId, out: &mut Outbox) -> bool {
+        let (Some(session), Some(instrument)) = (self.sessions.get(&conn), self.table.find(id)) else { return false };
+        if session.follows.contains_key(&id) {
+            return true;
+        }
+        let mut wish: Option<Follow> = None;
+        for s in session.subscriptions.values().filter(|s| self.fits(&s.pattern, instrument)) {
+            match &mut wish {
+                Some(follow) => follow.refine(s.coarsen),
+                None => wish = Some(Follow::new(s.coarsen)),
+            }
+        }
+        let (Some(follow), source) = (wish, instrument.source.clone()) else { return false };
+        if let Some(session) = self.sessions.get_mut(&conn) {
+            session.follow(id, &source, follow);
+        }
+        if self.interest.declare(&Resource::Instrument(id), conn) {
+            self.watch(id, out);
+        }
+        true
+    }
+
+    /// Whether a subscription to this pattern is one to this instrument.
+    fn fits(&self, pattern: &Pattern, instrument: &Instrument) -> bool {
+        pattern.incarnation().is_none()
+            && pattern.matches(&instrument.name, &instrument.dims)
+            && pattern.at().is_none_or(|at| self.is_at(instrument, at))
+    }
+
     fn follows_any(&self, conn: Conn, ids: &[InstrumentId]) -> bool {
         self.sessions.get(&conn).is_some_and(|s| ids.iter().any(|id| s.follows.contains_key(id)))
     }
 
     fn followed(&self, conn: Conn, source: &Name) -> Vec<InstrumentId> {
-        let Some(session) = self.sessions.get(&conn) else { return Vec::new() };
-        session.follows.keys().copied().filter(|id| self.table.find(*id).is_some_and(|i| i.source == *source)).collect()
+        self.sessions.get(&conn).and_then(|s| s.by_source.get(source)).map(|ids| ids.iter().copied().collect()).unwrap_or_default()
     }
 
     /// Begin, announcements, what values there are; then asks for the rest.
@@ -360,15 +454,16 @@ impl Agent {
             self.stats.reports_in += 1;
             self.propagate(now, id, out);
         }
-        match token.and_then(|t| self.questions.remove(&t)) {
+        let Some(token) = token else { return };
+        // A number that is not a question to the shell is nothing that it could answer.
+        if !matches!(self.questions.get(&token), Some(Question::Sync(_) | Question::Farewell(..) | Question::SampleForSense(_))) {
+            return;
+        }
+        match self.answered(token) {
             Some(Question::Sync(syncing)) => self.end_sync(syncing),
             Some(Question::Farewell(conn, of)) => self.leave(now, conn, of, out),
-            Some(Question::SampleForSense(sense)) => self.on_sampled_for(sense, token.unwrap_or_default(), out),
-            Some(other) => {
-                // A token of the shell's that is not one of its questions: put back, nothing has happened.
-                self.questions.insert(token.unwrap_or_default(), other);
-            }
-            None => {}
+            Some(Question::SampleForSense(sense)) => self.on_sampled_for(sense, token, out),
+            _ => {}
         }
     }
 
@@ -386,11 +481,13 @@ impl Agent {
             return;
         }
         match verdict {
-            Verdict::Drop => return,
-            Verdict::Hold { until } => {
-                self.timers.insert((until, Timer::Propagate(id)));
+            Verdict::Drop => {
+                if let Some(due) = instrument.propagation.at_least_due(&instrument.descriptor) {
+                    self.timers.set(due, Timer::Propagate(id));
+                }
                 return;
             }
+            Verdict::Hold { until } => return self.timers.set(until, Timer::Propagate(id)),
             Verdict::Send => {}
         }
         let going = instrument.propagation.on_sent(now.time, instrument.value.clone(), instrument.quality.clone());
@@ -410,7 +507,7 @@ impl Agent {
             out.push(Output::Sent { key, slot });
         }
         if let Some(due) = due {
-            self.timers.insert((due, Timer::Propagate(id)));
+            self.timers.set(due, Timer::Propagate(id));
         }
         let followers: Vec<Conn> = self.interest.waiters(&Resource::Instrument(id)).collect();
         for conn in followers {
@@ -421,7 +518,7 @@ impl Agent {
                     self.queue_report(conn, Report { coalesced, ..report.clone() });
                 }
                 Verdict::Hold { until } => {
-                    self.timers.insert((until, Timer::Follow(conn, id)));
+                    self.timers.set(until, Timer::Follow(conn, id));
                 }
                 Verdict::Drop => {}
             }
@@ -439,7 +536,7 @@ impl Agent {
                 self.queue_report(conn, Report { coalesced, ..report });
             }
             Verdict::Hold { until } => {
-                self.timers.insert((until, Timer::Follow(conn, id)));
+                self.timers.set(until, Timer::Follow(conn, id));
             }
             Verdict::Drop => {}
         }
@@ -490,26 +587,29 @@ impl Agent {
     // spec: INS-2
     pub(super) fn on_computed(&mut self, now: Moment, key: Key, req: u64, failed: Vec<(Slot, String)>, out: &mut Outbox) {
         self.mark_failed(now, key, &failed, out);
-        match self.questions.remove(&req) {
-            Some(Question::ComputeForWatch(of, slots)) if of == key => {
+        // Only who was asked can answer.
+        match self.questions.get(&req) {
+            Some(Question::ComputeForWatch(of, _) | Question::ComputeForSense(_, of)) if *of == key => {}
+            _ => return,
+        }
+        match self.answered(req) {
+            Some(Question::ComputeForWatch(_, slots)) => {
                 let slots = self.mark_computed(key, slots, &failed);
                 if !slots.is_empty() {
                     let token = self.number();
                     out.push(Output::Sample { key, slots, token });
                 }
             }
-            Some(Question::ComputeForSense(sense)) => self.on_computed_for(now, sense, req, Some((key, failed)), out),
-            Some(other) => {
-                self.questions.insert(req, other);
-            }
-            None => {}
+            Some(Question::ComputeForSense(sense, _)) => self.on_computed_for(now, sense, req, Some((key, failed)), out),
+            _ => {}
         }
     }
 
     /// From now on what stands in these slots is a value. Returns those that did not fail.
     pub(super) fn mark_computed(&mut self, key: Key, slots: Vec<Slot>, failed: &[(Slot, String)]) -> Vec<Slot> {
         let Some(exporter) = self.exporters.get(&key) else { return Vec::new() };
-        let good: Vec<Slot> = slots.into_iter().filter(|slot| !failed.iter().any(|(f, _)| f == slot)).collect();
+        let failed: BTreeSet<Slot> = failed.iter().map(|(slot, _)| *slot).collect();
+        let good: Vec<Slot> = slots.into_iter().filter(|slot| !failed.contains(slot)).collect();
         for id in good.iter().filter_map(|slot| exporter.slots.get(slot)) {
             if let Some(instrument) = self.table.find_mut(*id) {
                 instrument.computed = true;

@@ -2,11 +2,16 @@
 // spec: GRP-5, GRP-8, OUT-3
 
 use super::io::{Moment, Output, Record};
-use super::{Agent, Outbox, Waiting};
+use std::time::Duration;
+
+use super::{Agent, Outbox, Question, Waiting};
 use crate::machine::group::{Elected, Group};
 use crate::model::notice::NoticeEvent;
 use crate::model::{Epoch, Key, Name, Role};
 use crate::wire::ToProcess;
+
+/// How long a standby may take to take over before another one is asked.
+const PROMOTE_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Agent {
     pub(super) fn elect(&mut self, service: &Name, elected: Option<Elected>, out: &mut Outbox) {
@@ -41,7 +46,7 @@ impl Agent {
 
     /// It is durable who leads: it is told.
     // spec: OUT-3
-    pub(super) fn promote(&mut self, service: &Name, elected: Elected, out: &mut Outbox) {
+    pub(super) fn promote(&mut self, now: Moment, service: &Name, elected: Elected, out: &mut Outbox) {
         let Elected { key, epoch } = elected;
         let current = self.is_elected(service, elected);
         let Some(exporter) = self.exporters.get(&key).filter(|_| current) else { return };
@@ -49,7 +54,27 @@ impl Agent {
             out.push(Output::Control { key, control });
         }
         out.push(Output::Epoch { key, epoch });
+        self.ask(now, Question::Promote(service.clone(), elected), PROMOTE_TIMEOUT);
         self.tell(out, key, ToProcess::Promote { epoch });
+    }
+
+    /// It was told to take over and has not said that it has: somebody else is to, in the next term.
+    // spec: OUT-3, GRP-7
+    pub(super) fn on_not_promoted(&mut self, service: &Name, elected: Elected, out: &mut Outbox) {
+        if !self.is_elected(service, elected) {
+            return;
+        }
+        let Some(group) = self.groups.get_mut(service) else { return };
+        group.on_not_elected(elected);
+        // Until it says something of its own accord it is not asked again, unless there is nobody else.
+        group.on_unreachable(elected.key);
+        let next = group.succeed();
+        if next.is_none() {
+            group.on_ready_again(elected.key);
+        }
+        let epoch = next.map_or(elected.epoch, |n| n.epoch);
+        self.tell(out, elected.key, ToProcess::Demote { epoch });
+        self.elect(service, next, out);
     }
 
     /// Without a durable term nobody may lead. The next rounds try again, in the next one.
@@ -73,7 +98,17 @@ impl Agent {
         let Some(exporter) = self.exporters.get(&key).filter(|e| e.grouped) else { return };
         let (service, source, name) = (exporter.service.clone(), exporter.source(), exporter.name.clone());
         if !self.groups.get_mut(&service).is_some_and(|g| g.on_promoted(key, epoch)) {
+            // Too late for that term; but it speaks, and can be told again.
+            if self.exporters.get(&key).is_some_and(|e| e.ready)
+                && let Some(group) = self.groups.get_mut(&service)
+            {
+                group.on_ready_again(key);
+            }
             return;
+        }
+        let asked = self.questions.iter().find(|(_, q)| matches!(q, Question::Promote(_, e) if e.key == key)).map(|(number, _)| *number);
+        if let Some(number) = asked {
+            self.answered(number);
         }
         if let Some(record) = self.record_of(key, false) {
             self.store(Record::Process(record), Waiting::Nobody, out);

@@ -26,6 +26,7 @@ mod restoring;
 mod session;
 mod stats;
 mod table;
+mod timers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -97,7 +98,9 @@ pub struct Agent {
     calls: calling::Results,
     questions: BTreeMap<u64, Question>,
     tickets: BTreeMap<Ticket, Waiting>,
-    timers: BTreeSet<(Time, Timer)>,
+    timers: timers::Timers,
+    /// Changes that are first in line for their control since this step.
+    next_changes: VecDeque<u64>,
     outages: outages::Outages,
     corpses: outages::Corpses,
     /// Processes that the agent ends because they are silent.
@@ -122,7 +125,7 @@ enum Question {
     /// Somebody reads values.
     Sense(asking::Sensing),
     /// The same, while dynamic ones are computed: the sensing it belongs to.
-    ComputeForSense(u64),
+    ComputeForSense(u64, Key),
     /// The same, while the shell reads.
     SampleForSense(u64),
     /// Dynamic ones that somebody begins to watch.
@@ -131,6 +134,8 @@ enum Question {
     Farewell(Conn, Key),
     /// A service's validator.
     Validate(u64),
+    /// A standby was told to take over.
+    Promote(Name, crate::machine::group::Elected),
     /// A procedure runs.
     Call(calling::Calling),
     /// A test point is armed or disarmed.
@@ -181,7 +186,8 @@ impl Agent {
             calls: calling::Results::default(),
             questions: BTreeMap::new(),
             tickets: BTreeMap::new(),
-            timers: BTreeSet::from([(now.time + ROUNDS_PERIOD, Timer::Rounds)]),
+            timers: timers::Timers::default(),
+            next_changes: VecDeque::new(),
             outages: outages::Outages::default(),
             corpses: outages::Corpses::default(),
             hung: BTreeSet::new(),
@@ -192,6 +198,7 @@ impl Agent {
             last_number: 0,
             stats: Stats::default(),
         };
+        agent.timers.set(now.time + ROUNDS_PERIOD, Timer::Rounds);
         agent.restore(now, start, out);
         agent
     }
@@ -219,6 +226,7 @@ impl Agent {
             Input::LaunchFailed { service, .. } => self.launcher.on_failed(now.time, &service),
             Input::Tick => self.on_tick(now, out),
         }
+        self.start_next_changes(now, out);
         self.cut_off_overrun(now, out);
         self.launch_due(now, out);
         for conn in std::mem::take(&mut self.filled) {
@@ -228,8 +236,7 @@ impl Agent {
 
     /// When [`Input::Tick`] is next due.
     pub fn deadline(&self) -> Option<Time> {
-        let timer = self.timers.first().map(|(at, _)| *at);
-        [timer, self.launcher.deadline()].into_iter().flatten().min()
+        [self.timers.first(), self.launcher.deadline()].into_iter().flatten().min()
     }
 
     /// The next message of reports for a connection that can be written to, with the receiver's key; none when its queue is empty.
@@ -291,22 +298,24 @@ impl Agent {
                 let rows = self.outages.rows(now.time);
                 self.send(out, conn, ToProcess::Outages { req, rows });
             }
-            ToAgent::Lookup { req, name } => self.on_lookup(conn, req, Resource::Process(name)),
-            ToAgent::LookupPid { req, pid } => self.on_lookup(conn, req, Resource::Pid(pid)),
+            ToAgent::Lookup { req, name } => self.on_lookup(conn, req, Resource::Process(name), out),
+            ToAgent::LookupPid { req, pid } => self.on_lookup(conn, req, Resource::Pid(pid), out),
             ToAgent::Forget { name } => {
                 // However often it asked.
-                self.interest.withdraw_all(&Resource::Process(name), conn);
+                let resource = Resource::Process(name);
+                if self.interest.is_waiting(&resource, conn)
+                    && let Some(session) = self.sessions.get_mut(&conn)
+                {
+                    session.lookups = session.lookups.saturating_sub(1);
+                }
+                self.interest.withdraw_all(&resource, conn);
             }
         }
     }
 
     /// What is due.
     fn on_tick(&mut self, now: Moment, out: &mut Outbox) {
-        while let Some((at, timer)) = self.timers.first().copied() {
-            if at > now.time {
-                break;
-            }
-            self.timers.pop_first();
+        while let Some(timer) = self.timers.pop_due(now.time) {
             match timer {
                 Timer::Propagate(id) => self.propagate(now, id, out),
                 Timer::Follow(conn, id) => self.follow_up(now, conn, id),
@@ -318,7 +327,7 @@ impl Agent {
     }
 
     fn make_rounds(&mut self, now: Moment, out: &mut Outbox) {
-        self.timers.insert((now.time + ROUNDS_PERIOD, Timer::Rounds));
+        self.timers.set(now.time + ROUNDS_PERIOD, Timer::Rounds);
         self.corpses.expire(now.time);
         self.expire_sources(now, out);
         self.probe_silent(now, out);
@@ -328,23 +337,29 @@ impl Agent {
     }
 
     fn on_unanswered(&mut self, now: Moment, number: u64, out: &mut Outbox) {
-        let Some(question) = self.questions.remove(&number) else { return };
+        let Some(question) = self.answered(number) else { return };
         match question {
             // The shell always answers; this is for the day it does not.
             Question::Sync(syncing) => self.end_sync(syncing),
             Question::ComputeForWatch(key, slots) => self.on_not_computed(now, key, &slots, out),
             Question::Farewell(conn, key) => self.leave(now, conn, key, out),
             Question::Sense(sensing) => self.finish_sense(sensing, out),
-            Question::ComputeForSense(sense) => self.on_computed_for(now, sense, number, None, out),
+            Question::ComputeForSense(sense, _) => self.on_computed_for(now, sense, number, None, out),
             Question::SampleForSense(sense) => self.on_sampled_for(sense, number, out),
             Question::Validate(change) => {
                 let reason = format!("its validator did not answer within {:?}", crate::limits::VALIDATE_TIMEOUT);
-                self.refuse_change(now, change, &Refusal::Invalid { name: String::new(), reason }, out);
+                self.refuse_change(change, &Refusal::Invalid { name: String::new(), reason }, out);
             }
+            Question::Promote(service, elected) => self.on_not_promoted(&service, elected, out),
             Question::Call(calling) => {
                 self.finish_call(calling, Err("it did not answer within its time limit; it may still be running".into()), out)
             }
-            Question::Arm(arming) => self.finish_arming(arming, Err("the service did not answer".into()), out),
+            Question::Arm(arming) => {
+                // Should it do so later all the same, it is taken back at once.
+                // spec: TST-5
+                self.disarm_for_session(arming.key, arming.slot, out);
+                self.finish_arming(arming, Err("the service did not answer".into()), out);
+            }
         }
     }
 
@@ -359,7 +374,7 @@ impl Agent {
                 }
             }
             Some(Waiting::Term(service, elected, None)) => self.on_term_stored(service, elected, out),
-            Some(Waiting::Leader(service, elected)) => self.promote(&service, elected, out),
+            Some(Waiting::Leader(service, elected)) => self.promote(now, &service, elected, out),
             Some(Waiting::Admission(key)) => {
                 if let Some(admitting) = self.admitting.remove(&key) {
                     self.admit(now, admitting, out);
@@ -376,7 +391,7 @@ impl Agent {
         match self.tickets.remove(&ticket) {
             Some(Waiting::Term(_, _, Some(key)) | Waiting::Admission(key)) => self.refuse_admission(now, key, refusal, out),
             Some(Waiting::Term(service, elected, None) | Waiting::Leader(service, elected)) => self.on_term_not_stored(&service, elected),
-            Some(Waiting::Change(change)) => self.refuse_change(now, change, &refusal, out),
+            Some(Waiting::Change(change)) => self.refuse_change(change, &refusal, out),
             Some(Waiting::Ended(record)) => drop(self.unended.insert(record.key, *record)),
             Some(Waiting::Forget(source)) => drop(self.unforgotten.insert(source)),
             Some(Waiting::Nobody) | None => {}
@@ -399,8 +414,14 @@ impl Agent {
     fn ask(&mut self, now: Moment, question: Question, patience: Duration) -> u64 {
         let number = self.number();
         self.questions.insert(number, question);
-        self.timers.insert((now.time + patience, Timer::Question(number)));
+        self.timers.set(now.time + patience, Timer::Question(number));
         number
+    }
+
+    /// The question is answered, or nobody asks any more.
+    fn answered(&mut self, number: u64) -> Option<Question> {
+        self.timers.cancel(Timer::Question(number));
+        self.questions.remove(&number)
     }
 
     fn send(&mut self, out: &mut Outbox, conn: Conn, message: ToProcess) {

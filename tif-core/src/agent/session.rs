@@ -25,6 +25,10 @@ pub(super) struct Session {
     pub queue: Queue,
     pub subscriptions: BTreeMap<u32, Subscription>,
     pub follows: BTreeMap<InstrumentId, Follow>,
+    /// The same, by source.
+    pub by_source: BTreeMap<Name, BTreeSet<InstrumentId>>,
+    /// Processes that it asked to be told of.
+    pub lookups: usize,
     /// Test points that it armed and that are to be disarmed when it goes.
     pub armed: BTreeSet<(Key, Slot)>,
     /// Outages whose beginning it was told, and whose end it was not.
@@ -48,11 +52,31 @@ impl Session {
             queue: Queue::default(),
             subscriptions: BTreeMap::new(),
             follows: BTreeMap::new(),
+            by_source: BTreeMap::new(),
+            lookups: 0,
             armed: BTreeSet::new(),
             outages: BTreeSet::new(),
             pending: 0,
             heard: now,
             probed: None,
+        }
+    }
+
+    /// It follows an instrument from now on.
+    pub fn follow(&mut self, id: InstrumentId, source: &Name, follow: Follow) {
+        self.follows.insert(id, follow);
+        self.by_source.entry(source.clone()).or_default().insert(id);
+    }
+
+    /// No longer.
+    pub fn unfollow(&mut self, id: InstrumentId, source: &Name) {
+        self.follows.remove(&id);
+        self.queue.forget(id);
+        if let Some(of_source) = self.by_source.get_mut(source) {
+            of_source.remove(&id);
+            if of_source.is_empty() {
+                self.by_source.remove(source);
+            }
         }
     }
 }

@@ -92,7 +92,7 @@ impl Table {
             .filter_map(|(_, _, id)| self.by_id.get(id))
     }
 
-    /// Adds an instrument, or binds the one of that name anew: it keeps its id. Returns the id and whether it was there.
+    /// Adds an instrument, or binds the one of that name anew: it keeps its id. Returns the id, and where it was bound before.
     pub fn bind(
         &mut self,
         source: &Name,
@@ -101,23 +101,26 @@ impl Table {
         descriptor: Arc<Descriptor>,
         key: Key,
         slot: Slot,
-    ) -> (InstrumentId, bool) {
+    ) -> (InstrumentId, Option<(Key, Slot)>) {
         let record = format!("{name}{dims}");
         if let Some(id) = self.id_of(&record, source)
             && let Some(known) = self.by_id.get_mut(&id)
         {
             known.descriptor = descriptor;
-            known.bound = Some((key, slot));
+            let before = known.bound.replace((key, slot));
             known.computed = false;
             known.read = false;
             known.unset = None;
             if known.key == key {
                 known.propagation.on_rebound()
             } else {
-                known.propagation.on_remapped()
+                known.propagation.on_remapped();
+                // What it was in another life is not what it is in this; it was not read yet.
+                known.value = None;
+                known.quality = Quality::Good;
             }
             known.key = key;
-            return (id, true);
+            return (id, before);
         }
         self.last += 1;
         let id = InstrumentId(self.last);
@@ -142,7 +145,7 @@ impl Table {
             propagation: Propagation::default(),
         };
         self.by_id.insert(id, instrument);
-        (id, false)
+        (id, None)
     }
 
     pub fn remove(&mut self, id: InstrumentId) -> Option<Instrument> {
@@ -191,13 +194,22 @@ impl Table {
         Refusal::NotFound { name: text.to_owned(), nearest: name::nearest(name, self.by_id.values().map(|i| i.name.as_str()), 3) }
     }
 
-    /// Those that a pattern fits.
+    /// Those that a pattern fits. A literal name is looked up, not searched for.
     pub fn matching<'a>(
         &'a self,
         pattern: &'a Pattern,
         is_at: impl Fn(&Instrument, &Name) -> bool + 'a,
     ) -> impl Iterator<Item = &'a Instrument> {
-        self.from(None).filter(move |i| pattern.matches(&i.name, &i.dims) && pattern.at().is_none_or(|at| is_at(i, at)))
+        let literal = pattern.literal_name();
+        let (named, all) = match &literal {
+            Some(name) => (Some(self.with_name_text(name.to_owned())), None),
+            None => (None, Some(self.from(None))),
+        };
+        named
+            .into_iter()
+            .flatten()
+            .chain(all.into_iter().flatten())
+            .filter(move |i| pattern.matches(&i.name, &i.dims) && pattern.at().is_none_or(|at| is_at(i, at)))
     }
 
     fn named<'a>(&'a self, record: &str) -> impl Iterator<Item = &'a Instrument> + use<'a> {
@@ -206,11 +218,16 @@ impl Table {
 
     /// With these or any dimensions.
     fn with_name<'a>(&'a self, wanted: &'a Name) -> impl Iterator<Item = &'a Instrument> {
+        self.with_name_text(wanted.to_string()).filter(move |i| i.name == *wanted)
+    }
+
+    /// Those whose name begins so: records of one name with different dimensions stand together.
+    fn with_name_text(&self, start: String) -> impl Iterator<Item = &Instrument> + use<'_> {
+        let prefix = start.clone();
         self.by_record
-            .range(wanted.to_string()..)
-            .take_while(move |(record, _)| record.starts_with(wanted.as_str()))
+            .range(start..)
+            .take_while(move |(record, _)| record.starts_with(&prefix))
             .flat_map(|(_, sources)| sources.values())
             .filter_map(|id| self.by_id.get(id))
-            .filter(move |i| i.name == *wanted)
     }
 }

@@ -99,6 +99,13 @@ impl Group {
         }
     }
 
+    /// A member that did not do what it was told can be told again.
+    pub fn on_ready_again(&mut self, key: Key) {
+        if let Some(member) = self.members.get_mut(&key) {
+            member.ready = true;
+        }
+    }
+
     /// A member is gone. If it led, the senior ready standby is elected.
     pub fn on_lost(&mut self, key: Key) -> Option<Elected> {
         self.members.remove(&key)?;

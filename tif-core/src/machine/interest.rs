@@ -74,6 +74,11 @@ impl<R: Ord + Clone, W: Ord + Copy> Interest<R, W> {
         self.by_resource.get(resource).into_iter().flat_map(|waiters| waiters.keys().copied())
     }
 
+    /// Whether this one is.
+    pub fn is_waiting(&self, resource: &R, waiter: W) -> bool {
+        self.by_resource.get(resource).is_some_and(|waiters| waiters.contains_key(&waiter))
+    }
+
     /// Whether anybody is.
     pub fn is_wanted(&self, resource: &R) -> bool {
         self.by_resource.contains_key(resource)

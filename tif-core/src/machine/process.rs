@@ -297,6 +297,15 @@ impl Registry {
         self.by_name.values()
     }
 
+    /// At most so many, by name: all that live before any that do not, of those the latest.
+    pub fn shown(&self, max: usize) -> impl Iterator<Item = &Process> {
+        let mut dead: Vec<&Process> = self.by_name.values().filter(|p| !p.state.is_live()).collect();
+        let live = self.by_name.len() - dead.len();
+        dead.sort_unstable_by_key(|p| std::cmp::Reverse((p.since, p.key)));
+        let keep: std::collections::BTreeSet<&Name> = dead.into_iter().take(max.saturating_sub(live)).map(|p| &p.name).collect();
+        self.by_name.values().filter(move |p| p.state.is_live() || keep.contains(&p.name)).take(max)
+    }
+
     /// A registration that could not be made durable, or whose process went before it was answered, did not happen: the name is as it was. Its
     /// incarnation is not used again.
     // spec: PSM-1, PSM-10

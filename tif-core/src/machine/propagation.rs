@@ -153,6 +153,13 @@ impl Follow {
         changed
     }
 
+    /// As [`Follow::refine`]; true if that changed anything.
+    pub fn wish_finer(&mut self, other: Coarsen) -> bool {
+        let before = self.coarsen;
+        self.refine(other);
+        self.coarsen != before
+    }
+
     /// A value is sent to it whatever it wishes: the first, for example.
     pub fn on_sent(&mut self, now: Time, value: Option<&Value>) {
         if let Some(value) = value {

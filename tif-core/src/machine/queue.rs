@@ -1,7 +1,8 @@
 //! What waits to be sent to one importer.
 //!
 //! A queue in which values overtake nothing and are overtaken by nothing, but of each instrument only the newest value waits: it takes the
-//! older one's place and counts it. Everything else (announcements, notices, outages, marks, answers) waits in line and is never dropped.
+//! older one's place and counts it. Everything else (announcements, notices, outages, marks, answers, and values with which quality or alarm changed) waits
+//! in line and is never dropped.
 // spec: MON-6, INS-8
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,28 +14,30 @@ use crate::wire::ToProcess;
 #[derive(Clone, Debug)]
 enum Item {
     Message(Box<ToProcess>),
-    /// The waiting report of the instrument, if its turn is still this one.
-    Report {
-        instrument: InstrumentId,
-        turn: u64,
-    },
-}
-
-#[derive(Clone, Debug)]
-struct Waiting {
-    turn: u64,
-    report: Report,
+    /// The report that has this turn, if it still waits.
+    Report(u64),
 }
 
 /// The queue of one importer.
 #[derive(Clone, Debug, Default)]
 pub struct Queue {
     items: VecDeque<Item>,
-    reports: BTreeMap<InstrumentId, Waiting>,
+    reports: BTreeMap<u64, Report>,
+    /// The waiting reports of each instrument, in order. The next value may replace the last.
+    turns: BTreeMap<InstrumentId, VecDeque<u64>>,
     turn: u64,
-    messages: usize,
+    /// What waits and may not be dropped. An announcement counts as many as the instruments in it.
+    kept: usize,
     coalesced_untold: u64,
     coalesced: u64,
+}
+
+fn count(message: &ToProcess) -> usize {
+    match message {
+        // A sixteenth: they come by the hundred thousand to whoever subscribes to everything, and are no sign of being slow.
+        ToProcess::Announced(announced) => announced.instruments.len().div_ceil(16),
+        _ => 1,
+    }
 }
 
 impl Queue {
@@ -50,38 +53,53 @@ impl Queue {
 
     /// Whether the importer is so far behind that it must be cut off: its notices no longer fit, and they may not be dropped.
     pub fn is_overrun(&self) -> bool {
-        self.messages > limits::NOTICES_QUEUED_MAX || self.items.len() > limits::REPORTS_QUEUED_MAX + limits::NOTICES_QUEUED_MAX
+        self.kept > limits::NOTICES_QUEUED_MAX || self.items.len() > limits::REPORTS_QUEUED_MAX + limits::NOTICES_QUEUED_MAX
     }
 
     /// Adds a message that may not be lost.
     pub fn push(&mut self, message: ToProcess) {
-        self.messages += 1;
+        self.kept += count(&message);
         self.items.push_back(Item::Message(Box::new(message)));
     }
 
-    /// Adds a report. If one of the same exporter's life waits, the new value takes its place; one of an older life is dropped for it, and the new one waits at the end
-    /// (it must not overtake the notice of what happened between).
+    /// Adds a report. If one waits that says the same of quality and alarm, in the same life of the exporter, the new value takes its place. One that says
+    /// something else of these stays, and the new one waits at the end. One of an older life is dropped for it, and the new one waits at the end, too: it must
+    /// not overtake the notice of what happened between.
     pub fn push_report(&mut self, mut report: Report) {
         let instrument = report.instrument;
-        if let Some(waiting) = self.reports.get_mut(&instrument) {
-            report.coalesced += waiting.report.coalesced + 1;
-            self.coalesced += 1;
-            self.coalesced_untold += 1;
-            let same_life = waiting.report.key == report.key;
-            let same_quality = waiting.report.quality == report.quality && waiting.report.alarm == report.alarm;
-            if same_life && same_quality {
-                waiting.report = report;
-                return;
+        let turns = self.turns.entry(instrument).or_default();
+        if let Some(turn) = turns.back().copied()
+            && let Some(waiting) = self.reports.get_mut(&turn)
+        {
+            let same_life = waiting.key == report.key;
+            let says_the_same = waiting.quality == report.quality && waiting.alarm == report.alarm;
+            if same_life && !says_the_same {
+                self.kept += 1;
+            } else {
+                report.coalesced += waiting.coalesced + 1;
+                self.coalesced += 1;
+                self.coalesced_untold += 1;
+                if same_life {
+                    *waiting = report;
+                    return;
+                }
+                self.reports.remove(&turn);
+                turns.pop_back();
             }
         }
         self.turn += 1;
-        self.reports.insert(instrument, Waiting { turn: self.turn, report });
-        self.items.push_back(Item::Report { instrument, turn: self.turn });
+        turns.push_back(self.turn);
+        self.reports.insert(self.turn, report);
+        self.items.push_back(Item::Report(self.turn));
     }
 
     /// The importer no longer follows an instrument.
     pub fn forget(&mut self, instrument: InstrumentId) {
-        self.reports.remove(&instrument);
+        let turns = self.turns.remove(&instrument).unwrap_or_default();
+        self.kept = self.kept.saturating_sub(turns.len().saturating_sub(1));
+        for turn in turns {
+            self.reports.remove(&turn);
+        }
     }
 
     /// The next message to send: one that waited in line, or as many reports as fit a frame well.
@@ -90,17 +108,24 @@ impl Queue {
         let mut weight = 0;
         while reports.len() < limits::BATCH_REPORTS_MAX && weight < limits::FRAME_LEN_MAX / 16 {
             match self.items.front() {
-                Some(Item::Report { instrument, turn }) => {
-                    let current = self.reports.get(instrument).is_some_and(|w| w.turn == *turn);
-                    if current && let Some(waiting) = self.reports.remove(instrument) {
-                        weight += weight_of(&waiting.report);
-                        reports.push(waiting.report);
+                Some(Item::Report(turn)) => {
+                    if let Some(report) = self.reports.remove(turn) {
+                        if let Some(turns) = self.turns.get_mut(&report.instrument) {
+                            turns.pop_front();
+                            if turns.is_empty() {
+                                self.turns.remove(&report.instrument);
+                            } else {
+                                self.kept = self.kept.saturating_sub(1);
+                            }
+                        }
+                        weight += weight_of(&report);
+                        reports.push(report);
                     }
                     self.items.pop_front();
                 }
                 Some(Item::Message(_)) if reports.is_empty() => {
                     if let Some(Item::Message(message)) = self.items.pop_front() {
-                        self.messages -= 1;
+                        self.kept = self.kept.saturating_sub(count(&message));
                         return Some(*message);
                     }
                 }
@@ -115,7 +140,7 @@ impl Queue {
 }
 
 /// About how many bytes a report takes on the wire.
-fn weight_of(report: &Report) -> usize {
+pub(crate) fn weight_of(report: &Report) -> usize {
     64 + match &report.value {
         Some(Value::Histogram(h)) => 32 + h.buckets.len() * 12,
         Some(Value::Text(t)) => t.len(),
@@ -188,7 +213,18 @@ mod tests {
         queue.push_report(report(1, 1, 10));
         queue.push_report(report(2, 1, 10));
         queue.push_report(Report { alarm: Alarm::Critical, ..report(1, 1, 99) });
-        assert_eq!(drain(&mut queue), ["2=10 +0", "1=99 +1"]);
+        assert_eq!(drain(&mut queue), ["1=10 +0", "2=10 +0", "1=99 +0"]);
+    }
+
+    // spec: MON-6
+    #[test]
+    fn an_alarm_that_was_over_before_it_was_sent_is_sent_all_the_same() {
+        let mut queue = Queue::default();
+        for (seq, alarm) in [(1, Alarm::Ok), (2, Alarm::Critical), (3, Alarm::Critical), (4, Alarm::Ok), (5, Alarm::Ok)] {
+            queue.push_report(Report { alarm, ..report(1, 1, seq) });
+        }
+        assert_eq!(drain(&mut queue), ["1=1 +0", "1=3 +1", "1=5 +1"]);
+        assert_eq!(queue.kept, 0);
     }
 
     // spec: MON-6, SEC-2

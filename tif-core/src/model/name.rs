@@ -364,6 +364,23 @@ impl Pattern {
         !self.segments.iter().any(|s| s.contains('*')) && !self.dims.iter().any(|(_, v)| v.contains('*'))
     }
 
+    /// Its name, if no star is in it.
+    pub fn literal_name(&self) -> Option<String> {
+        (!self.segments.iter().any(|s| s.contains('*'))).then(|| self.name_text())
+    }
+
+    /// Whether it can fit anything below this name: `orders.**` below `orders`.
+    pub fn may_fit_below(&self, name: &Name) -> bool {
+        for (i, segment) in name.segments().enumerate() {
+            match self.segments.get(i) {
+                Some(pattern) if pattern == "**" => return true,
+                Some(pattern) if glob_match(pattern.as_bytes(), segment.as_bytes()) => {}
+                _ => return false,
+            }
+        }
+        true
+    }
+
     /// The part before the braces, as text.
     pub fn name_text(&self) -> String {
         self.segments.join(".")
@@ -485,13 +502,21 @@ impl From<Pattern> for String {
 
 /// Of `candidates`, the at most `count` nearest to `wanted`, nearest first: for "did you mean".
 pub fn nearest<'a>(wanted: &str, candidates: impl Iterator<Item = &'a str>, count: usize) -> Vec<String> {
+    let wanted = &wanted[..wanted.floor_char_boundary(64)];
     let bound = (wanted.len() / 2).max(3);
+    let mut compared = 0;
     let mut scored: Vec<(usize, &str)> = candidates
+        .filter(|c| c.contains(wanted) || c.len().abs_diff(wanted.len()) <= bound)
+        .take_while(|_| {
+            // Beyond so many names a hint is not worth its price.
+            compared += 1;
+            compared <= 2_048
+        })
         .filter_map(|c| {
             // A name that contains the wanted one, or shares its last segment, is near whatever its length.
             let last = |s: &str| s.rsplit('.').next().map(str::to_owned);
             let related = c.contains(wanted) || (last(c) == last(wanted));
-            let distance = edit_distance(wanted.as_bytes(), c.as_bytes());
+            let distance = edit_distance(wanted.as_bytes(), &c.as_bytes()[..c.len().min(96)]);
             if related { Some((distance.min(bound), c)) } else { (distance <= bound).then_some((distance, c)) }
         })
         .collect();

@@ -52,7 +52,12 @@ pub fn decode<M: DeserializeOwned>(body: &[u8]) -> Result<M, CodecError> {
     rmp_serde::from_slice(body).map_err(CodecError::Decode)
 }
 
-/// Cuts a stream of bytes into frames. Holds at most one frame and what came with it.
+/// Room that a reader keeps while nothing waits in it: there are many readers, and most get small messages only.
+const KEPT: usize = 4 << 10;
+/// Room beyond which it is given back. More than one reading from a socket brings, so that a busy reader keeps what it needs.
+const MUCH: usize = 128 << 10;
+
+/// Cuts a stream of bytes into frames. Holds at most one frame and what came with it; the room of a long one is given back when it is through.
 #[derive(Debug, Default)]
 pub struct FrameReader {
     buffer: Vec<u8>,
@@ -75,6 +80,7 @@ impl FrameReader {
     /// If the bytes are none: the stream is of no further use.
     #[expect(clippy::should_implement_trait, reason = "the type of the message is the caller's choice")]
     pub fn next<M: DeserializeOwned>(&mut self) -> Result<Option<M>, CodecError> {
+        self.give_back();
         let rest = &self.buffer[self.start..];
         let Some(head) = rest.first_chunk::<4>() else { return Ok(None) };
         let len = u32::from_le_bytes(*head) as usize;
@@ -85,6 +91,15 @@ impl FrameReader {
         let message = decode(body)?;
         self.start += 4 + len;
         Ok(Some(message))
+    }
+
+    // spec: SEC-2
+    fn give_back(&mut self) {
+        if self.buffer.capacity() > MUCH && self.pending() <= KEPT {
+            self.buffer.drain(..self.start);
+            self.start = 0;
+            self.buffer.shrink_to(KEPT);
+        }
     }
 
     /// How many bytes wait for the rest of their frame.
@@ -127,6 +142,28 @@ mod tests {
                 }
             }
             prop_assert_eq!(got, nonces);
+        }
+    }
+
+    // spec: SEC-2
+    #[test]
+    fn the_room_of_a_long_frame_is_given_back_when_it_is_through() {
+        let pong = |nonce| Envelope { from: Key::NONE, to: Key::NONE, body: ToAgent::Pong { nonce } };
+        let mut reader = FrameReader::default();
+        for rest in [0, 1, 3] {
+            let mut long = Vec::new();
+            encode(&vec![pong(u64::MAX); 100_000], &mut long).unwrap();
+            assert!(long.len() > MUCH);
+            let mut next = Vec::new();
+            encode(&pong(7), &mut next).unwrap();
+            let (begun, end) = next.split_at(rest);
+            reader.push(&long);
+            reader.push(begun);
+            assert!(reader.next::<Vec<Envelope<ToAgent>>>().unwrap().is_some());
+            assert!(reader.next::<Envelope<ToAgent>>().unwrap().is_none());
+            assert!(reader.buffer.capacity() <= MUCH, "{} bytes with {rest} bytes waiting", reader.buffer.capacity());
+            reader.push(end);
+            assert_eq!(reader.next::<Envelope<ToAgent>>().unwrap(), Some(pong(7)), "nothing is lost by it");
         }
     }
 

@@ -1,11 +1,11 @@
-//! Nothing grows without bound, and of each instrument one report waits at most.
+//! Nothing grows without bound, and of each instrument one report waits at most, unless they differ in quality, alarm or exporter.
 // spec: MON-6, SEC-2
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use tif_core::agent::Stats;
 use tif_core::limits;
-use tif_core::model::InstrumentId;
+use tif_core::model::{Alarm, InstrumentId, Key, Quality};
 use tif_core::wire::ToProcess;
 
 use super::{Verdict, wrong};
@@ -17,7 +17,7 @@ pub struct Bounds;
 /// What came out of one queue in one go.
 #[derive(Debug, Default)]
 pub struct Drained {
-    seen: BTreeSet<InstrumentId>,
+    seen: BTreeMap<InstrumentId, (Key, Quality, Alarm)>,
     messages: usize,
 }
 
@@ -50,8 +50,12 @@ impl Drained {
         }
         if let ToProcess::Reports { reports, .. } = message {
             for report in reports {
-                if !self.seen.insert(report.instrument) {
-                    return wrong("bounds", format!("two reports of instrument {} waited in one queue", report.instrument));
+                let says = (report.key, report.quality.clone(), report.alarm);
+                if self.seen.insert(report.instrument, says.clone()) == Some(says) {
+                    return wrong(
+                        "bounds",
+                        format!("two reports of instrument {} that say the same of it waited in one queue", report.instrument),
+                    );
                 }
             }
         }
