@@ -525,3 +525,40 @@ fn nobody_is_told_of_a_process_before_its_birth() {
     assert_eq!(world.violation, None);
     assert_eq!(world.checks.deaths_told(), 0);
 }
+
+// spec: OUT-3, GRP-7, GRP-8
+#[test]
+fn a_standby_that_is_told_to_take_over_and_does_not_is_passed_over_for_the_next() {
+    let mut world = still();
+    let members = [member(&mut world), member(&mut world), member(&mut world)];
+    importer(&mut world);
+    world.run_ms(1000);
+    let primary = leader(&world, "orders").unwrap();
+    let [senior, junior]: [Who; 2] = members.into_iter().filter(|who| *who != primary).collect::<Vec<_>>().try_into().unwrap();
+    world.stop(senior, 30_000);
+    world.end_process(primary, KILLED);
+    world.run_ms(12_000);
+    assert_eq!(leader(&world, "orders"), Some(junior));
+    // Continued, the senior one hears that it is not the primary, and stands by.
+    world.run_ms(25_000);
+    assert_eq!(leader(&world, "orders"), Some(junior));
+    assert_converged(&mut world);
+}
+
+// spec: SEC-2, CTL-5
+#[test]
+fn a_line_of_thousands_of_changes_that_are_all_refused_ends_one_after_the_other() {
+    let mut world = still();
+    let owner = solo(&mut world, "cache-1");
+    let importers: Vec<Who> = (0..24).map(|_| importer(&mut world)).collect();
+    world.run_ms(500);
+    let only_first = Admission { if_version: Some(Version(0)), ..Admission::default() };
+    for (i, who) in importers.iter().enumerate() {
+        for n in 0..200 {
+            world.set(*who, "cache.batch@cache-1", "100", &format!("r{i}-{n}"), only_first);
+        }
+    }
+    world.run_ms(5_000);
+    assert_eq!(runs_with(&world, owner, "batch"), (Version(1), Value::U64(100)));
+    assert_converged(&mut world);
+}

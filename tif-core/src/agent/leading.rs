@@ -53,7 +53,11 @@ impl Agent {
         for control in self.controls_for(exporter) {
             out.push(Output::Control { key, control });
         }
-        out.push(Output::Epoch { key, epoch });
+        // On every member's board: whoever was told in an earlier term, and hears it only now, finds that term over.
+        // spec: GRP-8
+        for (member, _) in self.exporters.iter().filter(|(_, e)| e.grouped && e.service == *service) {
+            out.push(Output::Epoch { key: *member, epoch });
+        }
         self.ask(now, Question::Promote(service.clone(), elected), PROMOTE_TIMEOUT);
         self.tell(out, key, ToProcess::Promote { epoch });
     }

@@ -309,6 +309,8 @@ impl World {
                     self.says_later(who, conn, delay + 2 * SECOND, ToAgent::Disarmed { slot });
                 }
             }
+            // A term that is over by now, as its board says, is not begun any more.
+            ToProcess::Promote { epoch } if exporter.board.epoch > epoch => {}
             ToProcess::Promote { epoch } => {
                 exporter.apply();
                 exporter.primary_in = Some(epoch);
