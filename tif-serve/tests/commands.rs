@@ -332,6 +332,51 @@ fn watch_ends_after_its_count_or_its_time() {
     assert_eq!(told("watch ** --for 10ms --count 1").exit, Exit::TimedOut);
 }
 
+// spec: PSM-3
+#[test]
+fn watch_does_not_wait_for_an_agent_that_is_slow_to_say_what_a_process_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = FakeAgent::start(dir.path(), 1);
+    let (interrupt, interrupts) = bounded(1);
+    let (command, mut lines) = watching(dir.path(), "watch demo.** --timeout 1h", interrupts);
+    let mut peer = agent.accept();
+    peer.expect();
+    peer.send_source(life(1), &[(gauge(1, "files"), 10)]);
+    let ToAgent::Lookup { req, name } = peer.expect() else { panic!("the exporter is looked up") };
+    assert!(lines.next().ends_with("demo.files = 10"));
+    // The answer comes late and is news by then.
+    let event = NoticeEvent::Died { cause: outage(false).cause };
+    peer.send(ToProcess::LookedUp { req, notice: Notice { name, key: Some(life(1)), event } });
+    assert!(lines.next().contains("process demo-1 (1:7#1.1): died"));
+    interrupt.send(()).unwrap();
+    assert_eq!(command.join().unwrap().0, Exit::Interrupted);
+}
+
+#[test]
+fn a_second_ctrl_c_ends_a_command_that_is_still_taking_leave() {
+    use std::io::BufRead;
+    use std::os::unix::process::ExitStatusExt;
+    let dir = tempfile::tempdir().unwrap();
+    let agent = FakeAgent::start(dir.path(), 1);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tif-serve"))
+        .args(["arm", "demo.before_write", "pause", "--timeout", "20s", "--run-dir"])
+        .arg(dir.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut peer = agent.accept();
+    let ToAgent::Arm { req, name, .. } = peer.expect() else { panic!("it is armed") };
+    peer.send(ToProcess::Armed { req, name });
+    let mut line = String::new();
+    std::io::BufReader::new(command.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let pid = rustix::process::Pid::from_child(&command);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert!(matches!(peer.expect(), ToAgent::Subscribe { .. }));
+    assert!(matches!(peer.expect(), ToAgent::Disarm { .. }), "it disarms, and waits to be told that it is done");
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(command.wait().unwrap().signal(), Some(2));
+}
+
 // spec: SRV-8
 #[test]
 fn wait_ends_when_a_report_makes_it_true_and_not_by_an_old_value() {
@@ -417,6 +462,81 @@ fn an_armed_test_point_is_kept_armed_until_its_hits_its_time_or_ctrl_c() {
     interrupt.send(()).unwrap();
     assert_eq!(command.join().unwrap().0, Exit::Interrupted);
     assert!(agent.join().unwrap().iter().any(|m| matches!(m, ToAgent::Disarm { .. })));
+}
+
+// spec: TST-5
+#[test]
+fn only_the_hits_of_the_test_point_that_is_armed_are_counted() {
+    for (hits, exit) in [(41, Exit::Unreachable), (42, Exit::Done)] {
+        let dir = tempfile::tempdir().unwrap();
+        let agent = FakeAgent::start(dir.path(), 1);
+        let (command, mut lines) = watching(dir.path(), "arm demo.before_write count --hits 2 --for 1h", never());
+        let mut peer = agent.accept();
+        let (mut other, point) = (gauge(1, "before_write"), gauge(2, "before_write"));
+        other.dims = tif_core::model::Dimensions::new([("shard", "1")]).unwrap();
+        let ToAgent::Sense { req, .. } = peer.expect() else { panic!("the hits so far are asked for") };
+        let rows = vec![(other.clone(), report(&other, life(1), 90)), (point.clone(), report(&point, life(1), 40))];
+        peer.send(ToProcess::Sensed { req, rows, missing: vec![], truncated: false });
+        let ToAgent::Arm { req, name, .. } = peer.expect() else { panic!("it is armed") };
+        peer.send(ToProcess::Armed { req, name });
+        lines.next();
+        peer.expect();
+        // The other's hits would be enough, counted from whichever start; then the agent goes, so that it ends either way.
+        for message in fake::source(life(1), &[(other, 95), (point, hits)]) {
+            peer.try_send(message);
+        }
+        drop((agent, peer));
+        assert_eq!(command.join().unwrap().0, exit);
+    }
+}
+
+// spec: TST-5
+#[test]
+fn arm_does_not_claim_to_be_armed_when_the_agent_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = FakeAgent::start(dir.path(), 1);
+    let (command, mut lines) = watching(dir.path(), "arm demo.before_write pause --for 1h", never());
+    let mut peer = agent.accept();
+    let ToAgent::Arm { req, name, .. } = peer.expect() else { panic!("it is armed") };
+    peer.send(ToProcess::Armed { req, name });
+    lines.next();
+    drop((agent, peer));
+    let (exit, err) = command.join().unwrap();
+    assert_eq!(exit, Exit::Unreachable);
+    assert!(err.starts_with("error: demo.before_write: disarmed, the connection to the agent was lost\ntry: "), "{err}");
+}
+
+/// Control characters in what others say: a value, a result, a reason.
+const STEERING: &str = "\x1b[2Jgone\x07\nsecond line";
+
+// spec: SRV-3
+#[test]
+fn what_strangers_say_does_not_steer_the_terminal() {
+    let with_values = |message: &ToAgent| match zoo(message).as_slice() {
+        [ToProcess::SetDone { req, result }] => {
+            let result = SetResult { old: Value::Text(STEERING.into()), ..result.clone() };
+            vec![ToProcess::SetDone { req: *req, result }]
+        }
+        [ToProcess::Fired { req, request_id, result, .. }] => {
+            let result = result.as_ref().map(|_| STEERING.into()).map_err(|_| STEERING.into());
+            vec![ToProcess::Fired { req: *req, request_id: request_id.clone(), result, repeated: false }]
+        }
+        [ToProcess::Armed { req, .. }] => vec![ToProcess::Armed { req: *req, name: STEERING.into() }],
+        other => other.to_vec(),
+    };
+    for line in ["set demo.workers 5", "fire demo.flush limit=3", "fire demo.flush", "disarm demo.x", "arm demo.x fail --outlive"] {
+        let ran = with(line, with_values).0;
+        let all = ran.out + &ran.err;
+        assert!(all.contains("gone") && !all.contains(|c: char| c.is_control() && c != '\n'), "{line}: {all:?}");
+    }
+    let ran = with("fire demo.flush limit=3", with_values).0;
+    assert_eq!(ran.out, "\u{fffd}[2Jgone\u{fffd}\nsecond line\n", "a result may have several lines");
+    let invalid = Refusal::Invalid { name: "demo.workers".into(), reason: STEERING.into() };
+    let ran = refused("set demo.workers 5", invalid.clone());
+    assert!(ran.err.contains("gone") && !ran.err.contains(['\x1b', '\x07']), "{:?}", ran.err);
+    // JSON has its own way of writing them, and colours are ours.
+    let ran = with("fire demo.flush limit=3 --output json", with_values).0;
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&ran.out).unwrap()["result"], STEERING);
 }
 
 #[test]

@@ -7,13 +7,14 @@ use serde_json::json;
 use tif_core::limits::{ARM_DELAY_MAX, ARM_EXPIRY_DEFAULT, ARM_EXPIRY_MAX};
 use tif_core::model::control::Condition;
 use tif_core::model::value::parse_duration;
-use tif_core::model::{Arming, Coarsen, FaultAction, Pattern};
+use tif_core::model::{Arming, Coarsen, FaultAction, Pattern, Report};
+use tif_core::wire::Announcement;
 
 use super::args::{Format, duration, parsed};
 use super::exit::{Exit, Failure};
 use super::output;
 use super::session::Session;
-use crate::importer::{Event, Importer};
+use crate::importer::{Event, Importer, Link, address};
 use crate::json::VERSION;
 
 /// Arm an in-path test point, and keep it armed until it expires
@@ -23,6 +24,7 @@ use crate::json::VERSION;
 pause (until disarmed or expired).\n\n\
 An armed test point is disarmed when the session that armed it ends. So this command stays in the foreground until the time given with \
 --for is over or the hits given with --hits are reached, and then ends with status 0; Ctrl-C disarms at once (status 130). \
+If the agent is lost the test point is disarmed as well (status 5). \
 With --outlive it returns as soon as the test point is armed, which then disarms itself at its expiry or hit limit, or by `tif-serve disarm`.\n\
 JSON: v, name, armed, action, probability, hits_max, expires_s, conditions, outlives_session."
 )]
@@ -97,7 +99,7 @@ pub(super) fn run(args: Arm, session: &mut Session<'_, '_>) -> Result<Exit, Fail
         outlives_session: args.outlive,
     };
     // Its value is its hits: those from before do not count towards the limit.
-    let before = if arming.hits_max.is_some() && !args.outlive { hits_now(&importer, &pattern)? } else { 0 };
+    let before = if arming.hits_max.is_some() && !args.outlive { importer.sense(std::slice::from_ref(&pattern))?.rows } else { vec![] };
     let name = importer.arm(&args.name, arming.clone())?;
     let expires = Instant::now() + arming.expires_after;
     announce(session, &name, &arming)?;
@@ -106,8 +108,9 @@ pub(super) fn run(args: Arm, session: &mut Session<'_, '_>) -> Result<Exit, Fail
     }
     session.screen.flush()?;
     importer.subscribe(pattern, Coarsen::default());
+    let before = before.iter().find_map(|(a, report)| hits(&name, a, report)).unwrap_or(0);
     let limit = arming.hits_max.map(|hits| before.saturating_add(hits));
-    match wait(&importer, limit, expires, &interrupts) {
+    match wait(&importer, &name, limit, expires, &interrupts)? {
         Ended::Expired => session.screen.note(&format!("{name}: disarmed, its time is over")),
         Ended::Hits => session.screen.note(&format!("{name}: disarmed, its hits are reached")),
         Ended::Interrupted => {
@@ -125,25 +128,32 @@ enum Ended {
     Interrupted,
 }
 
-fn wait(importer: &Importer, limit: Option<u64>, expires: Instant, interrupts: &Receiver<()>) -> Ended {
+fn wait(importer: &Importer, name: &str, limit: Option<u64>, expires: Instant, interrupts: &Receiver<()>) -> Result<Ended, Failure> {
     let time = after(expires.saturating_duration_since(Instant::now()));
+    let lost = |what: &str| Failure::new(Exit::Unreachable, format!("{name}: disarmed, {what}"), "the same again");
     loop {
-        select! {
-            recv(time) -> _ => return Ended::Expired,
-            recv(interrupts) -> _ => return Ended::Interrupted,
-            recv(importer.events()) -> event => if let Ok(Event::Report { report, .. }) = event
-                && let (Some(limit), Some(hits)) = (limit, report.value.and_then(|v| v.to_bits()))
-                && hits >= limit
+        let event = select! {
+            recv(time) -> _ => return Ok(Ended::Expired),
+            recv(interrupts) -> _ => return Ok(Ended::Interrupted),
+            recv(importer.events()) -> event => event.map_err(|_| lost("the connection to the agent is over"))?,
+        };
+        match event {
+            // The agent ends what the session armed. That it would take the importer back does not arm it again.
+            // spec: TST-5
+            Event::Link(Link::Down { .. }) => return Err(lost("the connection to the agent was lost")),
+            Event::Report { announcement, report }
+                if limit.is_some_and(|limit| hits(name, &announcement, &report).is_some_and(|hits| hits >= limit)) =>
             {
-                return Ended::Hits;
-            },
+                return Ok(Ended::Hits);
+            }
+            _ => {}
         }
     }
 }
 
-fn hits_now(importer: &Importer, pattern: &Pattern) -> Result<u64, Failure> {
-    let sensed = importer.sense(std::slice::from_ref(pattern))?;
-    Ok(sensed.rows.first().and_then(|(_, report)| report.value.as_ref()?.to_bits()).unwrap_or(0))
+/// The hits that a report tells of the one that is armed: its name without dimensions may fit others, too.
+fn hits(name: &str, announcement: &Announcement, report: &Report) -> Option<u64> {
+    (address(announcement) == name).then(|| report.value.as_ref()?.to_bits()).flatten()
 }
 
 fn announce(session: &mut Session<'_, '_>, name: &str, arming: &Arming) -> Result<(), Failure> {
@@ -181,7 +191,7 @@ fn announce(session: &mut Session<'_, '_>, name: &str, arming: &Arming) -> Resul
         arming.outlives_session.then(|| "outlives this session".to_owned()),
     ];
     let facts: Vec<String> = facts.into_iter().flatten().collect();
-    writeln!(session.screen.out, "{name}: armed, {} ({})", arming.action, facts.join(", "))?;
+    session.screen.say(&format!("{name}: armed, {} ({})", arming.action, facts.join(", ")))?;
     Ok(())
 }
 

@@ -18,7 +18,7 @@ pub(super) struct Disarm {
 pub(super) fn run(args: Disarm, session: &mut Session<'_, '_>) -> Result<Exit, Failure> {
     let name = session.connect()?.disarm(&args.name)?;
     match session.global.output {
-        Format::Table => writeln!(session.screen.out, "{name}: disarmed")?,
+        Format::Table => session.screen.say(&format!("{name}: disarmed"))?,
         Format::Json | Format::Jsonl => output::object(session.screen, &json!({"v": VERSION, "name": name, "armed": false}))?,
     }
     Ok(Exit::Done)

@@ -6,6 +6,7 @@ use tif_core::model::{NameError, Refusal};
 use tif_process::ConnectError;
 
 use super::Screen;
+use super::screen::{LAYOUT, harmless};
 use crate::importer::RequestError;
 
 /// An exit status.
@@ -90,10 +91,10 @@ impl Failure {
         // There is nobody to tell if this cannot be written.
         let _ = screen.out.flush();
         if let Some(what) = self.what {
-            let _ = writeln!(screen.err, "{error} {what}");
+            let _ = writeln!(screen.err, "{error} {}", harmless(&what, LAYOUT));
         }
         if let Some(text) = self.hint {
-            let _ = writeln!(screen.err, "{hint} {text}");
+            let _ = writeln!(screen.err, "{hint} {}", harmless(&text, LAYOUT));
         }
         self.exit
     }

@@ -59,7 +59,7 @@ pub(super) fn run(args: Fire, session: &mut Session<'_, '_>) -> Result<Exit, Fai
         return Ok(exit);
     }
     match fired.result {
-        Ok(result) => writeln!(session.screen.out, "{result}")?,
+        Ok(result) => session.screen.say(&result)?,
         Err(error) => session.screen.note(&format!("error: {name} answers: {error}")),
     }
     let repeated = if fired.repeated { ", repeated: called before under this id" } else { "" };

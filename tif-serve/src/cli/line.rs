@@ -3,6 +3,7 @@
 use tif_core::model::notice::NoticeEvent;
 use tif_core::model::{Alarm, Outage, Quality, Stamp, Unit};
 
+use super::screen::harmless;
 use crate::importer::{Event, Link, Standing, address};
 use crate::json::{notice_word, rfc3339};
 
@@ -47,8 +48,8 @@ pub(super) fn line(event: &Event, now: Stamp) -> Option<String> {
         Event::Link(Link::Down { since }) => (*since, "agent: connection lost".to_owned()),
         Event::Coalesced(count) => (now, format!("{count} reports were coalesced on the way")),
     };
-    // A stranger's text must not steer the terminal.
-    let text: String = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    // Not even by a line of its own, that would look like another event.
+    let text = harmless(&text, &[]);
     let at = rfc3339(at);
     let time = at.split_once('T').map_or(at.as_str(), |(_, time)| time);
     Some(format!("{time}  {text}"))

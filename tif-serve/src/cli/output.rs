@@ -9,6 +9,7 @@ use tif_core::model::{Alarm, Quality};
 
 use super::Screen;
 use super::args::Format;
+use super::screen::harmless;
 
 /// How a cell looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,9 +112,8 @@ fn table(screen: &mut Screen<'_>, header: &[&str], rows: impl Iterator<Item = Ve
 }
 
 fn cell(item: Item) -> Cell {
-    // Control characters of a stranger's help text must not steer the terminal.
-    let text: String = item.text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect();
-    let cell = Cell::new(text).set_alignment(if item.right { CellAlignment::Right } else { CellAlignment::Left });
+    // A tab would spoil the columns.
+    let cell = Cell::new(harmless(&item.text, &['\n'])).set_alignment(if item.right { CellAlignment::Right } else { CellAlignment::Left });
     match item.tone {
         Tone::Plain => cell,
         Tone::Good => cell.fg(Color::Green),

@@ -39,11 +39,24 @@ impl<'a> Screen<'a> {
         self.err.flush()
     }
 
+    /// Data for people: a line, or several.
+    pub(super) fn say(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.out, "{}", harmless(text, LAYOUT))
+    }
+
     /// Tells the user something that is not data.
     pub(super) fn note(&mut self, text: &str) {
         // Notes are a courtesy: that they cannot be written must not end a command.
-        let _ = writeln!(self.err, "{text}");
+        let _ = writeln!(self.err, "{}", harmless(text, LAYOUT));
     }
+}
+
+/// Control characters that a text of several lines may have.
+pub(super) const LAYOUT: &[char] = &['\n', '\t'];
+
+/// A text without control characters other than `kept`. Part of it may be a stranger's, and must not steer the terminal.
+pub(super) fn harmless(text: &str, kept: &[char]) -> String {
+    text.chars().map(|c| if c.is_control() && !kept.contains(&c) { '\u{fffd}' } else { c }).collect()
 }
 
 fn wall_clock() -> Stamp {

@@ -56,6 +56,6 @@ pub(super) fn run(args: Set, session: &mut Session<'_, '_>) -> Result<Exit, Fail
     ];
     let facts: Vec<String> = facts.into_iter().flatten().collect();
     let (old, new) = (result.old.show(&result.choices), result.new.show(&result.choices));
-    writeln!(session.screen.out, "{}: {old} → {new} ({})", result.name, facts.join(", "))?;
+    session.screen.say(&format!("{}: {old} → {new} ({})", result.name, facts.join(", ")))?;
     Ok(Exit::Done)
 }

@@ -1,10 +1,11 @@
 //! `watch`: monitor.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crossbeam_channel::{after, never, select};
-use tif_core::model::{Coarsen, Name, Pattern};
+use tif_core::model::notice::NoticeEvent;
+use tif_core::model::{Coarsen, Name, Notice, Pattern};
 
 use super::args::{Format, duration, parsed};
 use super::exit::{Exit, Failure};
@@ -56,7 +57,7 @@ pub(super) fn run(args: Watch, session: &mut Session<'_, '_>) -> Result<Exit, Fa
         importer.subscribe(pattern, Coarsen { deadband: args.deadband, at_most_every: None });
     }
     let mut left = args.count;
-    let mut known = BTreeSet::new();
+    let mut processes = Processes::default();
     let mut connected = false;
     loop {
         let event = select! {
@@ -72,7 +73,12 @@ pub(super) fn run(args: Watch, session: &mut Session<'_, '_>) -> Result<Exit, Fa
             continue;
         }
         if let Event::Announced(announcement) = &event {
-            take_interest(&importer, &announcement.process, &mut known);
+            processes.take_interest(&importer, &announcement.process);
+        }
+        if let Event::Notice(notice) = &event
+            && !processes.is_news(notice)
+        {
+            continue;
         }
         print(session, &event)?;
         if matches!(event, Event::Report { .. })
@@ -86,14 +92,24 @@ pub(super) fn run(args: Watch, session: &mut Session<'_, '_>) -> Result<Exit, Fa
     }
 }
 
-/// Has the notices of an exporter's process sent, too.
-// spec: PSM-3
-fn take_interest(importer: &Importer, process: &Name, known: &mut BTreeSet<Name>) {
-    if known.insert(process.clone())
-        && let Err(error) = importer.lookup(process)
-    {
-        // The values come all the same.
-        tracing::debug!(target: "tif::serve", %process, %error, "its notices cannot be had");
+/// The processes whose notices are sent, too, and whether the first word of each has come.
+#[derive(Default)]
+struct Processes(BTreeMap<Name, bool>);
+
+impl Processes {
+    // spec: PSM-3
+    fn take_interest(&mut self, importer: &Importer, process: &Name) {
+        self.0.entry(process.clone()).or_insert_with(|| {
+            // Not waited for: nothing is to keep the values from coming, or Ctrl-C from being heard.
+            importer.follow(process);
+            false
+        });
+    }
+
+    /// That a process whose values come lives is none: it is what the agent answers to the question, not what has happened.
+    fn is_news(&mut self, notice: &Notice) -> bool {
+        let answered = self.0.get_mut(&notice.name).is_none_or(|answered| std::mem::replace(answered, true));
+        answered || notice.event != NoticeEvent::Born
     }
 }
 

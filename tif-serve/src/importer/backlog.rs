@@ -2,7 +2,7 @@
 //!
 //! The consumer's channel holds [`EVENTS_MAX`]; what does not fit waits here. Past [`BACKLOG_MAX`] the thread stops reading its socket, so that
 //! the agent coalesces; if it must read on, because a request is waiting for its answer, it coalesces here by the same rule: newest value
-//! wins, counted; notices and outages stay.
+//! wins, counted; notices and outages stay. At [`WAITING_MAX`] it stops in any case: the request has to wait for the consumer then.
 // spec: MON-6, INS-8
 
 use std::collections::{HashMap, VecDeque};
@@ -16,6 +16,9 @@ use super::Event;
 pub(super) const EVENTS_MAX: usize = 1024;
 /// Events that wait beyond that before reading stops: one snapshot of a large service.
 pub(super) const BACKLOG_MAX: usize = 16 << 10;
+
+/// Events that wait beyond that at most, a request or not, give or take one message: announcements and notices cannot be coalesced.
+pub(super) const WAITING_MAX: usize = 8 * BACKLOG_MAX;
 
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
@@ -42,9 +45,14 @@ impl Backlog {
         self.changed.notify_one();
     }
 
-    /// Whether reading should stop.
+    /// Whether reading should stop, unless a request waits.
     pub(super) fn is_full(&self) -> bool {
         self.queue.lock().waiting.len() >= BACKLOG_MAX
+    }
+
+    /// Whether reading should stop even if a request waits.
+    pub(super) fn is_at_its_limit(&self) -> bool {
+        self.queue.lock().waiting.len() >= WAITING_MAX
     }
 
     /// The next event, and whether reading may go on that was stopped; none when closed.
@@ -60,7 +68,9 @@ impl Backlog {
             }
             if let Some(event) = queue.waiting.pop_front() {
                 queue.left += 1;
-                return Some((event, queue.waiting.len() == BACKLOG_MAX / 2));
+                // Not as soon as there is room for one: it would go back and forth between the threads for each event.
+                let left = queue.waiting.len();
+                return Some((event, left == BACKLOG_MAX / 2 || left == WAITING_MAX - BACKLOG_MAX));
             }
             queue.newest.clear();
             self.changed.wait(&mut queue);
@@ -76,6 +86,11 @@ impl Backlog {
 
 impl Queue {
     fn push(&mut self, event: Event) {
+        if let Event::Coalesced(missed) = event {
+            // Told ahead of what waits: a count has no place of its own among the values.
+            self.missed = self.missed.saturating_add(missed);
+            return;
+        }
         let Event::Report { report, .. } = &event else {
             // A report must not overtake what says how it is to be read.
             self.newest.clear();
@@ -127,5 +142,32 @@ mod tests {
         };
         assert_eq!((last_before.seq, last_before.coalesced), (90_001, 2));
         assert_eq!((last.seq, last.coalesced), (90_002, 0));
+    }
+
+    // spec: MON-6, INS-8
+    #[test]
+    fn counts_that_come_with_the_reports_take_no_place_and_keep_none_from_being_coalesced() {
+        let backlog = Backlog::default();
+        let a = announcement(1, "demo", "demo.a");
+        let number = BACKLOG_MAX as u64 + 100;
+        for n in 0..number {
+            backlog.push(Event::Report { announcement: a.clone(), report: report(1, n) });
+            backlog.push(Event::Coalesced(2));
+        }
+        assert!(backlog.is_full() && backlog.queue.lock().waiting.len() == BACKLOG_MAX);
+        assert_eq!(backlog.next().map(|(e, _)| e), Some(Event::Coalesced(2 * number + 100)));
+    }
+
+    // spec: MON-6
+    #[test]
+    fn what_cannot_be_coalesced_stops_the_reading_even_if_a_request_waits_and_it_goes_on_when_there_is_room() {
+        let backlog = Backlog::default();
+        (0..WAITING_MAX - 1).for_each(|_| backlog.push(Event::Outage(outage("demo", None))));
+        assert!(backlog.is_full() && !backlog.is_at_its_limit());
+        backlog.push(Event::Outage(outage("demo", None)));
+        assert!(backlog.is_at_its_limit());
+        let wakes = (0..WAITING_MAX).filter(|_| backlog.next().expect("it is there").1).count();
+        assert_eq!(wakes, 2, "once for a request, once for everybody");
+        assert!(!backlog.is_full());
     }
 }

@@ -210,6 +210,12 @@ impl Importer {
         }
     }
 
+    /// The same without waiting: also what is known of it now comes as [`Event::Notice`]. Nothing comes if the agent refuses.
+    // spec: PSM-3
+    pub fn follow(&self, name: &Name) {
+        self.interest.look_up(name);
+    }
+
     /// Notices of it are no longer wanted.
     pub fn forget(&self, name: &Name) {
         self.interest.forget(name);

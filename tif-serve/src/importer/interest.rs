@@ -26,6 +26,8 @@ struct State {
     link: Link,
     /// None while the link is down.
     sender: Option<Sender>,
+    /// How many times the link came up: which connection `sender` is. Its keys do not tell, they are the same after a resumption.
+    ups: u64,
     subscriptions: BTreeMap<u32, (Pattern, Coarsen)>,
     next_subscription: u32,
     lookups: BTreeSet<Name>,
@@ -52,6 +54,7 @@ impl Interest {
             welcome,
             link,
             sender: Some(sender),
+            ups: 0,
             subscriptions: BTreeMap::new(),
             next_subscription: 1,
             lookups: BTreeSet::new(),
@@ -92,6 +95,13 @@ impl Interest {
         self.state.lock().lookups.insert(name.clone());
     }
 
+    /// The answer comes as an event, as that of a look-up after a reconnection.
+    pub(super) fn look_up(&self, name: &Name) {
+        let mut state = self.state.lock();
+        state.lookups.insert(name.clone());
+        state.send_lookup(name.clone());
+    }
+
     pub(super) fn forget(&self, name: &Name) {
         let mut state = self.state.lock();
         if state.lookups.remove(name) {
@@ -130,6 +140,7 @@ impl Interest {
         let req = state.next_req;
         state.next_req += 1;
         let Some(sender) = state.sender.clone() else { return Err(Lost::Link) };
+        let ups = state.ups;
         state.pending.insert(req, answer);
         drop(state);
         // The thread may have stopped reading because events wait; an answer makes it read on.
@@ -143,8 +154,8 @@ impl Interest {
                     return Err(Lost::TooLong(format!("{reason}")));
                 }
                 // The thread sees the end of the connection, too; until then nobody should try again on this one.
-                if state.sender.as_ref().is_some_and(|s| s.own() == sender.own() && s.agent() == sender.agent()) {
-                    sender.close();
+                sender.close();
+                if state.ups == ups {
                     state.sender = None;
                 }
                 Err(Lost::Link)
@@ -192,11 +203,10 @@ impl Interest {
         state.link = Link::Up { cpu: welcome.cpu.clone(), agent: welcome.agent };
         state.welcome = welcome;
         state.sender = Some(sender);
+        state.ups += 1;
         state.subscribe_all();
         for name in state.lookups.clone() {
-            let req = state.next_req;
-            state.next_req += 1;
-            state.send(ToAgent::Lookup { req, name });
+            state.send_lookup(name);
         }
         drop(state);
         self.link_changed.notify_all();
@@ -251,9 +261,59 @@ impl State {
         }
     }
 
+    fn send_lookup(&mut self, name: Name) {
+        let req = self.next_req;
+        self.next_req += 1;
+        self.send(ToAgent::Lookup { req, name });
+    }
+
     fn subscribe_all(&self) {
         for (subscription, (pattern, coarsen)) in &self.subscriptions {
             self.send(ToAgent::Subscribe { subscription: *subscription, pattern: pattern.clone(), coarsen: *coarsen });
         }
+    }
+}
+
+#[cfg(test)]
+#[path = "../../tests/fake/mod.rs"]
+mod fake;
+
+#[cfg(test)]
+mod tests {
+    use super::fake::{FakeAgent, LONG, Peer};
+    use super::*;
+    use tif_core::model::Key;
+    use tif_core::wire::{Identity, Registration, Resume};
+    use tif_process::{Connection, RunDir};
+
+    /// A connection under the key, or a new one.
+    fn connect(dir: &std::path::Path, agent: &FakeAgent, resumed: Option<Key>) -> (Connection, Welcome, Peer) {
+        let resume = resumed.map(|key| Resume { key });
+        let hello = tif_process::hello(Identity::Pick("test".parse().unwrap()), Registration::Importer, "test 1", resume);
+        let run_dir = RunDir::resolve(Some(dir));
+        let opening = std::thread::spawn(move || Connection::open(&run_dir, hello, &[], LONG).unwrap());
+        let peer = agent.accept();
+        let (connection, welcome, _) = opening.join().unwrap();
+        (connection, welcome, peer)
+    }
+
+    // spec: MON-5
+    #[test]
+    fn a_request_that_fails_late_leaves_the_connection_alone_that_came_meanwhile() {
+        let dir = tempfile::tempdir().unwrap();
+        let agent = FakeAgent::start(dir.path(), 1);
+        let (first, welcome, _first_peer) = connect(dir.path(), &agent, None);
+        let interest = Interest::new(welcome.clone(), first.sender()).unwrap();
+        let (second, again, mut peer) = connect(dir.path(), &agent, Some(welcome.key));
+        assert_eq!((again.key, again.agent), (welcome.key, welcome.agent), "by its keys it is the same");
+        let failed = interest.ask(|req| {
+            first.sender().close();
+            interest.down(Stamp(1));
+            interest.up(again.clone(), second.sender());
+            ToAgent::Processes { req }
+        });
+        assert!(matches!(failed, Err(Lost::Link)));
+        assert!(interest.ask(|req| ToAgent::Outages { req }).is_ok());
+        assert!(matches!(peer.expect(), ToAgent::Outages { .. }));
     }
 }

@@ -11,8 +11,10 @@
 mod backlog;
 mod event;
 mod handle;
+mod held;
 mod interest;
 mod random;
+mod reader;
 mod request;
 mod source;
 mod table;

@@ -3,14 +3,15 @@
 //! Pure: messages in, events out; time is an argument. The decisions of a restart are [`tif_core::machine::sync`]'s.
 // spec: SYN-1, SYN-3, SYN-4, SYN-6, SYN-7, SRV-8
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use tif_core::limits::STALE_AFTER_OUTAGE;
-use tif_core::machine::sync::{self, Ended, Source, State};
-use tif_core::model::{Incarnation, InstrumentId, Key, Name, Outage, Pattern, Quality, Report, Stamp, Time};
+use tif_core::machine::sync::{self, Ended, State};
+use tif_core::model::{InstrumentId, Key, Name, Outage, Pattern, Quality, Report, Stamp, Time};
 use tif_core::wire::{Announcement, ReportsEnd};
 
+use super::held::Held;
 use super::{Event, Standing};
 
 /// How often a source is asked for everything again because its end mark did not fit.
@@ -24,8 +25,9 @@ pub(super) struct Sources {
     instruments: HashMap<InstrumentId, Arc<Announcement>>,
     /// Reports that were not shown, because what they come from is not current.
     dropped: u64,
-    /// Everything has been asked for again: what the agent withdraws for that is on its way back.
-    asked_again: bool,
+    /// Everything has been asked for again: the agent withdraws each of these once for that, and it is on its way back. What other sources say meanwhile
+    /// may have been sent before the agent heard of it, so only the withdrawals themselves tell how far it is.
+    asked_again: HashSet<InstrumentId>,
 }
 
 /// When something happens, for deciding and for people.
@@ -35,83 +37,20 @@ pub(super) struct Now {
     pub(super) stamp: Stamp,
 }
 
-#[derive(Debug)]
-struct Held {
-    machine: Source,
-    /// The exporter, as messages name it. None: its source has not begun.
-    wire: Option<Key>,
-    /// What the machine is told as the exporter's life. An exporter goes on under its key when its agent restarts, but what it sent through the
-    /// old agent must not count towards the end mark of the new one.
-    round: u32,
-    /// The next beginning is a new round, whatever its key.
-    anew: bool,
-    records: BTreeMap<String, Arc<Announcement>>,
-    /// There again after a silence, but without a word of their value: their old value goes at this time.
-    silent: BTreeMap<String, Time>,
-    /// When the silence began that is not over until an end mark fits.
-    lost_since: Option<Time>,
-    /// The agent itself says that values of this round are old: since when.
-    old_since: Option<Stamp>,
-    /// A value of this round that is not.
-    good: bool,
-    attempts: u32,
-}
-
-impl Held {
-    fn new() -> Held {
-        Held {
-            machine: Source::new(STALE_AFTER_OUTAGE),
-            wire: None,
-            round: 0,
-            anew: true,
-            records: BTreeMap::new(),
-            silent: BTreeMap::new(),
-            lost_since: None,
-            old_since: None,
-            good: false,
-            attempts: 0,
-        }
-    }
-
-    fn life(&self) -> Key {
-        let Key { node, proc, .. } = self.wire.unwrap_or(Key::NONE);
-        Key { node, proc, inc: Incarnation(u64::from(self.round)) }
-    }
-
-    fn lose(&mut self, now: Now) {
-        self.machine.on_lost(now.time);
-        self.lost_since.get_or_insert(now.time);
-    }
-
-    fn begin(&mut self, now: Now, key: Key) {
-        if self.anew || self.wire != Some(key) {
-            self.lost_since.get_or_insert(now.time);
-            self.round += 1;
-            self.anew = false;
-        }
-        self.wire = Some(key);
-        self.old_since = None;
-        self.good = false;
-        self.machine.on_begin(now.time, self.life());
-    }
-
-    /// When the next thing goes.
-    fn deadline(&self) -> Option<Time> {
-        self.machine.deadline().into_iter().chain(self.silent.values().copied()).min()
-    }
-
-    fn is_live(&self) -> bool {
-        matches!(self.machine.state(), State::Live(_))
-    }
-}
-
 fn record_of(announcement: &Announcement) -> String {
     format!("{}{}", announcement.name, announcement.dims)
 }
 
+/// Its number is no longer its own; it may be another instrument's already.
+fn forget_number(instruments: &mut HashMap<InstrumentId, Arc<Announcement>>, gone: &Announcement) {
+    let same = |now: &Arc<Announcement>| now.source == gone.source && now.name == gone.name && now.dims == gone.dims;
+    if instruments.get(&gone.instrument).is_some_and(same) {
+        instruments.remove(&gone.instrument);
+    }
+}
+
 impl Sources {
     pub(super) fn on_begin(&mut self, now: Now, source: Name, key: Key, out: &mut Vec<Event>) {
-        self.asked_again = false;
         let held = self.sources.entry(source.clone()).or_insert_with(Held::new);
         let another = held.anew || held.wire != Some(key);
         if another && held.is_live() && !held.records.is_empty() {
@@ -130,7 +69,11 @@ impl Sources {
             if held.machine.on_record(held.life(), &record) && !was_fresh && held.records.contains_key(&record) {
                 held.silent.entry(record.clone()).or_insert(held.lost_since.unwrap_or(now.time) + STALE_AFTER_OUTAGE);
             }
+            held.lost.remove(&record);
             let known = held.records.insert(record, announcement.clone());
+            if let Some(known) = known.as_ref().filter(|known| known.instrument != announcement.instrument) {
+                forget_number(&mut self.instruments, known);
+            }
             // spec: SYN-5
             if known.is_none_or(|known| known != announcement) {
                 out.push(Event::Announced(announcement));
@@ -140,7 +83,7 @@ impl Sources {
 
     pub(super) fn on_withdrawn(&mut self, now: Now, instruments: &[InstrumentId], out: &mut Vec<Event>) {
         for instrument in instruments {
-            if self.asked_again {
+            if self.asked_again.remove(instrument) {
                 // Not gone: it stays as stale until it is sent again, or its time is over.
                 let source = self.instruments.get(instrument).map(|a| a.source.clone());
                 if let Some((source, held)) = source.and_then(|source| self.sources.get_mut(&source).map(|held| (source, held)))
@@ -157,10 +100,12 @@ impl Sources {
             // Whatever life it is of: the agent says that it is no more.
             held.machine.forget(&record);
             held.silent.remove(&record);
-            if held.records.remove(&record).is_some() {
+            let (shown, lost) = (held.records.remove(&record), held.lost.remove(&record));
+            if shown.or(lost).is_some() {
                 out.push(Event::Removed(announcement));
             }
         }
+        self.drop_what_is_over();
     }
 
     pub(super) fn on_report(&mut self, now: Now, report: Report, out: &mut Vec<Event>) {
@@ -178,6 +123,8 @@ impl Sources {
             }
             let all: Vec<&str> = held.records.keys().map(String::as_str).collect();
             held.machine.on_end(held.life(), all.len() as u64, sync::digest(all));
+            // It is complete with that: its next silence has its own beginning.
+            held.lost_since = None;
         }
         let current = held.wire == Some(report.key);
         match &report.quality {
@@ -198,6 +145,7 @@ impl Sources {
             }
         }
         held.silent.remove(&record);
+        held.lost.remove(&record);
         if held.records.insert(record, announcement.clone()).is_none() {
             // It had been cleared as too old, and is there again under the same number.
             out.push(Event::Announced(announcement.clone()));
@@ -207,10 +155,7 @@ impl Sources {
 
     /// Returns how long to wait before asking for everything again, if that is due: as a power of two.
     pub(super) fn on_end(&mut self, now: Now, end: ReportsEnd, out: &mut Vec<Event>) -> Option<u32> {
-        let held = self.sources.entry(end.source.clone()).or_insert_with(Held::new);
-        if held.wire != Some(end.key) {
-            return None;
-        }
+        let held = self.sources.get_mut(&end.source).filter(|held| held.wire == Some(end.key))?;
         match held.machine.on_end(held.life(), end.count, end.digest) {
             Ended::NotCurrent => None,
             Ended::Mismatch => {
@@ -225,11 +170,13 @@ impl Sources {
                 for record in swept.removed {
                     held.silent.remove(&record);
                     if let Some(gone) = held.records.remove(&record) {
-                        if self.instruments.get(&gone.instrument).is_some_and(|now| now.source == gone.source && record_of(now) == record) {
-                            self.instruments.remove(&gone.instrument);
-                        }
+                        forget_number(&mut self.instruments, &gone);
                         out.push(Event::Removed(gone));
                     }
+                }
+                // That it is complete says of these, too, that they are no more.
+                for gone in std::mem::take(&mut held.lost).into_values() {
+                    forget_number(&mut self.instruments, &gone);
                 }
                 out.push(Event::Synced { source: end.source.clone(), key: end.key });
                 if let Some(since) = held.old_since.take().filter(|_| !held.good) {
@@ -238,6 +185,9 @@ impl Sources {
                     held.machine.on_still_lost(now.time);
                     held.lost_since.get_or_insert(now.time);
                     out.push(Event::Standing { source: end.source, standing: Standing::Stale { since } });
+                }
+                if held.is_over() {
+                    self.drop_what_is_over();
                 }
                 None
             }
@@ -263,7 +213,10 @@ impl Sources {
     /// The agent is gone: nothing is confirmed any more, and its numbers mean nothing.
     pub(super) fn on_link_lost(&mut self, now: Now, out: &mut Vec<Event>) {
         self.instruments.clear();
+        self.asked_again.clear();
         for (source, held) in &mut self.sources {
+            // Nobody could say any more that what was lost before is gone for good.
+            out.extend(std::mem::take(&mut held.lost).into_values().map(Event::Removed));
             held.lose(now);
             held.anew = true;
             held.attempts = 0;
@@ -271,12 +224,13 @@ impl Sources {
                 out.push(Event::Standing { source: source.clone(), standing: Standing::Stale { since: now.stamp } });
             }
         }
+        self.drop_what_is_over();
     }
 
     /// Everything is being asked for again: what was sent before does not count any more.
     // spec: SYN-7
     pub(super) fn on_asked_again(&mut self) {
-        self.asked_again = true;
+        self.asked_again = self.instruments.keys().copied().collect();
         for held in self.sources.values_mut() {
             held.anew = true;
         }
@@ -284,18 +238,29 @@ impl Sources {
 
     /// What none of the patterns fits is no longer wanted.
     pub(super) fn keep_only(&mut self, patterns: &[Pattern], out: &mut Vec<Event>) {
+        let wanted = |a: &Announcement| patterns.iter().any(|p| fits(p, a));
         for held in self.sources.values_mut() {
             let unwanted: Vec<String> =
-                held.records.iter().filter(|(_, a)| !patterns.iter().any(|p| fits(p, a))).map(|(record, _)| record.clone()).collect();
+                held.records.iter().chain(&held.lost).filter(|(_, a)| !wanted(a)).map(|(record, _)| record.clone()).collect();
             for record in unwanted {
                 held.machine.forget(&record);
                 held.silent.remove(&record);
-                if let Some(announcement) = held.records.remove(&record) {
-                    self.instruments.remove(&announcement.instrument);
-                    out.push(Event::Removed(announcement));
-                }
+                out.extend(held.records.remove(&record).or(held.lost.remove(&record)).map(Event::Removed));
             }
         }
+        // By what the numbers mean now: a restarted agent may have given that of an old row to another instrument.
+        self.instruments.retain(|_, announcement| wanted(announcement));
+        self.drop_what_is_over();
+    }
+
+    /// Processes come under ever new names: a source of which nothing is left must not be kept for ever.
+    fn drop_what_is_over(&mut self) {
+        if !self.sources.values().any(Held::is_over) {
+            return;
+        }
+        // The agent may report under a number it has given without another word.
+        let numbered: BTreeSet<&Name> = self.instruments.values().map(|announcement| &announcement.source).collect();
+        self.sources.retain(|name, held| !held.is_over() || numbered.contains(name));
     }
 
     /// When [`Sources::on_tick`] has something to do next.
@@ -321,15 +286,17 @@ impl Sources {
             }
             let swept = held.machine.on_tick(now);
             held.silent.retain(|record, _| !swept.removed.contains(record));
-            let gone: Vec<Arc<Announcement>> = swept.removed.iter().filter_map(|record| held.records.remove(record)).collect();
+            let gone: Vec<(String, Arc<Announcement>)> =
+                swept.removed.into_iter().filter_map(|record| held.records.remove_entry(&record)).collect();
             if gone.is_empty() {
                 continue;
             }
             if held.machine.is_empty() && !held.is_live() {
                 // The numbers stay: the agent may report under them again without another word.
+                held.lost.extend(gone);
                 out.push(Event::Standing { source: source.clone(), standing: Standing::Lost });
             } else {
-                out.extend(gone.into_iter().map(Event::Removed));
+                out.extend(gone.into_iter().map(|(_, announcement)| Event::Removed(announcement)));
             }
         }
     }
@@ -342,173 +309,5 @@ pub(crate) fn fits(pattern: &Pattern, announcement: &Announcement) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::importer::Table;
-    use crate::importer::test_data::{announcement, life, outage, report};
-    use tif_core::model::OutageId;
-
-    /// One importer's sources and the table that its events make, on a clock of seconds.
-    #[derive(Default)]
-    struct World {
-        sources: Sources,
-        table: Table,
-        now: u64,
-    }
-
-    impl World {
-        fn now(&self) -> Now {
-            Now { time: Time(self.now * 1_000_000_000), stamp: Stamp(self.now) }
-        }
-
-        fn does(&mut self, act: impl FnOnce(&mut Sources, Now, &mut Vec<Event>)) -> Vec<Event> {
-            let mut out = Vec::new();
-            let now = self.now();
-            act(&mut self.sources, now, &mut out);
-            out.iter().for_each(|event| self.table.apply(event));
-            out
-        }
-
-        /// A life of the source `d` announces these, reports those, and says that it has `count`.
-        fn sync(&mut self, n: u32, announced: &[(u64, &str)], reported: &[u64], all: &[&str]) -> Option<u32> {
-            let mut again = None;
-            self.does(|s, now, out| {
-                s.on_begin(now, "d".parse().unwrap(), life(n), out);
-                let instruments = announced.iter().map(|(id, name)| announcement(*id, "d", name).as_ref().clone()).collect();
-                s.on_announced(now, instruments, out);
-                for id in reported {
-                    s.on_report(now, Report { key: life(n), ..report(*id, u64::from(n)) }, out);
-                }
-                let (count, digest) = (all.len() as u64, sync::digest(all.iter().copied()));
-                again = s.on_end(now, ReportsEnd { source: "d".parse().unwrap(), key: life(n), count, digest }, out);
-            });
-            again
-        }
-
-        fn after(&mut self, seconds: u64) -> Vec<Event> {
-            self.now += seconds;
-            self.does(|s, now, out| s.on_tick(now.time, out))
-        }
-
-        fn dies(&mut self, n: u32) {
-            self.does(|s, now, out| s.on_outage(now, Outage { key: life(n), since: now.stamp, ..outage("d", None) }, out));
-        }
-
-        /// Path, value and standing of each row.
-        fn rows(&self) -> Vec<String> {
-            let value = |row: &crate::importer::Row| row.report.as_ref().and_then(|r| r.value.as_ref()?.to_bits());
-            let show = |row: &crate::importer::Row| {
-                let value = value(row).map_or("-".to_owned(), |v| v.to_string());
-                format!("{} {value} {}", row.announcement.descriptor.path, row.standing)
-            };
-            self.table.rows().map(show).collect()
-        }
-    }
-
-    // spec: SYN-4, SRV-8
-    #[test]
-    fn what_is_stale_for_too_long_is_lost_and_comes_back_with_its_source() {
-        let mut w = World::default();
-        w.sync(1, &[(1, "d.a"), (2, "d.b")], &[1, 2], &["d.a", "d.b"]);
-        w.dies(1);
-        assert!(w.after(29).is_empty());
-        assert_eq!(w.rows(), ["a 1 stale", "b 1 stale"]);
-        w.after(1);
-        assert_eq!(w.rows(), ["a - lost", "b - lost"]);
-        w.sync(2, &[(1, "d.a")], &[1], &["d.a"]);
-        assert_eq!(w.rows(), ["a 2 live"]);
-        assert_eq!(w.sources.deadline(), None);
-    }
-
-    // spec: SYN-4
-    #[test]
-    fn a_crash_loop_does_not_keep_old_values_alive() {
-        let mut w = World::default();
-        w.sync(1, &[(1, "d.a")], &[1], &["d.a"]);
-        w.dies(1);
-        for n in 2..6 {
-            w.after(5);
-            // Each life announces something else and dies before its end mark fits.
-            w.sync(n, &[(2, "d.b")], &[2], &["d.b", "d.c"]);
-            w.dies(n);
-        }
-        w.after(10);
-        assert_eq!(w.rows(), ["b 5 stale"]);
-        w.after(20);
-        assert_eq!(w.rows(), ["b - lost"]);
-    }
-
-    // spec: SYN-7
-    #[test]
-    fn a_second_subscription_brings_only_what_is_new_and_the_mark_counts_all() {
-        let mut w = World::default();
-        w.sync(1, &[(1, "d.a")], &[1], &["d.a"]);
-        assert_eq!(w.sync(1, &[(2, "d.b")], &[2], &["d.a", "d.b"]), None);
-        assert_eq!(w.rows(), ["a 1 live", "b 1 live"]);
-        // Also when the agent has only old values to show.
-        w.dies(1);
-        let again = w.does(|s, now, out| {
-            s.on_begin(now, "d".parse().unwrap(), life(1), out);
-            s.on_announced(now, vec![announcement(3, "d", "d.c").as_ref().clone()], out);
-            s.on_report(now, Report { quality: Quality::Outage { id: OutageId(1), since: Stamp(0) }, ..report(3, 1) }, out);
-            let digest = sync::digest(["d.a", "d.b", "d.c"]);
-            assert_eq!(s.on_end(now, ReportsEnd { source: "d".parse().unwrap(), key: life(1), count: 3, digest }, out), None);
-        });
-        assert!(!again.iter().any(|e| matches!(e, Event::Removed(_))));
-        assert_eq!(w.rows(), ["a 1 stale", "b 1 stale", "c 1 stale"]);
-        w.after(30);
-        assert_eq!(w.rows(), ["a - lost", "b - lost", "c - lost"]);
-    }
-
-    // spec: SYN-6
-    #[test]
-    fn what_a_restarted_agent_does_not_send_again_goes_although_its_exporter_has_the_same_key() {
-        let mut w = World::default();
-        w.sync(1, &[(1, "d.a"), (2, "d.b")], &[1, 2], &["d.a", "d.b"]);
-        w.does(|s, now, out| s.on_link_lost(now, out));
-        assert_eq!(w.rows(), ["a 1 stale", "b 1 stale"]);
-        assert_eq!(w.sync(1, &[(9, "d.a")], &[9], &["d.a"]), None);
-        assert_eq!(w.rows(), ["a 1 live"]);
-    }
-
-    // spec: SYN-7
-    #[test]
-    fn what_is_asked_for_again_stays_as_stale_until_it_comes() {
-        let mut w = World::default();
-        w.sync(1, &[(1, "d.a")], &[1], &["d.a"]);
-        assert_eq!(w.sync(1, &[(2, "d.b")], &[2], &["d.a", "d.b", "d.c"]), Some(1));
-        w.sources.on_asked_again();
-        w.does(|s, now, out| s.on_withdrawn(now, &[InstrumentId(1), InstrumentId(2)], out));
-        assert_eq!(w.rows(), ["a 1 stale", "b 1 stale"]);
-        assert_eq!(w.sync(1, &[(1, "d.a"), (3, "d.c")], &[1, 3], &["d.a", "d.c"]), None);
-        assert_eq!(w.rows(), ["a 1 live", "c 1 live"]);
-        // At most so often.
-        let tries: Vec<_> = (0..5).map(|_| w.sync(1, &[], &[], &["d.x"])).collect();
-        assert_eq!(tries, [Some(1), Some(2), Some(3), None, None]);
-    }
-
-    // spec: SRV-8
-    #[test]
-    fn an_instrument_that_is_there_again_without_a_value_shows_its_old_one_as_stale_and_then_none() {
-        let mut w = World::default();
-        w.sync(1, &[(1, "d.a"), (2, "d.b")], &[1, 2], &["d.a", "d.b"]);
-        w.dies(1);
-        w.after(20);
-        assert_eq!(w.sync(2, &[(1, "d.a"), (2, "d.b")], &[1], &["d.a", "d.b"]), None);
-        assert_eq!(w.rows(), ["a 2 live", "b 1 stale"]);
-        w.after(10);
-        assert_eq!(w.rows(), ["a 2 live", "b - live"]);
-    }
-
-    // spec: PSM-7, SRV-8
-    #[test]
-    fn what_a_deposed_exporter_still_says_is_not_shown() {
-        let mut w = World::default();
-        w.sync(1, &[(1, "d.a")], &[1], &["d.a"]);
-        w.sync(2, &[(1, "d.a")], &[1], &["d.a"]);
-        assert!(w.does(|s, now, out| s.on_report(now, report(1, 77), out)).is_empty());
-        w.dies(1);
-        assert_eq!(w.rows(), ["a 2 live"], "old news of the old exporter");
-        assert_eq!(w.sources.dropped, 1);
-    }
-}
+#[path = "source_tests.rs"]
+mod tests;

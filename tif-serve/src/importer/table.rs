@@ -119,11 +119,12 @@ impl Table {
         self.by_id.insert(announcement.instrument, key.clone());
         match self.rows.entry(key) {
             std::collections::btree_map::Entry::Occupied(entry) => {
-                let row = entry.into_mut();
-                if row.announcement.instrument != announcement.instrument {
-                    // A restarted agent gives new numbers.
-                    self.by_id.remove(&row.announcement.instrument);
+                // A restarted agent gives new numbers, and the old one may be another row's already.
+                let old = entry.get().announcement.instrument;
+                if old != announcement.instrument && self.by_id.get(&old) == Some(entry.key()) {
+                    self.by_id.remove(&old);
                 }
+                let row = entry.into_mut();
                 row.announcement = announcement.clone();
                 if row.standing == Standing::Lost {
                     // It is there again; its value has not come yet.
@@ -177,7 +178,9 @@ impl Table {
     }
 
     fn remove(&mut self, key: &RowKey) {
-        if let Some(row) = self.rows.remove(key) {
+        if let Some(row) = self.rows.remove(key)
+            && self.by_id.get(&row.announcement.instrument) == Some(key)
+        {
             self.by_id.remove(&row.announcement.instrument);
         }
     }
@@ -185,4 +188,32 @@ impl Table {
 
 fn key_of(announcement: &Announcement) -> RowKey {
     (announcement.source.clone(), announcement.name.clone(), announcement.dims.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::importer::test_data::announcement;
+
+    fn of(table: &Table, id: u64) -> Option<&str> {
+        table.row(InstrumentId(id)).map(|row| row.announcement.name.as_str())
+    }
+
+    // spec: SYN-6
+    #[test]
+    fn a_number_that_another_row_has_by_now_stays_with_it() {
+        let mut table = Table::new();
+        for (id, name) in [(1, "d.a"), (2, "d.b"), (3, "d.c")] {
+            table.apply(&Event::Announced(announcement(id, "d", name)));
+        }
+        // A restarted agent has dealt them out anew.
+        for (id, name) in [(2, "d.a"), (1, "d.b"), (3, "d.d")] {
+            table.apply(&Event::Announced(announcement(id, "d", name)));
+        }
+        assert_eq!([of(&table, 1), of(&table, 2), of(&table, 3)], [Some("d.b"), Some("d.a"), Some("d.d")]);
+        table.apply(&Event::Removed(announcement(3, "d", "d.c")));
+        assert_eq!(of(&table, 3), Some("d.d"));
+        table.apply(&Event::Removed(announcement(1, "d", "d.b")));
+        assert_eq!((of(&table, 1), table.len()), (None, 2));
+    }
 }
