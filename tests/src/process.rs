@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
@@ -17,6 +18,8 @@ pub struct Process {
     child: Child,
     lines: Receiver<(Instant, String)>,
     errors: Arc<Mutex<String>>,
+    /// Ends with its standard error.
+    reader: Option<JoinHandle<()>>,
     seen: Vec<String>,
 }
 
@@ -40,13 +43,13 @@ impl Process {
         });
         let errors = Arc::new(Mutex::new(String::new()));
         let (mut err, kept) = (child.stderr.take().expect("piped"), errors.clone());
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut part = [0; 4096];
             while let Ok(n @ 1..) = err.read(&mut part) {
                 kept.lock().expect("no panic while held").push_str(&String::from_utf8_lossy(&part[..n]));
             }
         });
-        Process { name: name.to_owned(), child, lines, errors, seen: Vec::new() }
+        Process { name: name.to_owned(), child, lines, errors, reader: Some(reader), seen: Vec::new() }
     }
 
     /// Its process id.
@@ -98,7 +101,14 @@ impl Process {
         loop {
             match self.lines.recv_deadline(until) {
                 Ok((_, line)) => self.seen.push(line),
-                Err(RecvTimeoutError::Disconnected) => return self.child.wait().expect("it was ours"),
+                Err(RecvTimeoutError::Disconnected) => {
+                    let status = self.child.wait().expect("it was ours");
+                    // All that it said on standard error has been read, too.
+                    if let Some(reader) = self.reader.take() {
+                        reader.join().expect("the reader does not panic");
+                    }
+                    return status;
+                }
                 Err(RecvTimeoutError::Timeout) => self.fail(&format!("{what}: it did not end within {PATIENCE:?}")),
             }
         }

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, getpid, pidfd_open, waitid};
 use tif_core::model::Cause;
 use tif_core::wire::Credentials;
@@ -56,6 +57,28 @@ pub fn pidfd_pid(pidfd: impl AsFd) -> Option<u32> {
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_fd().as_raw_fd())).ok()?;
     let pid: i64 = info.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse().ok()?;
     u32::try_from(pid).ok().filter(|pid| *pid > 0)
+}
+
+/// Whether the process behind `pidfd` has ended, with all its threads. The process table does not say this: there a process whose first thread has
+/// ended looks like a dead one while its other threads run.
+// spec: PSM-10
+pub fn has_ended(pidfd: impl AsFd) -> bool {
+    !ended(&[pidfd.as_fd()]).is_empty()
+}
+
+/// Which of these processes have ended, by their places in `pidfds`. One question for all of them.
+pub fn ended(pidfds: &[BorrowedFd<'_>]) -> Vec<usize> {
+    let mut fds: Vec<PollFd<'_>> = pidfds.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    loop {
+        match poll(&mut fds, Some(&at_once)) {
+            Err(rustix::io::Errno::INTR) => {}
+            // What cannot be asked is nobody's death.
+            Err(_) => return Vec::new(),
+            Ok(_) => break,
+        }
+    }
+    (0..fds.len()).filter(|at| fds[*at].revents().contains(PollFlags::IN)).collect()
 }
 
 /// How the process behind `pidfd` ended, asked when the pidfd has become readable. A child of the caller is reaped by this.
@@ -124,7 +147,6 @@ impl Stat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::event::{PollFd, PollFlags, poll};
     use std::io::{BufRead, BufReader};
     use std::os::unix::net::UnixStream;
     use std::process::{Command, Stdio};
@@ -162,9 +184,12 @@ mod tests {
             // The shell waits for a line, so that its pidfd is open before it ends.
             let mut child = Command::new("sh").arg("-c").arg(format!("read x; {script}")).stdin(Stdio::piped()).spawn().unwrap();
             let (pidfd, started) = pidfd_of(child.id());
+            assert!(!has_ended(&pidfd), "{script}");
             drop(child.stdin.take());
             wait_for_end(&pidfd);
+            assert!(has_ended(&pidfd), "a zombie has ended: {script}");
             assert_eq!(exit_cause(&pidfd, child.id(), started), expect, "{script}");
+            assert!(has_ended(&pidfd), "one that was reaped has ended: {script}");
             assert!(child.wait().is_err(), "it is reaped already");
         }
     }

@@ -78,6 +78,8 @@ pub struct Connection {
     pub guest: Option<Guest>,
     /// The core has reports for it.
     pub has_reports: bool,
+    /// Its process's segment was looked at since the last portion was taken.
+    pub swept: bool,
     /// Descriptors that came with the `Hello`.
     pub fds: Vec<OwnedFd>,
     socket: UnixStream,
@@ -98,6 +100,7 @@ impl Connection {
             known: false,
             guest: None,
             has_reports: false,
+            swept: false,
             fds: Vec::new(),
             socket,
             reader: FrameReader::default(),

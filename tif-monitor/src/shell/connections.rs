@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use tif_core::agent::io::{Conn, Input};
-use tif_core::model::{Key, Refusal};
+use tif_core::limits::REGISTRATIONS_MAX;
+use tif_core::model::{Key, Refusal, Time};
 use tif_core::wire::{Envelope, ToAgent, ToProcess};
 
 use super::{Shell, now};
 use crate::local::connection::{Cut, Stage};
-use crate::local::{Connection, Knock, door};
+use crate::local::{Knock, door};
 
 /// How long a closed connection waits for its process's death. The kernel closes a dying process's files just before it says that it is dead.
 const GRACE: Duration = Duration::from_millis(20);
@@ -35,11 +36,8 @@ impl Shell {
                 self.readable.insert(conn);
             }
         }
-        let pending: usize = self.connections.values().map(Connection::pending).sum();
-        if pending > PENDING_MAX
-            && let Some(greatest) = self.connections.values().max_by_key(|c| c.pending()).map(|c| c.conn)
-        {
-            self.cut(greatest, "too much of an unfinished message");
+        for conn in too_much(self.connections.values().map(|c| (c.conn, c.pending())), PENDING_MAX) {
+            self.cut(conn, "too much of an unfinished message");
         }
     }
 
@@ -49,6 +47,7 @@ impl Shell {
         if matches!(connection.stage, Stage::Closing { .. }) {
             return false;
         }
+        connection.swept = false;
         let filled = connection.fill(&mut self.buffer);
         // What came before the end counts.
         while let Some(connection) = self.connections.get_mut(&conn)
@@ -91,7 +90,9 @@ impl Shell {
             (_, ToAgent::Hello(_)) => self.refuse(conn, Refusal::Malformed { reason: "there is one Hello in a connection".into() }),
             (_, body) => {
                 // What a process wrote into its segment before it spoke is known before it is heard: or a successor would seem to lack instruments.
-                if self.processes.get(&message.from).is_some_and(|p| p.conn == Some(conn)) {
+                // The whole portion was there before this look, so that one is enough for all messages in it, however many they are.
+                if !connection.swept && self.processes.get(&message.from).is_some_and(|p| p.conn == Some(conn)) {
+                    connection.swept = true;
                     self.sweep(message.from);
                 }
                 self.feed(Input::Message { conn, from: message.from, to: message.to, body: Box::new(body) });
@@ -100,6 +101,11 @@ impl Shell {
     }
 
     fn on_knock(&mut self, conn: Conn, knock: Knock) {
+        self.bury_the_dead();
+        if let Err(refusal) = self.has_room_for(&knock) {
+            return self.refuse(conn, refusal);
+        }
+        self.hasten_hangups(&knock);
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         let Knock { hello, facts, declared, guest } = knock;
         let credentials = guest.credentials;
@@ -135,6 +141,37 @@ impl Shell {
             self.hangups.insert((now().time + GRACE, conn));
         }
         self.cut(conn, "closed by the process");
+    }
+
+    /// Bounds what one OS process can make the agent hold by registering again and again. To come back for what it has costs nothing.
+    // spec: SEC-2, SEC-3
+    fn has_room_for(&self, knock: &Knock) -> Result<(), Refusal> {
+        let credentials = &knock.guest.credentials;
+        if knock.hello.resume.as_ref().and_then(|r| self.processes.get(&r.key)).is_some_and(|p| p.is(credentials)) {
+            return Ok(());
+        }
+        let registered = self.processes.values().filter(|p| p.is(credentials)).count();
+        let waiting = self.connections.values().filter_map(|c| c.guest.as_ref()).filter(|g| g.credentials == *credentials).count();
+        if registered + waiting < REGISTRATIONS_MAX {
+            return Ok(());
+        }
+        Err(Refusal::TooMany { what: "registrations of one process".into(), max: REGISTRATIONS_MAX as u64 })
+    }
+
+    /// Whose process closed a connection and now begins another life over a new one: it lives, its death need not be waited for. The core hears of
+    /// the end of the old connection first; one that has executed itself would else be kept out by its former self.
+    // spec: PSM-1, PSM-8
+    fn hasten_hangups(&mut self, knock: &Knock) {
+        if knock.hello.resume.is_some() {
+            return;
+        }
+        let credentials = &knock.guest.credentials;
+        let own: Vec<Conn> = self.processes.values().filter(|p| p.is(credentials)).filter_map(|p| p.conn).collect();
+        let hasty: Vec<(Time, Conn)> = self.hangups.iter().filter(|(_, conn)| own.contains(conn)).copied().collect();
+        for hangup in hasty {
+            self.hangups.remove(&hangup);
+            self.on_closed(hangup.1);
+        }
     }
 
     /// Those that closed and live.
@@ -210,10 +247,43 @@ impl Shell {
     }
 }
 
+/// Who must go so that no more than `max` bytes wait in all: those with the most. In one turn a whole crowd can have gone beyond.
+// spec: SEC-2
+fn too_much(pending: impl Iterator<Item = (Conn, usize)>, max: usize) -> Vec<Conn> {
+    let mut pending: Vec<(Conn, usize)> = pending.filter(|(_, bytes)| *bytes > 0).collect();
+    let mut sum: usize = pending.iter().map(|(_, bytes)| bytes).sum();
+    if sum <= max {
+        return Vec::new();
+    }
+    pending.sort_by_key(|(_, bytes)| *bytes);
+    let mut go = Vec::new();
+    while sum > max
+        && let Some((conn, bytes)) = pending.pop()
+    {
+        sum -= bytes;
+        go.push(conn);
+    }
+    go
+}
+
 /// With its cause.
 fn in_full(cut: &Cut) -> String {
     match std::error::Error::source(cut) {
         Some(source) => format!("{cut}: {source}"),
         None => cut.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // spec: SEC-2
+    #[test]
+    fn as_many_are_cut_as_it_takes_until_what_waits_is_within_bounds() {
+        let pending = |bytes: &[usize]| (1..).map(Conn).zip(bytes.to_vec()).collect::<Vec<_>>().into_iter();
+        assert_eq!(too_much(pending(&[4, 3, 0, 3]), 10), []);
+        assert_eq!(too_much(pending(&[4, 9, 0, 7, 2]), 10), [Conn(2), Conn(4)], "those with the most");
+        assert_eq!(too_much(pending(&[5, 5]), 0).len(), 2);
     }
 }

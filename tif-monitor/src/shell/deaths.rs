@@ -3,6 +3,8 @@
 //! What a process said before it died is heard first, then its last values are read, then it is dead.
 // spec: PSM-5, OUT-1, OUT-6, EXP-6
 
+use std::os::fd::AsFd;
+
 use tif_core::agent::io::Input;
 use tif_core::model::{Cause, Key};
 use tif_process::peer;
@@ -23,12 +25,24 @@ impl Shell {
         let (pid, started) = (process.credentials.pid, process.credentials.started);
         let cause = self.cause(peer::exit_cause(&process.pidfd, pid, started));
         self.bury(pid, started, &cause);
-        self.forget_child(pid);
+        self.forget_child(pid, started);
+    }
+
+    /// Buries who is dead by now, whether its pidfd's turn has come or not: so that a successor that speaks does not meet it as alive.
+    // spec: PSM-8
+    pub(super) fn bury_the_dead(&mut self) {
+        let keys: Vec<Key> = self.processes.keys().copied().collect();
+        let pidfds: Vec<_> = self.processes.values().map(|p| p.pidfd.as_fd()).collect();
+        let dead: Vec<Key> = peer::ended(&pidfds).into_iter().filter_map(|at| keys.get(at).copied()).collect();
+        for key in dead {
+            self.on_death(key);
+        }
     }
 
     /// A launched process has ended.
     pub(super) fn on_child_end(&mut self, pid: u32) {
-        let Some(ended) = self.forget_child(pid) else { return };
+        let Some(started) = self.supervisor.started(pid) else { return };
+        let Some(ended) = self.forget_child(pid, started) else { return };
         let cause = self.cause(ended.cause);
         tracing::info!(target: "tif::supervisor", process = %ended.service, pid, %cause, "launched process ended");
         self.bury(pid, ended.started, &cause);
@@ -38,12 +52,15 @@ impl Shell {
         }
     }
 
-    fn forget_child(&mut self, pid: u32) -> Option<Ended> {
+    /// Nothing, if the pid belongs to another process by now.
+    // spec: PSM-9
+    fn forget_child(&mut self, pid: u32, started: u64) -> Option<Ended> {
+        self.supervisor.started(pid).filter(|of_child| *of_child == started)?;
         let token = self.children.remove(&pid)?;
         if let Some(pidfd) = self.supervisor.pidfd(pid) {
             self.sources.remove(pidfd, token);
         }
-        self.supervisor.reap(pid)
+        self.supervisor.reap(pid, started)
     }
 
     fn bury(&mut self, pid: u32, started: u64, cause: &Cause) {

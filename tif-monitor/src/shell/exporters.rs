@@ -7,7 +7,6 @@
 
 use std::time::Duration;
 
-use tif::segment::SETTLE;
 use tif_core::agent::io::{Input, Sample};
 use tif_core::model::{Key, Slot};
 
@@ -41,7 +40,8 @@ impl Shell {
     /// Instruments that are watched since a moment: what was being stored just then was perhaps not flagged.
     fn settle_watches(&mut self, key: Key) {
         let Some(exporter) = self.processes.get_mut(&key).and_then(|p| p.exporter.as_mut()) else { return };
-        let moved = exporter.attachment.settle();
+        let mut moved = exporter.attachment.settle();
+        moved.extend(exporter.settling.take(now().time));
         let samples = samples(exporter, moved);
         if !samples.is_empty() {
             self.feed(Input::Sampled { key, samples, token: None });
@@ -52,10 +52,11 @@ impl Shell {
     pub(super) fn on_look(&mut self, key: Key) {
         let Some(exporter) = self.processes.get_mut(&key).and_then(|p| p.exporter.as_mut()) else { return };
         exporter.look = None;
-        if exporter.attachment.unsettled() {
-            if now().time.since(exporter.watched) >= SETTLE {
+        if exporter.unsettled() {
+            if exporter.settling.due(now().time) {
                 self.settle_watches(key);
-            } else {
+            }
+            if self.with_board(key, |exporter| exporter.unsettled()) == Some(true) {
                 self.look_again(key);
             }
         }

@@ -1,7 +1,7 @@
 //! The shell: one thread, one loop. What happens outside becomes an [`Input`] for the core, and what the core wants becomes done. No decision is
 //! made here.
 //!
-//! A turn: wait · take receipts of the store, connections, doorbells, deaths, timers · write what is to be written · start processes.
+//! A turn: wait · take doorbells, receipts of the store, deaths, connections, timers · write what is to be written · start processes.
 
 mod accepting;
 mod connections;
@@ -13,6 +13,8 @@ mod process;
 mod scan;
 mod sources;
 mod start;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
@@ -114,14 +116,16 @@ impl Shell {
         }
         self.take_receipts();
         self.take_arrivals();
-        self.accept();
-        self.read_connections();
+        // The dead are buried before the living are heard: a successor may say its name in the same turn.
+        // spec: PSM-8
         for key in deaths {
             self.on_death(key);
         }
         for pid in children {
             self.on_child_end(pid);
         }
+        self.accept();
+        self.read_connections();
         self.on_timers();
         self.flush();
         if !self.launches.is_empty() {

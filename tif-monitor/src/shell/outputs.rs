@@ -8,7 +8,7 @@ use tif_core::agent::io::{Conn, ControlValue, Input, Observed, Output};
 use tif_core::model::{Epoch, Key, Name};
 use tif_core::wire::ToProcess;
 
-use super::process::{Exporter, Process};
+use super::process::{Exporter, Process, Settling};
 use super::sources::Source;
 use super::{Shell, now};
 use crate::local::Guest;
@@ -29,9 +29,14 @@ impl Shell {
             Output::Close { conn } => self.close(conn),
             Output::Watch { key, slot, on } => {
                 let unsettled = self.with_board(key, |exporter| {
+                    let waiting = exporter.attachment.unsettled();
                     exporter.attachment.watch(slot, on);
-                    exporter.watched = now().time;
-                    exporter.attachment.unsettled()
+                    if on {
+                        exporter.settling.begin(now().time, slot, waiting);
+                    } else {
+                        exporter.settling.end(slot);
+                    }
+                    exporter.unsettled()
                 });
                 if unsettled == Some(true) {
                     self.look_again(key);
@@ -60,7 +65,7 @@ impl Shell {
         }
     }
 
-    fn with_board<T>(&mut self, key: Key, act: impl FnOnce(&mut Exporter) -> T) -> Option<T> {
+    pub(super) fn with_board<T>(&mut self, key: Key, act: impl FnOnce(&mut Exporter) -> T) -> Option<T> {
         self.processes.get_mut(&key)?.exporter.as_mut().map(act)
     }
 
@@ -71,37 +76,38 @@ impl Shell {
         let Guest { credentials, pidfd, mut attachment } = guest;
         let make = |a: &mut Attachment| a.create_board(key, epoch, controls).and_then(|board| board.try_clone_to_owned());
         let board = attachment.as_mut().map(make).transpose();
-        // Without a board it cannot be talked to; that it dies must be seen all the same.
-        let (board, refused) = match board {
-            Ok(board) => (board, false),
+        let (board, mut refused) = match board {
+            Ok(board) => (board, None),
             Err(error) => {
                 tracing::error!(target: "tif::shell", %key, %error, "no board can be made");
-                attachment = None;
-                (None, true)
+                (None, Some("no board can be made for it"))
             }
         };
         // The same process may have come back over a new connection.
         self.release(key);
-        let watched = self.sources.add(&pidfd, Source::Pidfd(key)).and_then(|token| {
-            let bell = attachment.as_ref().map(|a| self.sources.add(a.bell(), Source::Bell(key))).transpose();
-            bell.map(|bell| (token, bell)).inspect_err(|_| self.sources.remove(&pidfd, token))
-        });
-        let (token, bell) = match watched {
-            Ok(tokens) => tokens,
-            Err(error) => {
-                tracing::error!(target: "tif::shell", %key, %error, "the process cannot be watched");
-                self.cut(conn, "it cannot be watched");
-                return;
-            }
+        let mut cannot_watch = |error| {
+            tracing::error!(target: "tif::shell", %key, %error, "the process cannot be watched");
+            refused = Some("it cannot be watched");
         };
-        self.supervisor.on_registered(credentials.pid);
-        let exporter =
-            attachment.map(|attachment| Exporter { attachment, bell, look: None, took: Duration::ZERO, watched: now().time, rings: 0 });
-        let process =
-            Process { credentials, pidfd, token: Some(token), conn: Some(conn), exporter, told: Observed::Running, stopped: false };
+        let token = self.sources.add(&pidfd, Source::Pidfd(key)).map_err(&mut cannot_watch).ok();
+        let bell = attachment.as_ref().map(|a| self.sources.add(a.bell(), Source::Bell(key))).transpose().unwrap_or_else(|error| {
+            cannot_watch(error);
+            None
+        });
+        // Without a board it cannot be talked to, and without a bell not be heard; that it dies must be seen all the same, be it by the scan.
+        // spec: PSM-5
+        if refused.is_some()
+            && let (Some(attachment), Some(bell)) = (attachment.take(), bell)
+        {
+            self.sources.remove(attachment.bell(), bell);
+        }
+        self.supervisor.on_registered(credentials.pid, credentials.started);
+        let settling = Settling::new(now().time);
+        let exporter = attachment.map(|attachment| Exporter { attachment, bell, look: None, took: Duration::ZERO, settling, rings: 0 });
+        let process = Process { credentials, pidfd, token, conn: Some(conn), exporter, told: Observed::Running, stopped: false };
         self.processes.insert(key, process);
-        if refused {
-            return self.cut(conn, "no board can be made for it");
+        if let Some(why) = refused {
+            return self.cut(conn, why);
         }
         self.look_again(key);
         if let (Some(board), Some(connection)) = (board, self.connections.get_mut(&conn)) {

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use tif_core::agent::io::{Input, Observed};
 use tif_core::limits::SCAN_PERIOD;
 use tif_core::model::{Key, Time};
+use tif_process::peer;
 
 use super::Shell;
 
@@ -72,6 +73,13 @@ fn look(pid: u32, started: u64) -> Seen {
     }
 }
 
+/// What the process table shows, believed as far as the process's own pidfd bears it out: a process whose first thread has ended while others run
+/// stands there as a zombie, and lives.
+// spec: PSM-10
+fn weigh(shown: Seen, has_ended: impl FnOnce() -> bool) -> Seen {
+    if shown == Seen::Gone && !has_ended() { Seen::Unknown } else { shown }
+}
+
 impl Shell {
     pub(super) fn scan_processes(&mut self) {
         // One OS process may have registered many times.
@@ -84,6 +92,7 @@ impl Shell {
         for key in keys {
             let Some(process) = self.processes.get_mut(&key) else { continue };
             let saw = seen.get(&(process.credentials.pid, process.credentials.started)).copied().unwrap_or(Seen::Unknown);
+            let saw = weigh(saw, || peer::has_ended(&process.pidfd));
             match saw {
                 Seen::Running | Seen::Stopped => {}
                 Seen::Gone => {
@@ -115,7 +124,6 @@ impl Shell {
 mod tests {
     use super::*;
     use std::process::{Command, Stdio};
-    use tif_process::peer;
 
     // spec: PSM-5, PSM-9
     #[test]
@@ -137,5 +145,15 @@ mod tests {
         assert_eq!(look(pid, started), Seen::Gone, "a zombie is dead");
         child.wait().unwrap();
         assert_eq!(look(pid, started), Seen::Gone);
+    }
+
+    // spec: PSM-10
+    #[test]
+    fn a_zombie_whose_pidfd_does_not_say_that_it_ended_is_not_dead() {
+        assert_eq!(weigh(Seen::Gone, || true), Seen::Gone);
+        assert_eq!(weigh(Seen::Gone, || false), Seen::Unknown, "its other threads run");
+        for shown in [Seen::Running, Seen::Stopped, Seen::Unknown] {
+            assert_eq!(weigh(shown, || unreachable!("the pidfd is asked about the dead only")), shown);
+        }
     }
 }

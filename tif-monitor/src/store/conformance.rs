@@ -20,6 +20,7 @@ pub fn suite(fresh: impl Fn() -> Again) {
     a_repeated_id_is_one_change(&fresh());
     old_changes_go(&fresh());
     an_outage_is_remembered_as_it_was_last(&fresh());
+    of_too_many_outages_the_oldest_ended_ones_go(&fresh());
 }
 
 fn name(text: &str) -> Name {
@@ -137,12 +138,31 @@ fn an_outage_is_remembered_as_it_was_last(again: &Again) {
     let begun = Outage { id: OutageId(1), cpu, source, process: name("orders-1"), key, cause: Cause::Hung, since, end: None };
     let end = OutageEnd { process: name("orders-2"), key, at: Stamp(9), gap_ms: 4, remapped: 3, removed: 2, added: 1, carried: 0 };
     let over = Outage { end: Some(end), ..begun.clone() };
-    let later = Outage { id: OutageId(OUTAGES_KEPT_MAX as u64), ..begun.clone() };
+    let later = Outage { id: OutageId(7), ..begun.clone() };
     store.commit(&[Record::Outage(begun.clone()), Record::Outage(over.clone()), Record::Outage(later.clone())]).unwrap();
-    assert_eq!(again().load().unwrap().outages, [over, later.clone()]);
-    let last = Outage { id: OutageId(OUTAGES_KEPT_MAX as u64 + 1), ..begun };
-    store.commit(&[Record::Outage(last.clone())]).unwrap();
-    assert_eq!(again().load().unwrap().outages, [later, last], "the oldest goes first");
+    assert_eq!(again().load().unwrap().outages, [over, later]);
+}
+
+// spec: OUT-4, MON-7
+fn of_too_many_outages_the_oldest_ended_ones_go(again: &Again) {
+    let mut store = again();
+    let key = process("orders-1", 1).key;
+    let end = OutageEnd { process: name("orders-2"), key, at: Stamp(9), gap_ms: 4, remapped: 3, removed: 2, added: 1, carried: 0 };
+    let outage = |id: u64, ended: bool| {
+        let (cpu, source) = (name("cpu1"), name("orders"));
+        let end = ended.then(|| end.clone());
+        Record::Outage(Outage { id: OutageId(id), cpu, source, process: name("orders-1"), key, cause: Cause::Hung, since: Stamp(5), end })
+    };
+    let max = OUTAGES_KEPT_MAX as u64;
+    let ids = |again: &Again| -> Vec<u64> { again().load().unwrap().outages.iter().map(|o| o.id.0).collect() };
+    let full: Vec<Record> = (1..=max).map(|id| outage(id, id == 2 || id == 4)).collect();
+    store.commit(&full).unwrap();
+    assert_eq!(ids(again).len(), OUTAGES_KEPT_MAX);
+    store.commit(&[outage(max + 1, false), outage(max + 2, false)]).unwrap();
+    let expect: Vec<u64> = (1..=max + 2).filter(|id| *id != 2 && *id != 4).collect();
+    assert_eq!(ids(again), expect, "those that still last stay");
+    store.commit(&[outage(max + 3, false)]).unwrap();
+    assert_eq!(ids(again), [&expect[1..], &[max + 3]].concat(), "none has ended: the oldest goes");
 }
 
 fn old_changes_go(again: &Again) {

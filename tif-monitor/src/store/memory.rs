@@ -59,8 +59,11 @@ impl Contents {
             Record::Forget { source } => self.controls.retain(|(of, _), control| of != source || control.memorized),
             Record::Outage(outage) => {
                 self.outages.insert(outage.id, outage.clone());
-                let oldest = outage.id.0.saturating_sub(OUTAGES_KEPT_MAX as u64);
-                self.outages.retain(|id, _| id.0 > oldest);
+                while self.outages.len() > OUTAGES_KEPT_MAX {
+                    let ended = self.outages.values().find(|o| o.end.is_some());
+                    let Some(oldest) = ended.or_else(|| self.outages.values().next()).map(|o| o.id) else { break };
+                    self.outages.remove(&oldest);
+                }
             }
             Record::Term { service, epoch } => {
                 self.terms.insert(service.clone(), *epoch);

@@ -105,9 +105,28 @@ fn write_change(db: &Connection, c: &ChangeRecord) -> rusqlite::Result<()> {
 
 fn write_outage(db: &Connection, outage: &Outage) -> rusqlite::Result<()> {
     db.prepare_cached("INSERT OR REPLACE INTO outages (id, outage) VALUES (?, ?)")?.execute(params![bits(outage.id.0), pack(outage)?])?;
-    let oldest = outage.id.0.saturating_sub(OUTAGES_KEPT_MAX as u64);
-    db.prepare_cached("DELETE FROM outages WHERE id <= ?")?.execute([bits(oldest)])?;
+    let count: u64 = db.prepare_cached("SELECT count(*) FROM outages")?.query_row([], |row| row.get::<_, i64>(0)).map(|n| n as u64)?;
+    for _ in OUTAGES_KEPT_MAX as u64..count {
+        let oldest = outage_to_go(db)?;
+        db.prepare_cached("DELETE FROM outages WHERE id = ?")?.execute([oldest])?;
+    }
     Ok(())
+}
+
+/// The oldest ended one; if none has ended, the oldest: what the core has no room for goes here, too. Usually the first row that is looked at.
+// spec: OUT-4, MON-7
+fn outage_to_go(db: &Connection) -> rusqlite::Result<Option<i64>> {
+    let mut statement = db.prepare_cached("SELECT * FROM outages ORDER BY id")?;
+    let mut rows = statement.query([])?;
+    let mut oldest = None;
+    while let Some(row) = rows.next()? {
+        let outage: Outage = unpack(row, "outage")?;
+        if outage.end.is_some() {
+            return Ok(Some(bits(outage.id.0)));
+        }
+        oldest.get_or_insert(bits(outage.id.0));
+    }
+    Ok(oldest)
 }
 
 /// The outages, oldest first.

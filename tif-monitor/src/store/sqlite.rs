@@ -51,7 +51,7 @@ impl Sqlite {
         }
         durably(&db).map_err(database("cannot be made durable"))?;
         migrations::migrate(&mut db).map_err(database("cannot be brought up to date"))?;
-        prune(&db).map_err(database("cannot be pruned"))?;
+        prune(&db, PROCESSES_MAX).map_err(database("cannot be pruned"))?;
         Ok(Sqlite { db, path, created })
     }
 
@@ -96,12 +96,19 @@ fn durably(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "synchronous", "FULL")
 }
 
-/// Keeps the names of at most [`PROCESSES_MAX`] processes; the dead ones of the oldest keys go first.
-fn prune(db: &Connection) -> rusqlite::Result<()> {
+/// Keeps the names of at most `max` processes; the dead ones of the oldest keys go first. An importer that died while no agent ran was never written
+/// down as dead; one whose key is of a life of the agent before the last is taken for such. If it lives after all, it registers anew.
+fn prune(db: &Connection, max: usize) -> rusqlite::Result<()> {
     let count: i64 = db.query_row("SELECT count(*) FROM processes", [], |row| row.get(0))?;
-    let over = count - i64::try_from(PROCESSES_MAX).unwrap_or(i64::MAX);
+    let over = count - i64::try_from(max).unwrap_or(i64::MAX);
     if over > 0 {
-        db.execute("DELETE FROM processes WHERE name IN (SELECT name FROM processes WHERE ended ORDER BY inc LIMIT ?)", [over])?;
+        db.execute(
+            "DELETE FROM processes WHERE name IN (
+                 SELECT name FROM processes
+                 WHERE ended OR (service IS NULL AND (inc >> 32) < (SELECT epoch FROM meta))
+                 ORDER BY ended DESC, inc LIMIT ?)",
+            [over],
+        )?;
     }
     Ok(())
 }
@@ -207,6 +214,36 @@ mod tests {
         fs::write(dir.path().join("state.db.new"), b"half of it").unwrap();
         assert!(Sqlite::open(dir.path()).unwrap().is_new());
         assert!(!Sqlite::open(dir.path()).unwrap().is_new());
+    }
+
+    // spec: SEC-2, MON-7
+    #[test]
+    fn of_too_many_processes_the_dead_go_and_then_importers_of_former_lives_of_the_agent() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Sqlite::open(dir.path()).unwrap();
+        store.begin(3, "boot").unwrap();
+        let of = |name: &str, epoch: u32, proc: u64, exports: bool, ended: bool| {
+            let mut p = conformance::process(name, proc);
+            p.key.inc = tif_core::model::Incarnation::new(epoch, proc as u32);
+            (p.ended, p.service) = (ended, p.service.filter(|_| exports));
+            Record::Process(p)
+        };
+        let records = [
+            of("exporter", 1, 1, true, false),
+            of("former-1", 1, 2, false, false),
+            of("former-2", 2, 3, false, false),
+            of("latest", 3, 4, false, false),
+            of("dead", 3, 5, true, true),
+        ];
+        store.commit(&records).unwrap();
+        let mut left = |max| {
+            prune(&store.db, max).unwrap();
+            store.load().unwrap().processes.into_iter().map(|p| p.name.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(left(5).len(), 5);
+        assert_eq!(left(4), ["exporter", "former-1", "former-2", "latest"]);
+        assert_eq!(left(3), ["exporter", "former-2", "latest"]);
+        assert_eq!(left(1), ["exporter", "latest"], "who may live is kept");
     }
 
     // spec: SEC-3

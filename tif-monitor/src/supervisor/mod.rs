@@ -102,11 +102,16 @@ impl Supervisor {
         Ok(command)
     }
 
-    /// A process with this pid has registered; if it is a child, its end will be told by its key.
-    pub fn on_registered(&mut self, pid: u32) {
-        if let Some(child) = self.children.get_mut(&pid) {
+    /// This process has registered; if it is a child, its end will be told by its key.
+    pub fn on_registered(&mut self, pid: u32, started: u64) {
+        if let Some(child) = self.children.get_mut(&pid).filter(|child| child.started == started) {
             child.registered = true;
         }
+    }
+
+    /// When the child with this pid started; none if there is no such child.
+    pub fn started(&self, pid: u32) -> Option<u64> {
+        self.children.get(&pid).map(|child| child.started)
     }
 
     /// The child's pidfd, to stop watching it.
@@ -114,8 +119,12 @@ impl Supervisor {
         self.children.get(&pid).map(|child| child.pidfd.as_fd())
     }
 
-    /// The process has ended: reaps it and answers what it was; none if it was no child.
-    pub fn reap(&mut self, pid: u32) -> Option<Ended> {
+    /// The process has ended: reaps it and answers what it was; none if it was no child. A process that had its pid before is another one.
+    // spec: PSM-9
+    pub fn reap(&mut self, pid: u32, started: u64) -> Option<Ended> {
+        if self.started(pid)? != started {
+            return None;
+        }
         let child = self.children.remove(&pid)?;
         let cause = peer::exit_cause(&child.pidfd, pid, child.started);
         Some(Ended { service: child.service, cause, started: child.started, registered: child.registered })
@@ -142,7 +151,8 @@ mod tests {
     fn run(supervisor: &mut Supervisor) -> Ended {
         let (pid, pidfd) = supervisor.launch(&orders()).unwrap();
         assert_eq!(poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], None), Ok(1));
-        supervisor.reap(pid).unwrap()
+        let started = supervisor.started(pid).unwrap();
+        supervisor.reap(pid, started).unwrap()
     }
 
     // spec: OUT-3, OUT-6
@@ -157,7 +167,21 @@ mod tests {
         assert_eq!((ended.service, ended.cause, ended.registered), (orders(), Cause::Exit { status: 3 }, false));
         let log = std::fs::read_to_string(dir.path().join("log/orders.log")).unwrap();
         assert_eq!(log, format!("/run/of/tif yes {}\nleader\n", dir.path().display()), "nothing on its standard input, a group of its own");
-        assert!(supervisor.reap(1).is_none(), "a stranger is not reaped");
+        assert!(supervisor.reap(1, 0).is_none(), "a stranger is not reaped");
+    }
+
+    // spec: PSM-9
+    #[test]
+    fn the_death_of_a_process_that_had_a_childs_pid_before_is_not_the_childs() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut supervisor = supervisor("exit 4", dir.path());
+        let (pid, pidfd) = supervisor.launch(&orders()).unwrap();
+        assert_eq!(poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], None), Ok(1));
+        let started = supervisor.started(pid).unwrap();
+        supervisor.on_registered(pid, started - 1);
+        assert_eq!(supervisor.reap(pid, started - 1), None);
+        let ended = supervisor.reap(pid, started).unwrap();
+        assert_eq!((ended.cause, ended.registered), (Cause::Exit { status: 4 }, false));
     }
 
     #[test]
