@@ -23,6 +23,19 @@ pub(crate) enum Live {
     Procedure(Arc<dyn ProcedureSide>),
 }
 
+impl Live {
+    /// Nothing of the exporter's touches its place any more when this has returned.
+    fn close(&self) {
+        match self {
+            Live::Control(side) => side.close(),
+            Live::Dynamic(side) => side.close(),
+            Live::Point(point) => point.close(),
+            // While a call runs, the struct lives, and with it its places.
+            Live::Procedure(_) => {}
+        }
+    }
+}
+
 /// Where instruments live. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Home(Arc<Inner>);
@@ -131,22 +144,35 @@ impl Home {
 
     /// Makes an instrument known to the exporter.
     pub(crate) fn enter(&self, place: &Place, live: Live) {
-        let is_dynamic = matches!(live, Live::Dynamic(_));
+        let (is_dynamic, is_control) = (matches!(live, Live::Dynamic(_)), matches!(live, Live::Control(_)));
         self.0.state.lock().live.insert(place.slot, (*place, live));
-        if let (true, Some(doorbell)) = (is_dynamic, self.doorbell()) {
+        let Some(doorbell) = self.doorbell() else { return };
+        if is_dynamic {
             doorbell.look();
+        }
+        if is_control {
+            // The agent may have seen it before this, and have said its value to an exporter that did not know it yet.
+            doorbell.retake();
         }
     }
 
     /// Takes instruments back.
     pub(crate) fn withdraw(&self, places: Vec<(String, Place)>) {
+        // Dropped behind the lock: the service's closures may own instruments, which come back here.
+        let mut gone = Vec::new();
         let mut state = self.0.state.lock();
-        for (name, place) in places {
-            state.names.remove(&name);
-            state.live.remove(&place.slot);
-            if let Some(segment) = self.segment() {
-                segment.withdraw(place);
-            }
+        for (name, place) in &places {
+            state.names.remove(name);
+            gone.extend(state.live.remove(&place.slot).map(|(_, live)| live));
+        }
+        // All before any place is given back: a test point stores in three.
+        gone.iter().for_each(Live::close);
+        if let Some(segment) = self.segment() {
+            places.into_iter().for_each(|(_, place)| segment.withdraw(place));
+        }
+        drop(state);
+        if let (true, Some(doorbell)) = (gone.iter().any(|live| matches!(live, Live::Dynamic(_))), self.doorbell()) {
+            doorbell.look();
         }
     }
 

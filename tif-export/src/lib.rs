@@ -34,6 +34,7 @@ pub mod declare;
 mod dims;
 mod exported;
 mod exporter;
+mod gate;
 mod home;
 mod instance;
 mod instrument;

@@ -36,6 +36,9 @@ struct Commit {
     took: Duration,
 }
 
+const HALF: f64 = 0.5;
+const PATIENCE: Duration = Duration::from_millis(250);
+
 #[derive(Instruments)]
 struct Queue {
     /// Orders waiting.
@@ -66,10 +69,10 @@ struct Orders {
     #[tif(default = "hello")]
     greeting: Control<String>,
     /// How long to wait.
-    #[tif(default = "250ms", range = "1ms"..="10s")]
+    #[tif(default = PATIENCE, range = "1ms"..="10s", step = "1ms")]
     patience: Control<Duration>,
     /// Share.
-    #[tif(range = 0.0..=1.0, step = 0.25, default = 0.5)]
+    #[tif(range = 0.0..=1.0, step = 0.25, default = HALF)]
     share: Control<f64>,
     /// Time to handle one order.
     #[tif(unit = "ms")]
@@ -107,6 +110,18 @@ impl Orders {
     fn reset(&self) {
         self.queue.depth.set(0);
     }
+
+    /// Is not there where the test runs.
+    #[cfg(target_os = "none")]
+    #[procedure]
+    fn elsewhere(&self, n: u32) -> tif::NoSuchType {
+        n.into()
+    }
+
+    /// Is there.
+    #[cfg(not(target_os = "none"))]
+    #[procedure]
+    fn here(&self) {}
 
     fn not_a_procedure(&self) -> u64 {
         self.accepted.get()
@@ -171,6 +186,54 @@ fn controls_have_their_defaults_and_are_set_as_the_agent_would() {
     orders.mode.set_local(Mode::ReadOnly).unwrap();
     orders.greeting.set_local("moin".into()).unwrap();
     assert_eq!((orders.mode.get(), orders.greeting.get()), (Mode::ReadOnly, "moin".to_owned()));
+}
+
+// spec: CTL-2
+#[test]
+fn a_listener_may_set_its_own_control_and_replace_itself() {
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let orders = Arc::new(Orders::detached());
+        let theirs = Arc::downgrade(&orders);
+        orders.batch.on_change(move |batch| {
+            let orders = theirs.upgrade().unwrap();
+            if *batch < 100 {
+                orders.batch.set_local(batch * 2).unwrap();
+            } else {
+                orders.batch.on_change(|_| panic!("not called for what went before"));
+            }
+        });
+        orders.batch.set_local(32).unwrap();
+        done.send(orders.batch.get()).unwrap();
+    });
+    assert_eq!(is_done.recv_timeout(Duration::from_secs(5)), Ok(128), "it does not wait for itself");
+}
+
+#[test]
+fn a_closure_that_is_replaced_may_do_the_same_while_it_is_dropped() {
+    struct Again(Arc<tif::Instance<Orders>>);
+    impl Drop for Again {
+        fn drop(&mut self) {
+            self.0.oldest.provide(|| 2.0);
+            self.0.batch.on_change(|_| ());
+        }
+    }
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let orders = Arc::new(Orders::detached());
+        let (first, second) = (Again(Arc::clone(&orders)), Again(Arc::clone(&orders)));
+        orders.oldest.provide(move || {
+            let _ = &first;
+            1.0
+        });
+        orders.batch.on_change(move |_| {
+            let _ = &second;
+        });
+        orders.oldest.provide(|| 3.0);
+        orders.batch.on_change(|_| ());
+        done.send(orders.oldest.read()).unwrap();
+    });
+    assert_eq!(is_done.recv_timeout(Duration::from_secs(5)), Ok(Ok(2.0)), "it does not wait for itself");
 }
 
 #[test]
@@ -247,5 +310,8 @@ fn procedures_are_methods_still() {
     orders.accepted.add(9);
     assert_eq!(orders.flush(5).unwrap(), 5);
     assert!(orders.flush(0).is_err());
+    orders.here();
+    let names = Orders::TIF_PROCEDURES.iter().map(|p| p.name).collect::<Vec<_>>();
+    assert_eq!(names, ["flush", "reset_all", "here"]);
     orders.reset();
 }

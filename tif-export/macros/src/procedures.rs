@@ -49,8 +49,9 @@ pub fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
         all.clear();
     }
     let (names, code): (Vec<_>, Vec<_>) = all.into_iter().unzip();
-    let apart = names.iter().map(|(name, span)| {
+    let apart = names.iter().map(|(name, span, cfgs)| {
         quote_spanned! {*span=>
+            #(#cfgs)*
             const _: () = ::tif::declare::assert_apart(<#ty as ::tif::Instruments>::NAMES, #name);
         }
     });
@@ -65,7 +66,8 @@ pub fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
     })
 }
 
-type Named = (String, proc_macro2::Span);
+/// Its name, where that stands, and under which conditions it is there at all.
+type Named = (String, proc_macro2::Span, Vec<syn::Attribute>);
 
 /// Takes `#[procedure]` off a method; the code that declares it, if it was there.
 fn procedure(ty: &Type, function: &mut ImplItemFn, taken: &mut Taken, errors: &mut Errors) -> Option<(Named, TokenStream)> {
@@ -108,8 +110,11 @@ fn procedure(ty: &Type, function: &mut ImplItemFn, taken: &mut Taken, errors: &m
     let texts2 = texts.clone();
     let (returns, outcome) = returns(&function.sig.output);
     let declared = quote_spanned!(ident.span()=> ::tif::declared!());
+    // A method that is configured out is no procedure either.
+    let cfgs: Vec<_> = function.attrs.iter().filter(|a| a.path().is_ident("cfg")).cloned().collect();
     // Spans of our own: what is unused in here is not the service author's fault.
     let code = quote_spanned! {Span::mixed_site()=>
+        #(#cfgs)*
         ::tif::declare::Procedure {
             name: #name,
             help: #help,
@@ -124,7 +129,7 @@ fn procedure(ty: &Type, function: &mut ImplItemFn, taken: &mut Taken, errors: &m
             },
         }
     };
-    Some(((name, span), code))
+    Some(((name, span, cfgs), code))
 }
 
 fn arguments(function: &ImplItemFn, errors: &mut Errors) -> Vec<(syn::Ident, Type)> {

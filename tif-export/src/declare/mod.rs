@@ -63,6 +63,18 @@ pub const fn assert_apart(fields: &[&str], procedure: &str) {
     }
 }
 
+/// Whether a control's default is one of its steps, as the agent judges it.
+#[doc(hidden)]
+pub const fn is_on_step(value: f64, from: f64, step: f64) -> bool {
+    let steps = (value - from) / step;
+    // Beyond this each number is a whole one.
+    if steps.abs() >= 9e15 {
+        return true;
+    }
+    let nearest = (if steps < 0.0 { steps - 0.5 } else { steps + 0.5 }) as i64 as f64;
+    (steps - nearest).abs() < 1e-6
+}
+
 const fn same(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;

@@ -1,5 +1,6 @@
 //! How the service's threads wake the exporter's.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,10 +11,12 @@ use tif_core::model::Slot;
 /// An eventfd, and what there is to be done.
 pub(crate) struct Doorbell {
     fd: Option<OwnedFd>,
-    /// Test points that have disarmed themselves. At most one entry a point.
-    disarmed: Mutex<Vec<Slot>>,
-    /// Dynamic indicators have come. Release when set, acquire when taken: whoever takes it sees them.
+    /// Test points that have disarmed themselves, and which arming that was the end of. At most one entry a slot: the latest.
+    disarmed: Mutex<BTreeMap<Slot, u64>>,
+    /// Dynamic indicators have come or gone. Release when set, acquire when taken: whoever takes it sees them.
     look: AtomicBool,
+    /// Controls have come, whose values may lie on the board already. As `look`.
+    retake: AtomicBool,
 }
 
 impl Doorbell {
@@ -22,7 +25,7 @@ impl Doorbell {
         let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .inspect_err(|error| tracing::error!(target: "tif::export", %error, "no doorbell for the exporter's thread"))
             .ok();
-        Doorbell { fd, disarmed: Mutex::new(Vec::new()), look: AtomicBool::new(false) }
+        Doorbell { fd, disarmed: Mutex::default(), look: AtomicBool::new(false), retake: AtomicBool::new(false) }
     }
 
     /// Wakes the thread.
@@ -33,17 +36,19 @@ impl Doorbell {
         }
     }
 
-    /// A test point has disarmed itself.
-    pub(crate) fn disarmed(&self, slot: Slot) {
-        let mut disarmed = self.disarmed.lock();
-        if !disarmed.contains(&slot) {
-            disarmed.push(slot);
-        }
-        drop(disarmed);
+    /// A test point has disarmed itself, which ended this arming.
+    pub(crate) fn disarmed(&self, slot: Slot, arming: u64) {
+        self.disarmed.lock().insert(slot, arming);
         self.ring();
     }
 
-    /// Dynamic indicators have come.
+    /// Controls have come.
+    pub(crate) fn retake(&self) {
+        self.retake.store(true, Ordering::Release);
+        self.ring();
+    }
+
+    /// Dynamic indicators have come or gone.
     pub(crate) fn look(&self) {
         self.look.store(true, Ordering::Release);
         self.ring();
@@ -62,8 +67,12 @@ impl Doorbell {
         }
     }
 
-    pub(super) fn take_disarmed(&self) -> Vec<Slot> {
+    pub(super) fn take_disarmed(&self) -> BTreeMap<Slot, u64> {
         std::mem::take(&mut *self.disarmed.lock())
+    }
+
+    pub(super) fn take_retake(&self) -> bool {
+        self.retake.swap(false, Ordering::Acquire)
     }
 
     pub(super) fn take_look(&self) -> bool {

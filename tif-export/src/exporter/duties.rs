@@ -16,7 +16,7 @@ use super::pool::{CALLING, COMPUTING};
 use super::registry::Exporter;
 use super::steward::{Steward, Task, send};
 use crate::home::Live;
-use crate::instrument::DynamicSide;
+use crate::instrument::{COMPUTED_STILL, DynamicSide};
 use crate::test_point::{Point, now};
 
 /// Calls whose time is running; those that have returned are cleared away beyond so many.
@@ -33,10 +33,10 @@ pub(super) struct Duties {
     dynamics: BTreeMap<Slot, (Arc<dyn DynamicSide>, Instant)>,
     /// Calls under way: when their time is over, and whether they were answered.
     calls: BTreeMap<u64, (Instant, Duration, Arc<AtomicBool>)>,
-    /// Test points that were armed.
-    points: BTreeMap<Slot, Arc<Point>>,
+    /// Test points that the agent has armed, and which arming the last one was.
+    points: BTreeMap<Slot, (Arc<Point>, u64)>,
     /// Test points that have disarmed themselves, not yet told.
-    disarmed: Vec<Slot>,
+    disarmed: Vec<(Slot, Arc<Point>)>,
 }
 
 impl Duties {
@@ -55,6 +55,8 @@ impl Duties {
     /// A connection begins.
     pub(super) fn begin(&mut self, sender: Sender) {
         self.sender = Some(sender);
+        // Whatever control is known by now is settled with the others.
+        self.exporter.0.doorbell.take_retake();
         self.look();
     }
 
@@ -63,8 +65,11 @@ impl Duties {
     pub(super) fn end(&mut self) {
         self.sender = None;
         self.dynamics.clear();
-        self.calls.clear();
-        self.points.retain(|_, point| {
+        // Those that have not begun shall not: whoever asked is told that the connection was lost.
+        for (_, _, answered) in std::mem::take(&mut self.calls).into_values() {
+            answered.store(true, Ordering::Release);
+        }
+        self.points.retain(|_, (point, _)| {
             let ends = point.ends_with_session();
             if ends {
                 point.disarm();
@@ -106,19 +111,28 @@ impl Duties {
         if self.exporter.0.doorbell.take_look() {
             self.look();
         }
+        // spec: CTL-7
+        if let Some(sender) = &self.sender
+            && self.exporter.0.doorbell.take_retake()
+        {
+            self.steward.push(Task::Apply { sender: sender.clone() });
+        }
         let at = Instant::now();
         let due: Vec<_> = self.dynamics.iter_mut().filter(|(_, (_, due))| *due <= at).collect();
         for (slot, (side, due)) in due {
             // From now, not from when it was due: after a pause of the machine nothing is made up for.
             *due = at + side.every();
             if let Some(sender) = &self.sender {
-                compute_one(sender, *slot, Arc::clone(side));
+                compute_one(sender, *slot, side);
             }
         }
         self.time_out(at);
         self.expire();
-        for slot in std::mem::take(&mut self.disarmed) {
-            if let Some(sender) = &self.sender {
+        for (slot, point) in std::mem::take(&mut self.disarmed) {
+            // The slot of one that was withdrawn may be another's by now; and the agent sees that it went.
+            if let Some(sender) = &self.sender
+                && point.is_open()
+            {
                 send(sender, ToAgent::Disarmed { slot });
             }
         }
@@ -128,12 +142,15 @@ impl Duties {
     // spec: TST-5
     pub(super) fn expire(&mut self) {
         let at = now();
-        self.points.values().for_each(|point| point.expire(at));
-        for slot in self.exporter.0.doorbell.take_disarmed() {
-            self.points.remove(&slot);
-            self.disarmed.push(slot);
+        self.points.values().for_each(|(point, _)| point.expire(at));
+        for (slot, ended) in self.exporter.0.doorbell.take_disarmed() {
+            // What the agent has armed anew since is armed, whatever became of the arming before. And of what it did not arm it need not hear.
+            if self.points.get(&slot).is_some_and(|(_, arming)| ended >= *arming) {
+                self.disarmed.extend(self.points.remove(&slot).map(|(point, _)| (slot, point)));
+            }
         }
-        self.points.retain(|_, point| point.expires_at().is_some());
+        // One that has disarmed itself just now stays until that is heard of here.
+        self.points.retain(|_, (point, _)| point.is_open());
     }
 
     /// When there is something to be done next.
@@ -142,7 +159,7 @@ impl Duties {
         let dynamics = self.dynamics.values().map(|(_, due)| due.saturating_duration_since(at)).min();
         let calls = self.calls.values().map(|(until, _, _)| until.saturating_duration_since(at)).min();
         let now = now();
-        let points = self.points.values().filter_map(|p| p.expires_at()).map(|t| t.since(now)).min();
+        let points = self.points.values().filter_map(|(p, _)| p.expires_at()).map(|t| t.since(now)).min();
         [dynamics, calls, points].into_iter().flatten().min()
     }
 
@@ -223,8 +240,8 @@ impl Duties {
         let Some(Live::Point(point)) = self.exporter.home().live(slot) else { return Err("there is no such test point".into()) };
         match arming {
             Some(arming) => {
-                point.arm(arming)?;
-                self.points.insert(slot, point);
+                let arming = point.arm(arming)?;
+                self.points.insert(slot, (point, arming));
             }
             None => {
                 point.disarm();
@@ -235,16 +252,27 @@ impl Duties {
     }
 }
 
-/// Computes a watched indicator by the clock.
-fn compute_one(sender: &Sender, slot: Slot, side: Arc<dyn DynamicSide>) {
-    let theirs = sender.clone();
+/// Computes a watched indicator by the clock. One that hangs, or that waits behind others that do, shows that it does: nobody shall take its last value
+/// for a new one.
+fn compute_one(sender: &Sender, slot: Slot, side: &Arc<dyn DynamicSide>) {
+    let failed = |reason: &str| {
+        side.missed();
+        send(sender, ToAgent::Computed { req: 0, failed: vec![(slot, reason.to_owned())] });
+    };
+    if !side.queue() {
+        return failed(COMPUTED_STILL);
+    }
+    let (theirs, job) = (sender.clone(), Arc::clone(side));
     let is_taken = COMPUTING.submit(move || {
-        if let Err(reason) = side.compute() {
+        let result = job.compute();
+        job.unqueue();
+        if let Err(reason) = result {
             send(&theirs, ToAgent::Computed { req: 0, failed: vec![(slot, reason)] });
         }
     });
     if !is_taken {
-        send(sender, ToAgent::Computed { req: 0, failed: vec![(slot, BUSY.into())] });
+        side.unqueue();
+        failed(BUSY);
     }
 }
 
@@ -265,5 +293,46 @@ impl Gather {
             let failed = std::mem::take(&mut state.1);
             send(&self.sender, ToAgent::Computed { req: self.req, failed });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use tif_core::model::{Dimensions, FaultAction};
+
+    use super::*;
+    use crate::declare::{Field, Scope};
+    use crate::test_point::TestPoint;
+
+    // spec: TST-5
+    #[test]
+    fn a_point_that_was_armed_anew_stays_armed_whatever_ended_the_arming_before() {
+        let exporter = Exporter::bare("armed-anew", false);
+        let mut duties = Duties::new(exporter.clone(), Steward::start(&exporter).unwrap());
+        let places = RefCell::new(Vec::new());
+        let none = Dimensions::NONE;
+        let scope = Scope::new(exporter.home(), "", &none, &places);
+        let point: TestPoint = Field::new("point", "A point.", crate::declared!()).test_point(&scope);
+        let slot = places.borrow()[0].1.slot;
+        let once = Arming {
+            action: FaultAction::Fail,
+            probability: 1.0,
+            hits_max: Some(1),
+            expires_after: Duration::from_secs(60),
+            conditions: Vec::new(),
+            outlives_session: false,
+        };
+        duties.arm(slot, Some(once.clone())).unwrap();
+        assert!(point.pass(|| ()).is_err() && !point.is_armed());
+        // Before the exporter's thread has heard of it, another arms it.
+        duties.arm(slot, Some(once)).unwrap();
+        duties.expire();
+        assert!(duties.disarmed.is_empty() && point.is_armed());
+        assert!(duties.points.contains_key(&slot), "its end is still looked after");
+        assert!(point.pass(|| ()).is_err());
+        duties.expire();
+        assert_eq!(duties.disarmed.len(), 1);
     }
 }

@@ -11,7 +11,7 @@ use tif_process::{ConnectError, Connection, wait_for_agent};
 use super::duties::Duties;
 use super::life::Life;
 use super::registry::Exporter;
-use super::standing::{Answer, Order};
+use super::standing::{Answer, Order, State};
 use super::steward::{Steward, Task, send};
 
 /// How long an exporter that was started by the first use of an instrument leaves the service to start it as it likes.
@@ -55,10 +55,7 @@ pub(super) fn run(exporter: &Exporter, grace: Duration) {
 /// One life of the process, from the first attempt to an order. Whether there is to be another.
 fn live(exporter: &Exporter, steward: &Steward, duties: &mut Duties) -> bool {
     let standing = exporter.standing();
-    let mut life = Life::new(standing.write(|s| {
-        s.order = Order::Run;
-        s.options.clone()
-    }));
+    let mut life = Life::new(standing.write(State::begin));
     let mut pause = RETRY_MIN;
     loop {
         if standing.read(|s| s.order != Order::Run) {
@@ -157,12 +154,15 @@ fn serve(
             }
         }
         if exporter.standing().read(|s| s.order != Order::Run) {
-            if exporter.standing().read(|s| s.order == Order::Stop || s.options != life.options) {
+            let (is_ended, old) = exporter.standing().write(|s| {
+                let is_ended = s.is_ended(&life.options);
+                (is_ended, if is_ended { Vec::new() } else { s.take_old_callbacks() })
+            });
+            drop(old);
+            if is_ended {
                 send(&sender, ToAgent::Unregister);
                 break Ended::Ordered;
             }
-            // Stopped and started again before we knew, with the same options: nothing has happened.
-            exporter.standing().write(|s| s.order = Order::Run);
         }
         duties.tend();
         sleep(exporter, Some(&connection), duties.next());
@@ -192,11 +192,12 @@ fn obey(exporter: &Exporter, steward: &Steward) -> bool {
     steward.push(Task::Retire { done });
     // An error means that the steward is gone, and with it whoever could act.
     let _ = is_done.recv();
-    exporter.standing().write(|s| {
+    let (goes_on, _old) = exporter.standing().write(|s| {
         (s.key, s.name, s.answer) = (None, None, None);
         s.is_running = s.order != Order::Stop;
-        s.is_running
-    })
+        (s.is_running, s.take_old_callbacks())
+    });
+    goes_on
 }
 
 fn nap(exporter: &Exporter, pause: &mut Duration) {

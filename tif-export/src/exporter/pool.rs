@@ -51,7 +51,10 @@ impl Pool {
             Err(error) => {
                 tracing::error!(target: "tif::export", %error, "no thread for a job of the agent");
                 if state.threads == 0 {
-                    state.jobs.pop_back();
+                    let job = state.jobs.pop_back();
+                    // Without the lock: with it may go what comes back here.
+                    drop(state);
+                    drop(job);
                     return false;
                 }
             }

@@ -9,7 +9,7 @@ use tif_core::model::Name;
 
 use super::doorbell::Doorbell;
 use super::link;
-use super::standing::{Answer, Callback, Options, Order, Standing};
+use super::standing::{Answer, Callback, Options, Order, Standing, State};
 use crate::home::Home;
 use crate::instance::service_name;
 use crate::procedure_metrics::ProcedureMetrics;
@@ -29,6 +29,9 @@ pub(super) struct Inner {
     pub(super) standing: Standing,
     /// Why there is no segment, if there is none: then the instruments work, and nobody sees them.
     failure: Option<Arc<SegmentError>>,
+    /// The OS process that made it. In a forked child its thread is not there, its locks are as they were at that moment, and its segment is the
+    /// parent's.
+    pid: u32,
 }
 
 struct Registry {
@@ -47,6 +50,8 @@ pub(crate) enum Refuses {
     Different(Box<Options>),
     /// The system gives no thread.
     Thread,
+    /// This process was forked from the one (this OS process id) whose exporter it is.
+    Forked(u32),
 }
 
 impl Exporter {
@@ -54,7 +59,7 @@ impl Exporter {
     // spec: EXP-3
     pub(crate) fn of(service: &str, grouped: bool) -> Exporter {
         let exporter = Exporter::bare(service, grouped);
-        if exporter.0.failure.is_none() && !exporter.0.standing.read(|s| s.has_left) {
+        if exporter.0.failure.is_none() && !exporter.is_forked() && !exporter.0.standing.read(|s| s.has_left) {
             exporter.launch(link::GRACE);
         }
         exporter
@@ -93,7 +98,7 @@ impl Exporter {
                 (Home::detached(name.clone()), Some(Arc::new(error)))
             }
         };
-        Exporter(Arc::new(Inner { service: name, home, doorbell, standing: Standing::new(grouped), failure }))
+        Exporter(Arc::new(Inner { service: name, home, doorbell, standing: Standing::new(grouped), failure, pid: std::process::id() }))
     }
 
     pub(crate) fn home(&self) -> &Home {
@@ -112,6 +117,10 @@ impl Exporter {
     pub(crate) fn start(&self, options: Options, promoted: Option<Callback>, demoted: Option<Callback>) -> Result<(), Refuses> {
         if let Some(failure) = &self.0.failure {
             return Err(Refuses::Segment(Arc::clone(failure)));
+        }
+        // Before any lock.
+        if self.is_forked() {
+            return Err(Refuses::Forked(self.0.pid));
         }
         self.0.standing.write(|s| {
             if s.handles > 0 && s.options != options {
@@ -133,7 +142,11 @@ impl Exporter {
             Ok(())
         })?;
         if !self.launch(Duration::ZERO) {
-            self.0.standing.write(|s| s.handles -= 1);
+            let _old = self.0.standing.write(|s| {
+                s.release();
+                s.has_left = false;
+                s.take_old_callbacks()
+            });
             return Err(Refuses::Thread);
         }
         self.0.doorbell.ring();
@@ -142,33 +155,32 @@ impl Exporter {
 
     /// One handle less; with the last one the process takes its leave.
     pub(crate) fn release(&self) {
-        let was_last = self.0.standing.write(|s| {
-            s.handles = s.handles.saturating_sub(1);
-            s.has_left = s.handles == 0;
-            if s.handles == 0 && s.is_running {
-                s.order = Order::Stop;
-            }
-            s.handles == 0
+        if self.is_forked() {
+            // The leave is the parent's to take.
+            return;
+        }
+        let (was_last, old) = self.0.standing.write(|s| {
+            let was_last = s.release();
+            // Those of a process that runs are called once more, for the leave.
+            (was_last, if s.is_running { Vec::new() } else { s.take_old_callbacks() })
         });
+        drop(old);
         if was_last {
             self.0.doorbell.ring();
             self.0.standing.wait(LEAVE_TIMEOUT, |s| (!s.is_running).then_some(()));
         }
     }
 
+    /// Whether this process was forked from the one that made it, and did not `exec`.
+    fn is_forked(&self) -> bool {
+        self.0.pid != std::process::id()
+    }
+
     /// Starts the thread if it does not run. False if the system gives none.
     fn launch(&self, grace: Duration) -> bool {
-        let is_new = self.0.standing.write(|s| {
-            if s.order == Order::Stop {
-                // The one that ends goes on instead.
-                s.order = Order::Restart;
-            }
-            !std::mem::replace(&mut s.is_running, true)
-        });
-        if !is_new {
+        if !self.0.standing.write(State::launch) {
             return true;
         }
-        self.0.standing.write(|s| s.order = Order::Run);
         let exporter = self.clone();
         let name = format!("tif-{}", self.0.service);
         let spawned = std::thread::Builder::new().name(name).spawn(move || link::run(&exporter, grace));
@@ -177,5 +189,27 @@ impl Exporter {
             self.0.standing.write(|s| s.is_running = false);
         }
         spawned.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // spec: EXP-3
+    #[test]
+    fn a_forked_child_that_starts_its_parents_service_is_told_why_not() {
+        let mut exporter = Exporter::new("forked", false);
+        let parent = std::process::id() + 1;
+        Arc::get_mut(&mut exporter.0).unwrap().pid = parent;
+        match exporter.start(Options::default(), None, None) {
+            Err(Refuses::Forked(pid)) => assert_eq!(pid, parent),
+            other => panic!("{other:?}"),
+        }
+        // And what it has of its parent's handles, it drops without waiting for a thread that is not there.
+        let begun = std::time::Instant::now();
+        exporter.0.standing.write(|s| (s.handles, s.is_running) = (1, true));
+        exporter.release();
+        assert!(begun.elapsed() < LEAVE_TIMEOUT / 2);
     }
 }

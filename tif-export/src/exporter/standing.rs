@@ -50,6 +50,60 @@ pub(super) struct State {
     pub(super) epoch: Epoch,
     pub(super) on_promoted: Vec<Callback>,
     pub(super) on_demoted: Vec<Callback>,
+    /// How many of these belong to a start whose last handle is gone. They are called for that leave, and no more.
+    pub(super) old_callbacks: (usize, usize),
+}
+
+impl State {
+    /// Another life begins. An order to stop that has come since the last one ended stands.
+    pub(super) fn begin(&mut self) -> Options {
+        if self.order == Order::Restart {
+            self.order = Order::Run;
+        }
+        self.options.clone()
+    }
+
+    /// Whether an order ends the life that runs with these options. One to restart with the same ones does not: stopped and started again before we
+    /// knew, nothing has happened.
+    pub(super) fn is_ended(&mut self, options: &Options) -> bool {
+        if self.order == Order::Restart && self.options == *options {
+            self.order = Order::Run;
+        }
+        self.order != Order::Run
+    }
+
+    /// The thread is needed. Whether it is to be made.
+    pub(super) fn launch(&mut self) -> bool {
+        let is_new = !std::mem::replace(&mut self.is_running, true);
+        match self.order {
+            _ if is_new => self.order = Order::Run,
+            // The one that ends goes on instead.
+            Order::Stop => self.order = Order::Restart,
+            Order::Run | Order::Restart => {}
+        }
+        is_new
+    }
+
+    /// One handle less. Whether it was the last: then the process is to take its leave.
+    pub(super) fn release(&mut self) -> bool {
+        self.handles = self.handles.saturating_sub(1);
+        self.has_left = self.handles == 0;
+        if self.has_left {
+            self.old_callbacks = (self.on_promoted.len(), self.on_demoted.len());
+            if self.is_running {
+                self.order = Order::Stop;
+            }
+        }
+        self.has_left
+    }
+
+    /// Takes out the callbacks of a start that is over. To be dropped without the lock: they are the service's.
+    pub(super) fn take_old_callbacks(&mut self) -> Vec<Callback> {
+        let (promoted, demoted) = std::mem::take(&mut self.old_callbacks);
+        let mut old: Vec<Callback> = self.on_promoted.drain(..promoted).collect();
+        old.extend(self.on_demoted.drain(..demoted));
+        old
+    }
 }
 
 /// What became of the last attempt to register.
@@ -88,6 +142,7 @@ impl Standing {
                 epoch: Epoch(0),
                 on_promoted: Vec::new(),
                 on_demoted: Vec::new(),
+                old_callbacks: (0, 0),
             }),
             changed: Condvar::new(),
         }
@@ -156,5 +211,35 @@ impl Standing {
     /// Waits until the process is the primary.
     pub(crate) fn wait_primary(&self, timeout: Duration) -> Option<Epoch> {
         self.wait(timeout, |s| (s.role == Role::Primary).then_some(s.epoch))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // spec: PSM-2
+    #[test]
+    fn an_order_to_stop_that_comes_at_any_moment_is_obeyed() {
+        let standing = Standing::new(false);
+        standing.write(|s| {
+            assert!(s.launch());
+            s.handles = 1;
+            assert_eq!(s.begin(), s.options);
+            // Stopped and started again before the thread has looked: the same life goes on.
+            assert!(s.release() && s.order == Order::Stop);
+            assert!(!s.launch() && s.order == Order::Restart);
+            s.handles = 1;
+            assert!(!s.is_ended(&s.options.clone()) && s.order == Order::Run);
+            // The same again, and stopped once more between the thread's look and what it does then.
+            s.release();
+            s.launch();
+            s.handles = 1;
+            s.release();
+            assert!(s.is_ended(&s.options.clone()));
+            // Stopped between one life and the next.
+            s.begin();
+            assert_eq!(s.order, Order::Stop);
+        });
     }
 }

@@ -16,6 +16,7 @@ use super::registry::Exporter;
 use super::standing::{Answer, Callback};
 use crate::home::Live;
 use crate::panics;
+use crate::segment::Segment;
 
 /// Questions that wait. The agent asks for no more at once.
 const VALIDATIONS_MAX: usize = 256;
@@ -121,7 +122,10 @@ impl Exporter {
             Task::Promote { sender, epoch } => {
                 // spec: CTL-4
                 self.take_controls(&sender);
-                if epoch >= self.standing().epoch() {
+                // A term that is over by now, as the board says, is not begun any more: this process was held up, and another was asked.
+                // spec: GRP-8
+                let on_board = self.home().segment().map_or(epoch, Segment::board_epoch);
+                if epoch >= self.standing().epoch().max(on_board) {
                     self.become_primary(epoch);
                     send(&sender, ToAgent::Promoted { epoch });
                 }

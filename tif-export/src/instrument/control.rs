@@ -10,6 +10,7 @@ use tif_core::model::{Descriptor, Kind, Value, Version};
 
 use super::judge::Judge;
 use crate::Shown;
+use crate::gate::Gate;
 use crate::panics;
 use crate::value::Cell;
 
@@ -44,6 +45,7 @@ struct Side<T: Shown> {
     cell: T::Cell,
     judge: Box<Judge>,
     descriptor: Descriptor,
+    gate: Gate,
     is_detached: bool,
     validator: Mutex<Option<Validator<T>>>,
     listener: Mutex<Option<Listener<T>>>,
@@ -59,6 +61,7 @@ impl<T: Shown> Control<T> {
             cell: cell.clone(),
             judge: Judge::new(&descriptor),
             descriptor,
+            gate: Gate::new(),
             is_detached,
             validator: Mutex::new(None),
             listener: Mutex::new(None),
@@ -80,7 +83,9 @@ impl<T: Shown> Control<T> {
     /// Calls `listener` with the new value after each change from outside, on a thread of the library, one change after the other. For
     /// the value that the control has already, see [`Control::get`]. A later listener replaces it.
     pub fn on_change(&self, listener: impl Fn(&T) + Send + Sync + 'static) {
-        *self.side.listener.lock() = Some(Arc::new(listener));
+        // The one before is dropped without the lock: it may own what comes back here.
+        let before = self.side.listener.lock().replace(Arc::new(listener));
+        drop(before);
     }
 
     /// Asks `validator` before a change is admitted; its error tells the requester why not. The field must be declared
@@ -90,7 +95,8 @@ impl<T: Shown> Control<T> {
         if !matches!(self.side.descriptor.kind, Kind::Control { validated: true, .. }) {
             tracing::error!(target: "tif::export", instrument = %self.side.descriptor.path, "a validator that is never asked: declare the control #[tif(validated)]");
         }
-        *self.side.validator.lock() = Some(Arc::new(move |v| validator(v).map_err(|e| e.to_string())));
+        let before = self.side.validator.lock().replace(Arc::new(move |v| validator(v).map_err(|e| e.to_string())));
+        drop(before);
     }
 
     /// Changes a control of a detached struct as the agent would: checked, validated, announced to the listener.
@@ -103,8 +109,7 @@ impl<T: Shown> Control<T> {
             return Err(LocalError::Exported);
         }
         let value = value.to_value();
-        let shown = value.show(&self.side.descriptor.choices).to_string();
-        self.side.descriptor.check(&value, &shown).map_err(|e| LocalError::Unfit(e.to_string()))?;
+        self.side.check(&value).map_err(LocalError::Unfit)?;
         self.side.validate(&value).map_err(LocalError::Invalid)?;
         self.side.take(&value);
         Ok(())
@@ -117,18 +122,33 @@ pub(crate) trait ControlSide: Send + Sync {
     fn validate(&self, value: &Value) -> Result<(), String>;
     /// Takes the value of a version. False if it has it already, or cannot take it.
     fn apply(&self, version: Version, value: &Value) -> bool;
+    /// Takes nothing any more: its place is given back.
+    fn close(&self);
 }
 
 impl<T: Shown> Side<T> {
+    /// Range and step.
+    fn check(&self, value: &Value) -> Result<(), String> {
+        let shown = value.show(&self.descriptor.choices).to_string();
+        self.descriptor.check(value, &shown).map_err(|e| e.to_string())
+    }
+
     fn take(&self, value: &Value) -> bool {
         let Some(new) = T::from_value(value) else {
             tracing::error!(target: "tif::export", instrument = %self.descriptor.path, ?value, "a control's value of another type was ignored");
             return false;
         };
-        let old = self.cell.take().to_value();
-        self.cell.put(&new, |sent| self.judge.is_significant(sent, &new));
+        // spec: EXP-8
+        let old = self.gate.pass(|| {
+            let old = self.cell.take().to_value();
+            self.cell.put(&new, |sent| self.judge.is_significant(sent, &new));
+            old
+        });
+        let Some(old) = old else { return false };
+        // A statement of its own, which gives the lock back: the listener may replace itself, or set the control.
+        let listener = self.listener.lock().clone();
         if old != *value
-            && let Some(listener) = self.listener.lock().clone()
+            && let Some(listener) = listener
             && let Err(payload) = catch_unwind(AssertUnwindSafe(|| listener(&new)))
         {
             tracing::error!(target: "tif::export", instrument = %self.descriptor.path, panic = panics::text(&*payload), "the listener of a control panicked");
@@ -146,10 +166,23 @@ impl<T: Shown> ControlSide for Side<T> {
     }
 
     fn apply(&self, version: Version, value: &Value) -> bool {
-        if self.version.load(Ordering::Relaxed) == version.0 || !self.take(value) {
+        if self.version.load(Ordering::Relaxed) == version.0 {
+            return false;
+        }
+        // The agent has checked it; but the service relies on its range, whatever lies on the board.
+        // spec: CTL-1
+        if let Err(problem) = self.check(value) {
+            tracing::error!(target: "tif::export", instrument = %self.descriptor.path, problem, "a control's value that does not fit was ignored");
+            return false;
+        }
+        if !self.take(value) {
             return false;
         }
         self.version.store(version.0, Ordering::Relaxed);
         true
+    }
+
+    fn close(&self) {
+        self.gate.close();
     }
 }

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::judge::Judge;
 use crate::Shown;
+use crate::gate::Gate;
 use crate::panics;
 use crate::value::Cell;
 
@@ -38,22 +39,37 @@ impl<T: Shown, E: Display> Provided<T> for Result<T, E> {
     }
 }
 
+/// Why there is no value when one is asked for before the last is there.
+pub(crate) const COMPUTED_STILL: &str = "it is still being computed";
+
 type Provider<T> = Arc<dyn Fn() -> Result<T, String> + Send + Sync>;
 
 struct Side<T: Shown> {
     cell: T::Cell,
     judge: Box<Judge>,
+    gate: Gate,
     every: Duration,
     provider: Mutex<Option<Provider<T>>>,
     /// It is being computed now. Acquire and release: one computation sees what the one before has stored.
     busy: AtomicBool,
-    /// The last computation failed. Relaxed: under `busy`.
+    /// A computation that the clock asked for waits or runs. Relaxed: it orders nothing.
+    queued: AtomicBool,
+    /// The last computation failed, or was missed. Relaxed: it orders nothing.
     failed: AtomicBool,
 }
 
 impl<T: Shown> Dynamic<T> {
     pub(crate) fn new(cell: T::Cell, judge: Box<Judge>, every: Duration) -> Dynamic<T> {
-        let side = Side { cell, judge, every, provider: Mutex::new(None), busy: AtomicBool::new(false), failed: AtomicBool::new(false) };
+        let side = Side {
+            cell,
+            judge,
+            gate: Gate::new(),
+            every,
+            provider: Mutex::new(None),
+            busy: AtomicBool::new(false),
+            queued: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+        };
         Dynamic { side: Arc::new(side) }
     }
 
@@ -63,7 +79,9 @@ impl<T: Shown> Dynamic<T> {
 
     /// Sets the closure that yields the value, or a `Result` of it. A later one replaces it.
     pub fn provide<R: Provided<T>>(&self, provider: impl Fn() -> R + Send + Sync + 'static) {
-        *self.side.provider.lock() = Some(Arc::new(move || provider().provided()));
+        // The one before is dropped without the lock: it may own what comes back here.
+        let before = self.side.provider.lock().replace(Arc::new(move || provider().provided()));
+        drop(before);
     }
 
     /// Calls the closure now, for tests.
@@ -85,8 +103,16 @@ impl<T: Shown> Side<T> {
 
 /// A dynamic indicator as the exporter sees it.
 pub(crate) trait DynamicSide: Send + Sync {
-    /// Computes and stores it.
+    /// Computes and stores it. Of one that was withdrawn meanwhile nothing is said.
     fn compute(&self) -> Result<(), String>;
+    /// Whether the clock may have it computed: not while the last time is not over. To be called before each such computation.
+    fn queue(&self) -> bool;
+    /// Such a computation is over.
+    fn unqueue(&self);
+    /// The agent is told that there is no value: the next one is news.
+    fn missed(&self);
+    /// Stores nothing any more: its place is given back.
+    fn close(&self);
     /// How often while watched.
     fn every(&self) -> Duration;
 }
@@ -94,19 +120,36 @@ pub(crate) trait DynamicSide: Send + Sync {
 impl<T: Shown> DynamicSide for Side<T> {
     fn compute(&self) -> Result<(), String> {
         if self.busy.swap(true, Ordering::Acquire) {
-            return Err("it is still being computed".into());
+            return Err(COMPUTED_STILL.into());
         }
         let result = self.yielded();
-        match &result {
+        // spec: EXP-8
+        let is_there = self.gate.pass(|| match &result {
             Ok(value) => {
                 // After a failure the value is news even if it is the old one.
                 let was_failed = self.failed.swap(false, Ordering::Relaxed);
                 self.cell.put(value, |sent| was_failed || self.judge.is_significant(sent, value));
             }
             Err(_) => self.failed.store(true, Ordering::Relaxed),
-        }
+        });
         self.busy.store(false, Ordering::Release);
-        result.map(|_| ())
+        if is_there.is_some() { result.map(|_| ()) } else { Ok(()) }
+    }
+
+    fn queue(&self) -> bool {
+        !self.queued.swap(true, Ordering::Relaxed)
+    }
+
+    fn unqueue(&self) {
+        self.queued.store(false, Ordering::Relaxed);
+    }
+
+    fn missed(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+    }
+
+    fn close(&self) {
+        self.gate.close();
     }
 
     fn every(&self) -> Duration {

@@ -261,8 +261,9 @@ impl Attachment {
     /// Sets a control on the board. False if there is no such control, or the value does not fit where it lies.
     pub fn control(&mut self, control: &ControlValue) -> bool {
         let Some(board) = &self.board else { return false };
-        let Some(source) = self.views.get(control.slot.0 as usize).and_then(|v| v.source) else { return false };
-        board.control(control, (source.storage == Storage::Wide).then_some(source.cell))
+        let Some(view) = self.views.get(control.slot.0 as usize) else { return false };
+        let Some(source) = view.source else { return false };
+        board.control(control, view.generation, (source.storage == Storage::Wide).then_some(source.cell))
     }
 
     /// Sets the term on the board.

@@ -88,8 +88,8 @@ impl Board {
         self.map.u64(self.layout.sent.offset + 8 * u64::from(slot)).store(bits, Ordering::Relaxed);
     }
 
-    /// Sets a control; `wide` is the index of its text, if it is one. False if value and place do not fit each other.
-    pub(crate) fn control(&self, control: &ControlValue, wide: Option<u32>) -> bool {
+    /// Sets a control; `generation` is its table entry's, `wide` the index of its text, if it is one. False if value and place do not fit each other.
+    pub(crate) fn control(&self, control: &ControlValue, generation: u32, wide: Option<u32>) -> bool {
         if control.slot.0 >= self.layout.slots_max || wide.is_some_and(|cell| cell >= self.layout.wides_max) {
             return false;
         }
@@ -103,6 +103,7 @@ impl Board {
             version.store(0, Ordering::Relaxed);
             // Pairs with the acquire fence in `Segment::board_control`: who sees the new bits does not see the old version.
             fence(Ordering::Release);
+            self.map.u64(at + 16).store(generation.into(), Ordering::Relaxed);
             match (&control.value, wide) {
                 (Value::Text(value), Some(cell)) => {
                     text::write(&self.map, self.layout.wides.offset + WIDE_LEN * u64::from(cell), value);

@@ -209,7 +209,7 @@ struct Seat {
     slot: u32,
     core: Arc<Core>,
     /// Keeps the words of a cell that is in no segment.
-    _private: Option<Arc<Box<[AtomicU64]>>>,
+    _private: Option<Arc<[AtomicU64]>>,
 }
 
 // SAFETY: both pointers are to words that are only used as atomics (or, a thread's own lane, by its own thread), in memory that `core` or `_private` keeps.
@@ -232,10 +232,11 @@ impl Seat {
     }
 
     fn private(words: usize) -> Seat {
-        let words: Box<[AtomicU64]> = (0..words).map(|_| AtomicU64::new(0)).collect();
-        let cell = NonNull::from(&words[0]).cast();
+        // In their last place before a pointer is taken, and the pointer to all of them: `record` goes from the first to the others.
+        let words: Arc<[AtomicU64]> = (0..words).map(|_| AtomicU64::new(0)).collect();
+        let cell = NonNull::new(words.as_ptr().cast_mut().cast()).expect("the address of an allocation");
         let core = Core::nowhere();
-        Seat { _private: Some(Arc::new(words)), ..Seat::new(&core, cell, 0) }
+        Seat { _private: Some(words), ..Seat::new(&core, cell, 0) }
     }
 
     #[inline]

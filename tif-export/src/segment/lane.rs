@@ -6,10 +6,10 @@
 
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Once};
 
-use parking_lot::Mutex;
 use tif_core::layout;
 use tif_core::limits::LANES_MAX;
 
@@ -43,7 +43,58 @@ pub(crate) fn own() -> u32 {
 }
 
 /// The segments of this process: before anybody counts in a lane, all their readers must know of it.
-static SEGMENTS: Mutex<Segments> = Mutex::new(Segments { all: Vec::new(), lanes_used: 1 });
+static SEGMENTS: Latch = Latch { is_held: AtomicBool::new(false), segments: UnsafeCell::new(Segments { all: Vec::new(), lanes_used: 1 }) };
+
+/// A lock that a signal handler may try: it has no queue of those who wait, so that neither taking it nor letting go touches anything that the handler
+/// may have interrupted somebody in.
+struct Latch {
+    is_held: AtomicBool,
+    segments: UnsafeCell<Segments>,
+}
+
+// SAFETY: the segments are reached through a `Held` only, of which there is one at a time.
+unsafe impl Sync for Latch {}
+
+struct Held<'a>(&'a Latch);
+
+impl Latch {
+    fn try_lock(&self) -> Option<Held<'_>> {
+        // Acquire pairs with the release in `drop`.
+        (!self.is_held.swap(true, Ordering::Acquire)).then(|| Held(self))
+    }
+
+    /// Not for signal handlers.
+    fn lock(&self) -> Held<'_> {
+        loop {
+            match self.try_lock() {
+                Some(held) => return held,
+                // Held for a few instructions, or for the time it takes to add a segment.
+                None => std::thread::yield_now(),
+            }
+        }
+    }
+}
+
+impl Deref for Held<'_> {
+    type Target = Segments;
+    fn deref(&self) -> &Segments {
+        // SAFETY: there is one `Held` at a time, and this is it.
+        unsafe { &*self.0.segments.get() }
+    }
+}
+
+impl DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut Segments {
+        // SAFETY: as above, and it is borrowed whole.
+        unsafe { &mut *self.0.segments.get() }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.is_held.store(false, Ordering::Release);
+    }
+}
 
 struct Segments {
     all: Vec<(Arc<Map>, u32)>,
@@ -78,6 +129,12 @@ pub(crate) fn take() -> u32 {
         0 => {
             // Not waited for: this may be a signal handler that interrupted whoever holds it. The next update tries again.
             let Some(mut segments) = SEGMENTS.try_lock() else { return 0 };
+            // A signal handler may have taken one for this thread just before; from here on it cannot.
+            match own.0.load(Ordering::Relaxed) {
+                0 => {}
+                ENDED => return 0,
+                lane => return lane,
+            }
             let Some(lane) = take_free() else { return 0 };
             if lane >= segments.lanes_used {
                 segments.lanes_used = lane + 1;
@@ -163,6 +220,16 @@ mod at_exit {
 mod tests {
     use super::*;
     use std::thread;
+
+    // spec: EXP-2
+    #[test]
+    fn who_interrupts_the_holder_of_the_lock_is_not_held_up() {
+        // As a signal handler would on this thread: lane 0 serves.
+        let held = SEGMENTS.lock();
+        let there = thread::spawn(|| (take(), own())).join().unwrap();
+        assert_eq!(there, (0, 0));
+        drop(held);
+    }
 
     #[test]
     fn each_thread_has_a_lane_of_its_own_and_gives_it_back() {

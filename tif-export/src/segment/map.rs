@@ -55,13 +55,29 @@ impl Map {
     }
 
     /// Puts a file of the same length (checked and sealed as for [`Map::shared`]) in the place of what was mapped, for reading. Readers under way see
-    /// the words of either, never a fault: the kernel changes the mapping under its lock. On an error the range is as before.
+    /// the words of either, never a fault: the kernel changes the mapping under its lock. On an error the range reads as zeros, or as before: the kernel
+    /// may have taken away what was there when it finds that it cannot put the file there.
+    ///
+    /// Aborts the process if the zeros cannot be mapped either: cells read here all the time, and must not find a hole, nor what is mapped there next.
     pub(crate) fn replace(&self, file: impl AsFd) -> io::Result<()> {
         let flags = MapFlags::SHARED | MapFlags::FIXED;
         // SAFETY: the range is ours whole (`from_raw` got it from the kernel) and stays mapped with at least the access it had; nobody holds
         // references into it but to atomics, whose values may change at any time anyway.
-        unsafe { mmap(self.base.as_ptr().cast(), self.len, ProtFlags::READ, flags, file, 0) }?;
-        Ok(())
+        let mapped = unsafe { mmap(self.base.as_ptr().cast(), self.len, ProtFlags::READ, flags, file, 0) };
+        mapped.map(|_| ()).map_err(|error| {
+            self.blank();
+            error.into()
+        })
+    }
+
+    /// Zeros over the whole of a range for reading, as [`Map::reserve`] made it.
+    fn blank(&self) {
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
+        // SAFETY: as in `replace`.
+        if unsafe { mmap_anonymous(self.base.as_ptr().cast(), self.len, ProtFlags::READ, flags) }.is_err() {
+            // The range may be a hole. Whoever touches it faults; or, worse, does not, if something else is mapped there meanwhile.
+            std::process::abort();
+        }
     }
 
     /// The word at this offset. Words of a range that is mapped for reading may only be loaded.
@@ -139,6 +155,22 @@ mod tests {
         ftruncate(&file, 8192).unwrap();
         let writer = Map::shared(&file, 8192, true).unwrap();
         writer.u32(4096).store(7, Ordering::Relaxed);
+        map.replace(&file).unwrap();
+        assert_eq!(word.load(Ordering::Relaxed), 7);
+    }
+
+    #[test]
+    fn where_a_file_cannot_be_mapped_there_are_zeros_and_no_hole() {
+        let map = Map::reserve(8192).unwrap();
+        let word = map.u32(4096);
+        let file = memfd_create("test", MemfdFlags::CLOEXEC).unwrap();
+        ftruncate(&file, 8192).unwrap();
+        Map::shared(&file, 8192, true).unwrap().u32(4096).store(7, Ordering::Relaxed);
+        map.replace(&file).unwrap();
+        // A pipe cannot be mapped. Whether the kernel has made a hole by then is up to it; so look at what fills one, too.
+        let (pipe, _writer) = rustix::pipe::pipe().unwrap();
+        assert!(map.replace(&pipe).is_err());
+        assert_eq!(word.load(Ordering::Relaxed), 0);
         map.replace(&file).unwrap();
         assert_eq!(word.load(Ordering::Relaxed), 7);
     }

@@ -189,7 +189,7 @@ impl Segment {
     /// looks at what changed before it came.
     ///
     /// # Errors
-    /// If it is not a board for this segment. The one before stays.
+    /// If it is not a board for this segment: the one before stays. Or if the system cannot map it: then there is none, and nobody watches.
     // spec: EXP-3
     pub fn attach_board(&self, board: OwnedFd) -> Result<(), BoardError> {
         let Inner { core, shelf, .. } = &*self.0;
@@ -202,7 +202,8 @@ impl Segment {
         Ok(())
     }
 
-    /// The version and value of a control as the agent has them; none if it was never changed (or there is no agent).
+    /// The version and value of a control as the agent has them; none if it was never changed (or there is no agent), or what is there was meant for
+    /// the one that had the slot before.
     pub fn board_control(&self, place: &Place) -> Option<(Version, Value)> {
         let core = &self.0.core;
         let at = core.board_layout.controls.offset + CONTROL_LEN * u64::from(place.slot.0);
@@ -212,6 +213,7 @@ impl Segment {
             let before = version.load(Ordering::Relaxed);
             fence(Ordering::Acquire);
             if before != 0 {
+                let generation = core.board.u64(at + 16).load(Ordering::Relaxed);
                 let value = match place.storage {
                     Storage::Wide => {
                         text::read(&core.board, core.board_layout.wides.offset + WIDE_LEN * u64::from(place.cell)).map(Value::Text)
@@ -220,7 +222,7 @@ impl Segment {
                 };
                 fence(Ordering::Acquire);
                 if version.load(Ordering::Relaxed) == before {
-                    return value.map(|v| (Version(before), v));
+                    return value.filter(|_| generation == u64::from(place.generation)).map(|v| (Version(before), v));
                 }
             }
             std::hint::spin_loop();

@@ -72,6 +72,14 @@ pub enum StartError {
     /// The system gives no thread.
     #[error("the system gives no thread for the exporter")]
     Thread,
+    /// This process was forked from the one that exports the service.
+    #[error("the service {service} is exported by the process {parent}, of which this one is a forked child: let the child exec")]
+    Forked {
+        /// Which service.
+        service: Name,
+        /// The OS process id of the one that exports it.
+        parent: u32,
+    },
 }
 
 impl Service {
@@ -122,7 +130,7 @@ impl Service {
     }
 
     /// Called each time this process becomes the primary, also if it is so from the start. On a thread of the library, after all accepted
-    /// changes of controls were taken; the takeover is complete when it returns.
+    /// changes of controls were taken; the takeover is complete when it returns. Until the last handle is dropped and the leave is taken.
     pub fn on_promoted(mut self, callback: impl Fn(Epoch) + Send + Sync + 'static) -> Service {
         self.on_promoted = Some(Arc::new(callback));
         self
@@ -148,6 +156,7 @@ impl Service {
         self.exporter.start(self.options, self.on_promoted, self.on_demoted).map_err(|refuses| match refuses {
             Refuses::Segment(source) => StartError::Segment(source),
             Refuses::Thread => StartError::Thread,
+            Refuses::Forked(parent) => StartError::Forked { service: self.exporter.service().clone(), parent },
             Refuses::Different(options) => StartError::Different {
                 service: self.exporter.service().clone(),
                 process: options.process.map_or_else(|| format!("{}-N", self.exporter.service()), |p| p.to_string()),

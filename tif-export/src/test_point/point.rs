@@ -3,7 +3,7 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -71,7 +71,7 @@ impl<R: Record> TestPoint<R> {
     /// With what is wrong with the arming. The point is as it was.
     // spec: EXP-4
     pub fn arm_local(&self, arming: Arming) -> Result<(), String> {
-        self.point.arm(arming)
+        self.point.arm(arming).map(|_| ())
     }
 
     /// Disarms it, and lets go whoever is paused.
@@ -115,8 +115,15 @@ struct State {
     armed: Option<Armed>,
     /// Which arming it is: one who is paused by an earlier one is not held by the next.
     generation: u64,
+    /// The number of the last arming.
+    arming: u64,
     hits: u64,
+    /// Its places are given back, and nothing is stored there any more.
+    is_closed: bool,
 }
+
+/// The number of the last arming of any point: also points that had one slot, one after the other, can be told apart by it.
+static ARMINGS: AtomicU64 = AtomicU64::new(0);
 
 impl Point {
     pub(crate) fn new(name: String, fields: Vec<Argument>, slot: Slot, cells: Cells, doorbell: Option<Arc<Doorbell>>) -> Arc<Point> {
@@ -132,22 +139,44 @@ impl Point {
         })
     }
 
-    /// Arms it. An arming that is there is replaced.
-    pub(crate) fn arm(&self, arming: Arming) -> Result<(), String> {
+    /// Arms it, and says which arming that is; later ones have greater numbers. An arming that is there is replaced.
+    pub(crate) fn arm(&self, arming: Arming) -> Result<u64, String> {
         let armed = Armed::new(arming, &self.fields, now())?;
         let mut state = self.state.lock();
+        if state.is_closed {
+            return Err("the test point was withdrawn".into());
+        }
         self.cells.armed.store(crate::value::cut(&armed.to_string(), tif_core::limits::TEXT_LEN_MAX));
         state.armed = Some(armed);
         state.generation += 1;
+        // Relaxed: a number. Under the lock, so that this point's armings have growing ones.
+        state.arming = ARMINGS.fetch_add(1, Ordering::Relaxed) + 1;
         self.word.store(1, Ordering::Relaxed);
         self.released.notify_all();
-        Ok(())
+        Ok(state.arming)
+    }
+
+    /// Disarms it for good, without a word: its places are given back, and another's may be there.
+    // spec: EXP-8
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
+        if state.armed.is_some() {
+            self.clear(&mut state);
+        }
+        state.is_closed = true;
+    }
+
+    /// Whether it still has its places.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.state.lock().is_closed
     }
 
     /// Disarms it, because somebody says so.
     pub(crate) fn disarm(&self) {
         let mut state = self.state.lock();
-        self.clear(&mut state);
+        if !state.is_closed {
+            self.clear(&mut state);
+        }
     }
 
     /// Disarms it if its time is over, and says so.
@@ -156,7 +185,7 @@ impl Point {
         let mut state = self.state.lock();
         if state.armed.as_ref().is_some_and(|a| at >= a.expires_at()) {
             self.clear(&mut state);
-            self.report();
+            self.report(&state);
         }
     }
 
@@ -178,9 +207,9 @@ impl Point {
         self.released.notify_all();
     }
 
-    fn report(&self) {
+    fn report(&self, state: &State) {
         if let Some(doorbell) = &self.doorbell {
-            doorbell.disarmed(self.slot);
+            doorbell.disarmed(self.slot, state.arming);
         }
     }
 
@@ -191,7 +220,7 @@ impl Point {
             Verdict::Spared => Ok(()),
             Verdict::Expired => {
                 self.clear(&mut state);
-                self.report();
+                self.report(&state);
                 Ok(())
             }
             Verdict::Hit { action, record, last } => {
@@ -209,7 +238,7 @@ impl Point {
                 }
                 if last {
                     self.clear(&mut state);
-                    self.report();
+                    self.report(&state);
                 }
                 drop(state);
                 self.act(&action)
@@ -223,7 +252,7 @@ impl Point {
             if self.released.wait_until(&mut state, until).timed_out() {
                 if state.generation == generation {
                     self.clear(&mut state);
-                    self.report();
+                    self.report(&state);
                 }
                 return;
             }

@@ -98,6 +98,7 @@ impl Settings<'_> {
     fn default_fits(&mut self, value: &Value, expr: &Expr, range: Option<(Number, Number)>, step: Option<Number>) {
         let known = match (value.class, expr) {
             (Class::Duration, Expr::Lit(ExprLit { lit: Lit::Str(t), .. })) => literal::nanoseconds(&t.value()).map(|ns| ns as f64 / 1e9),
+            (Class::Duration, _) => None,
             (Class::Whole(..) | Class::Float, _) => literal::value_of(expr),
             _ => return,
         };
@@ -107,6 +108,12 @@ impl Settings<'_> {
             self.errors.at(expr.span(), format!("{v} does not fit the control's type"));
             return;
         }
+        // What the compiler compares, where it is not known here. In seconds, if it is a duration.
+        let number = match (value.class, known) {
+            (Class::Duration, Some(v)) => quote!(#v),
+            (Class::Duration, None) => quote!(::core::time::Duration::as_secs_f64(&(#expr))),
+            _ => quote!((#expr) as f64),
+        };
         if let Some((Number { known: Some(min), .. }, Number { known: Some(max), .. })) = &range
             && let Some(v) = known
         {
@@ -114,16 +121,15 @@ impl Settings<'_> {
                 self.errors.at(expr.span(), format!("the default {v} is outside the range: allowed are {min} to {max}"));
                 return;
             }
-        } else if let Some((a, b)) = &range
-            && value.class != Class::Duration
-        {
+        } else if let Some((a, b)) = &range {
             let (a, b) = (&a.code, &b.code);
             self.check.extend(quote_spanned! {expr.span()=>
-                const _: () = ::core::assert!(#a <= (#expr) as f64 && (#expr) as f64 <= #b, "the default is outside the range");
+                const _: () = ::core::assert!(#a <= #number && #number <= #b, "the default is outside the range");
             });
         }
+        let Some(step) = step else { return };
         let from = range.as_ref().map_or(Some(0.0), |(a, _)| a.known);
-        if let (Some(step), Some(from), Some(v)) = (step.and_then(|s| s.known), from, known) {
+        if let (Some(step), Some(from), Some(v)) = (step.known, from, known) {
             let steps = (v - from) / step;
             // As the agent judges it: decimal steps are not exact in binary.
             if (steps - steps.round()).abs() >= 1e-6 {
@@ -133,6 +139,12 @@ impl Settings<'_> {
                     format!("the default {v} is between two steps: allowed are multiples of {step} from {from}, the nearest are {below} and {above}"),
                 );
             }
+        } else {
+            let from = range.map_or(quote!(0f64), |(a, _)| a.code);
+            let step = step.code;
+            self.check.extend(quote_spanned! {expr.span()=>
+                const _: () = ::core::assert!(::tif::declare::is_on_step(#number, #from, #step), "the default is between two steps");
+            });
         }
     }
 }

@@ -217,6 +217,32 @@ fn controls_key_and_term_are_read_from_the_board() {
 }
 
 #[test]
+// spec: EXP-8, CTL-1
+fn a_control_in_a_slot_that_another_had_does_not_take_that_ones_value() {
+    let segment = Segment::create(&name("orders"), small()).unwrap();
+    let mut agent = attach(&segment);
+    for (first, second) in [(ValueType::U64, ValueType::F64), (ValueType::Text, ValueType::Text)] {
+        let batch = segment.declare(&control("batch", first), &Dimensions::NONE).unwrap();
+        drain(&mut agent);
+        let value = if first == ValueType::Text { Value::Text("a".into()) } else { Value::U64(64) };
+        assert!(agent.control(&ControlValue { slot: batch.slot, version: Version(3), value: value.clone() }));
+        assert_eq!(segment.board_control(&batch), Some((Version(3), value)));
+        segment.withdraw(batch);
+        let share = segment.declare(&control("share", second), &Dimensions::NONE).unwrap();
+        assert_eq!((share.slot, segment.board_control(&share)), (batch.slot, None));
+        // Also what the agent writes for the one before, having not yet seen that it went.
+        let late = if first == ValueType::Text { Value::Text("b".into()) } else { Value::U64(65) };
+        agent.control(&ControlValue { slot: batch.slot, version: Version(4), value: late });
+        assert_eq!(segment.board_control(&share), None);
+        drain(&mut agent);
+        let own = if second == ValueType::Text { Value::Text("c".into()) } else { Value::F64(0.5) };
+        assert!(agent.control(&ControlValue { slot: share.slot, version: Version(1), value: own.clone() }));
+        assert_eq!(segment.board_control(&share), Some((Version(1), own)));
+        segment.withdraw(share);
+    }
+}
+
+#[test]
 // spec: EXP-3, MON-7
 fn a_new_agents_board_takes_the_place_of_the_old_one_under_live_cells() {
     let segment = Segment::create(&name("orders"), small()).unwrap();
