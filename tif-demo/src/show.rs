@@ -36,7 +36,7 @@ pub fn run(demo: &Demo) -> ExitCode {
     match begin(demo, in_terminal) {
         Ok(status) => status,
         Err(error) => {
-            eprintln!("tif-demo: {error:#}");
+            say(format_args!("tif-demo: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -69,21 +69,21 @@ fn begin(demo: &Demo, in_terminal: bool) -> anyhow::Result<ExitCode> {
         End::Shown(Ok(true)) => ExitCode::SUCCESS,
         End::Shown(Ok(false)) => ExitCode::FAILURE,
         End::Shown(Err(error)) => {
-            eprintln!("tif-demo: {error:#}");
+            say(format_args!("tif-demo: {error:#}"));
             stage.show_logs(std::io::stderr());
             ExitCode::FAILURE
         }
         End::Interrupted => {
-            eprintln!("tif-demo: interrupted");
+            say(format_args!("tif-demo: interrupted"));
             ExitCode::from(STATUS_INTERRUPTED)
         }
     };
     let all_ended = stage.clear();
     if !all_ended {
-        eprintln!("tif-demo: a part of the demo has not ended in time and was killed");
+        say(format_args!("tif-demo: a part of the demo has not ended in time and was killed"));
     }
     if demo.keep {
-        println!("kept: {}", stage.place().path().display());
+        say(format_args!("kept: {}", stage.place().path().display()));
     } else {
         stage.remove();
     }
@@ -96,4 +96,10 @@ fn show(stage: &Stage, in_terminal: bool, limit: Duration, send: Sender<End>) {
     let shown = catch_unwind(AssertUnwindSafe(play)).unwrap_or(Ok(false));
     // One who was interrupted no longer listens.
     let _ = send.try_send(End::Shown(shown));
+}
+
+/// Says it on standard error, if anybody is there: a terminal that was closed must not keep the demo from tidying up.
+fn say(text: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -1,5 +1,6 @@
 //! In a terminal: the screen, with a key that kills the primary and a line that says what came of it.
 
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
@@ -100,19 +101,22 @@ fn kill(importer: &Importer, place: &std::path::Path, ledger: &Mutex<Ledger>) ->
 
 /// What is left to say when the screen is gone.
 fn report(stage: &Stage, ledger: &Ledger) -> anyhow::Result<bool> {
+    // The terminal may be gone: then there is nobody to tell, and still something to tidy up.
+    let mut out = io::stdout();
     let index = Contents::read(&Place::index_in(stage.place().path()))?;
-    println!("primaries killed: {}, outages over: {}", ledger.kills, ledger.outages);
+    writeln!(out, "primaries killed: {}, outages over: {}", ledger.kills, ledger.outages)?;
     if ledger.last.is_some() {
-        println!("the last: {}", ledger.line());
+        writeln!(out, "the last: {}", ledger.line())?;
     }
     let input = stage.input();
-    println!("comparing the index with a plain walk of {} …", input.dir.display());
+    writeln!(out, "comparing the index with a plain walk of {} …", input.dir.display())?;
     let Comparison { same, missing, surplus, different, twice } = Comparison::make(&index, &input.dir, input.files_max);
-    println!(
+    writeln!(
+        out,
         "{same} files agree, {} are not indexed yet, {twice} twice, {} surplus, {} different",
         missing.len(),
         surplus.len(),
         different.len()
-    );
+    )?;
     Ok(surplus.is_empty() && different.is_empty() && twice == 0)
 }

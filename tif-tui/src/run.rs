@@ -130,6 +130,15 @@ impl Loop {
     }
 
     fn go(mut self) -> anyhow::Result<()> {
+        let result = self.turns();
+        if self.terminal.show_cursor().is_err() {
+            // The terminal is gone. Dropped, it would say so on standard error, which may be gone as well, and that would be a panic.
+            std::mem::forget(self.terminal);
+        }
+        result
+    }
+
+    fn turns(&mut self) -> anyhow::Result<()> {
         let mut drawn: Option<Instant> = None;
         let mut asked: Option<Instant> = None;
         while !self.app.quit {

@@ -30,7 +30,7 @@ pub(crate) fn enter() -> anyhow::Result<()> {
 pub(crate) fn leave() {
     // A terminal that is gone cannot be restored, and need not.
     let _ = execute!(io::stdout(), DisableMouseCapture, DisableBracketedPaste);
-    ratatui::restore();
+    let _ = ratatui::try_restore();
 }
 
 /// Whether the locale lets characters beyond ASCII be shown, as `LC_ALL`, `LC_CTYPE` or `LANG` says, the first that is set.
