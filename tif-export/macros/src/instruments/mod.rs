@@ -124,12 +124,12 @@ fn generate(input: &DeriveInput, header: &Header, fields: &[Field], body: &Token
                 const STANDBY: bool = #standby;
                 fn procedures() -> &'static [::tif::declare::Procedure<Self>] {
                     // Those of #[tif::procedures] if the struct has it, else the trait's, which are none.
-                    #[allow(unused_imports)]
+                    #[allow(unused_imports, reason = "a struct with procedures of its own does not need the trait")]
                     use ::tif::declare::NoProcedures as _;
                     <#ident>::TIF_PROCEDURES
                 }
             }
-            #[allow(dead_code)]
+            #[allow(dead_code, reason = "generated: not every service has tests or instances")]
             impl #ident {
                 /// The same handles without a service or an agent behind them, for tests.
                 #vis fn detached() -> ::tif::Instance<Self> {
