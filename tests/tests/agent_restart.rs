@@ -99,3 +99,23 @@ fn a_second_agent_on_the_same_run_directory_refuses_to_start() {
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains(&agent.pid().to_string()), "it names the holder: {said}");
 }
+
+// spec: OUT-2, OUT-4, MON-7
+#[test]
+fn the_end_of_an_outage_is_told_though_the_agent_was_killed_while_it_lasted() {
+    let world = world();
+    let mut agent = world.agent();
+    let mut service = world.service(&["--process", "alone"]);
+    let mut watch = world.watch("shop.accepted@alone");
+    service.kill();
+    let (_, begun) = watch.wait_line("the outage", |line| event(line) == "outage");
+    agent.kill();
+    let _agent = world.agent();
+    watch.wait_line("the link is up again", |line| event(line) == "link" && json(line)["link"] == "up");
+    let _again = world.service(&["--process", "alone"]);
+    let (_, over) = watch.wait_line("the end of the outage", |line| event(line) == "outage" && json(line)["over"] == true);
+    assert_eq!((&json(&over)["id"], &json(&over)["new_process"]), (&json(&begun)["id"], &serde_json::json!("alone")));
+    watch.wait_line("live values", |line| event(line) == "report" && json(line)["quality"] == "good");
+    let rows = world.serve(&["--output", "jsonl", "outages"]).must(0).rows();
+    assert!(rows.iter().any(|r| r["id"] == json(&begun)["id"] && r["over"] == true), "{rows:#?}");
+}
