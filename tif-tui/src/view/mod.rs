@@ -36,6 +36,10 @@ pub(crate) fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme, now: Now) {
         Line::raw(text).render(Rect { height: size.height.min(1), ..size }, frame.buffer_mut());
         return;
     }
+    if size.as_size() != app.ui.size {
+        // The terminal has another size than the model knows of yet: what was laid out for the old one does not fit. The news of it is on its way.
+        return;
+    }
     let areas = app.areas();
     let shown = app.shown_now(now);
     header::draw(frame, app, theme, now, &areas);
