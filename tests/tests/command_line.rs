@@ -1,7 +1,12 @@
 //! What a person or a script gets from `tif-serve`, also when it is wrong.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ExitStatus, Stdio};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::json;
-use tif_tests::process::Process;
+use tif_tests::process::{PATIENCE, Process};
 use tif_tests::world::{World, event, json as parse};
 
 fn world() -> World {
@@ -170,4 +175,59 @@ fn the_agent_shows_the_hosts_figures_and_its_own() {
     world.serve(&["--timeout", "10s", "wait", "host.memory.total > 0 && tif.processes >= 2"]).must(0);
     let mut watch = world.watch("host.cpu.**");
     watch.wait_line("a figure of the CPU", |line| event(line) == "report" && parse(line)["value"].is_number());
+}
+
+// spec: SRV-3
+#[test]
+fn a_watch_ends_when_nobody_reads_it_any_more_though_nothing_changes() {
+    let world = world();
+    let _agent = world.agent();
+    let _service = world.service(&["--standby"]);
+    let mut child = world.command("serve").args(["watch", "shop.motto"]).stdout(Stdio::piped()).spawn().expect("it can be started");
+    let mut line = String::new();
+    // As `head -1`: reads a line and closes the pipe.
+    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("its first report");
+    assert!(line.contains("the customer is king"), "{line}");
+    assert!(ends(&mut child).success());
+}
+
+/// Its status, without polling: its pidfd is readable when it has ended. A child that does not end is killed, and the test fails.
+fn ends(child: &mut Child) -> ExitStatus {
+    let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).expect("a child of ours");
+    let patience = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
+    if poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&patience)).expect("a pidfd") == 0 {
+        child.kill().expect("it runs");
+        child.wait().expect("a child of ours");
+        panic!("it did not end within {PATIENCE:?}");
+    }
+    child.wait().expect("a child of ours")
+}
+
+// spec: SRV-3, CTL-3
+#[test]
+fn what_was_done_and_could_not_be_printed_has_its_own_status_and_tells_the_request_id() {
+    let world = world();
+    let _agent = world.agent();
+    let _service = world.service(&["--standby"]);
+    let full = |arguments: &[&str]| {
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+        let output = world.command("serve").args(arguments).stdout(full).output().expect("it can be started");
+        (output.status.code(), String::from_utf8(output.stderr).expect("text"))
+    };
+    for format in ["table", "json"] {
+        let (status, err) = full(&["set", "shop.batch", "9", "--request-id", "r-9", "--output", format]);
+        assert_eq!(status, Some(8), "{err}");
+        assert!(err.contains("accepted") && err.contains("r-9") && err.contains("No space left"), "{err}");
+        let (status, err) = full(&["fire", "shop.add", "a=1", "b=2", "--request-id", "f-1", "--output", format]);
+        assert_eq!(status, Some(8), "{err}");
+        assert!(err.contains("was called") && err.contains("f-1"), "{err}");
+        let (status, err) = full(&["arm", "shop.before_commit", "count", "--outlive", "--output", format]);
+        assert!(status == Some(8) && err.contains("was armed"), "{status:?} {err}");
+        let (status, err) = full(&["disarm", "shop.before_commit", "--output", format]);
+        assert!(status == Some(8) && err.contains("was disarmed"), "{status:?} {err}");
+        let (status, err) = full(&["ls", "--output", format]);
+        assert!(status == Some(8) && err.contains("cannot be written"), "{status:?} {err}");
+    }
+    assert_eq!(full(&["--help"]).0, Some(8));
+    assert_eq!(world.value("shop.batch"), 9);
 }

@@ -47,7 +47,8 @@ fn start(dir: &Path, line: &str, interrupts: Receiver<()>, out: Sender<String>, 
         let (mut out, mut err) = (Pipe(out), Vec::new());
         let interrupts = Box::new(move || interrupts.clone());
         let exit = {
-            let mut screen = Screen { out: &mut out, err: &mut err, colour: false, width, interrupts, now: || NOW };
+            let mut screen =
+                Screen { out: &mut out, err: &mut err, colour: false, width, interrupts, unread: Box::new(never), now: || NOW };
             run(args.into_iter(), &mut screen)
         };
         (exit, String::from_utf8(err).unwrap())
@@ -375,6 +376,24 @@ fn a_second_ctrl_c_ends_a_command_that_is_still_taking_leave() {
     assert!(matches!(peer.expect(), ToAgent::Disarm { .. }), "it disarms, and waits to be told that it is done");
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     assert_eq!(command.wait().unwrap().signal(), Some(2));
+}
+
+// spec: CTL-3, TST-4
+#[test]
+fn ctrl_c_ends_the_waiting_for_an_answer_and_tells_the_id_that_asks_again() {
+    for line in ["fire demo.flush limit=3", "set demo.workers 5"] {
+        let dir = tempfile::tempdir().unwrap();
+        let agent = FakeAgent::start(dir.path(), 1);
+        let (interrupt, interrupts) = bounded(1);
+        let (command, _lines) = watching(dir.path(), &format!("{line} --timeout 1h"), interrupts);
+        let mut peer = agent.accept();
+        let (ToAgent::Fire { request_id, .. } | ToAgent::Set { request_id, .. }) = peer.expect() else { panic!("it is asked for") };
+        interrupt.send(()).unwrap();
+        assert_eq!(peer.next(), Some(ToAgent::Unregister), "it takes its leave");
+        let (exit, err) = command.join().unwrap();
+        assert_eq!(exit, Exit::Interrupted);
+        assert!(err.contains("not known") && err.contains(&format!("try: the same again with --request-id {request_id}")), "{err}");
+    }
 }
 
 // spec: SRV-8

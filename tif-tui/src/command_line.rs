@@ -144,6 +144,7 @@ mod tests {
                 colour: false,
                 width: None,
                 interrupts: Box::new(crossbeam_channel::never),
+                unread: Box::new(crossbeam_channel::never),
                 now: || Stamp(0),
             };
             let exit = tif_serve::cli::run(words.iter().map(Into::into), &mut screen);

@@ -1,5 +1,6 @@
 //! `arm`: make an in-path test point do something, for a time.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, after, never, select};
@@ -102,11 +103,11 @@ pub(super) fn run(args: Arm, session: &mut Session<'_, '_>) -> Result<Exit, Fail
     let before = if arming.hits_max.is_some() && !args.outlive { importer.sense(std::slice::from_ref(&pattern))?.rows } else { vec![] };
     let name = importer.arm(&args.name, arming.clone())?;
     let expires = Instant::now() + arming.expires_after;
-    announce(session, &name, &arming)?;
+    let done = || format!("{name} was armed{}", if args.outlive { "" } else { " (and is disarmed again, as this command ends)" });
+    announce(session, &name, &arming).and_then(|()| session.screen.flush()).map_err(Failure::unwritten(done))?;
     if args.outlive {
         return Ok(Exit::Done);
     }
-    session.screen.flush()?;
     importer.subscribe(pattern, Coarsen::default());
     let before = before.iter().find_map(|(a, report)| hits(&name, a, report)).unwrap_or(0);
     let limit = arming.hits_max.map(|hits| before.saturating_add(hits));
@@ -156,7 +157,7 @@ fn hits(name: &str, announcement: &Announcement, report: &Report) -> Option<u64>
     (address(announcement) == name).then(|| report.value.as_ref()?.to_bits()).flatten()
 }
 
-fn announce(session: &mut Session<'_, '_>, name: &str, arming: &Arming) -> Result<(), Failure> {
+fn announce(session: &mut Session<'_, '_>, name: &str, arming: &Arming) -> io::Result<()> {
     let conditions: Vec<String> = arming
         .conditions
         .iter()
@@ -180,8 +181,7 @@ fn announce(session: &mut Session<'_, '_>, name: &str, arming: &Arming) -> Resul
             "conditions": conditions,
             "outlives_session": arming.outlives_session,
         });
-        output::object(session.screen, &line)?;
-        return Ok(());
+        return output::object(session.screen, &line);
     }
     let facts = [
         Some(format!("for {:?}", arming.expires_after)),
@@ -191,8 +191,7 @@ fn announce(session: &mut Session<'_, '_>, name: &str, arming: &Arming) -> Resul
         arming.outlives_session.then(|| "outlives this session".to_owned()),
     ];
     let facts: Vec<String> = facts.into_iter().flatten().collect();
-    session.screen.say(&format!("{name}: armed, {} ({})", arming.action, facts.join(", ")))?;
-    Ok(())
+    session.screen.say(&format!("{name}: armed, {} ({})", arming.action, facts.join(", ")))
 }
 
 #[cfg(test)]

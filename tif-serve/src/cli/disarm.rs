@@ -17,9 +17,10 @@ pub(super) struct Disarm {
 
 pub(super) fn run(args: Disarm, session: &mut Session<'_, '_>) -> Result<Exit, Failure> {
     let name = session.connect()?.disarm(&args.name)?;
-    match session.global.output {
-        Format::Table => session.screen.say(&format!("{name}: disarmed"))?,
-        Format::Json | Format::Jsonl => output::object(session.screen, &json!({"v": VERSION, "name": name, "armed": false}))?,
-    }
+    let printed = match session.global.output {
+        Format::Table => session.screen.say(&format!("{name}: disarmed")),
+        Format::Json | Format::Jsonl => output::object(session.screen, &json!({"v": VERSION, "name": name, "armed": false})),
+    };
+    printed.and_then(|()| session.screen.flush()).map_err(Failure::unwritten(|| format!("{name} was disarmed")))?;
     Ok(Exit::Done)
 }

@@ -28,6 +28,8 @@ pub enum Exit {
     TimedOut,
     /// 7: the key, the version or the request id is not what it was thought to be.
     Stale,
+    /// 8: the output cannot be written; what was asked for may be done.
+    Unwritten,
     /// 130: Ctrl-C.
     Interrupted,
 }
@@ -43,6 +45,8 @@ Exit status:
   5    unreachable: no agent, or no live exporter behind the instrument
   6    timed out
   7    stale key, version or conflict
+  8    the output cannot be written (disk full): standard error says whether something was done.
+       That the reader of a pipe has gone is no error: status 0
   130  interrupted
 
 Environment:
@@ -61,6 +65,7 @@ impl Exit {
             Exit::Unreachable => 5,
             Exit::TimedOut => 6,
             Exit::Stale => 7,
+            Exit::Unwritten => 8,
             Exit::Interrupted => 130,
         }
     }
@@ -82,6 +87,14 @@ impl Failure {
 
     pub(super) fn usage(what: impl Into<String>, hint: impl Into<String>) -> Failure {
         Failure::new(Exit::Usage, what, hint)
+    }
+
+    /// What was asked for is done, and `done` says so in words, but the output that was to tell it cannot be written.
+    pub(super) fn unwritten(done: impl FnOnce() -> String) -> impl FnOnce(io::Error) -> Failure {
+        move |error| {
+            let failure = Failure::from(error);
+            Failure { what: failure.what.map(|what| format!("{}, but {what}", done())), ..failure }
+        }
     }
 
     /// Writes it to the screen.
@@ -192,6 +205,6 @@ impl From<io::Error> for Failure {
             // Whoever read our output has read enough: `tif-serve watch ** | head`.
             return Failure { exit: Exit::Done, what: None, hint: None };
         }
-        Failure::new(Exit::Unreachable, format!("the output cannot be written: {error}"), "look at the disk or the pipe it goes to")
+        Failure::new(Exit::Unwritten, format!("the output cannot be written: {error}"), "look at the disk or the pipe it goes to")
     }
 }

@@ -1,5 +1,6 @@
 //! `fire`: call a procedure.
 
+use std::io;
 use std::time::Duration;
 
 use serde_json::json;
@@ -9,13 +10,14 @@ use super::args::{Format, parsed};
 use super::exit::{Exit, Failure};
 use super::output;
 use super::session::Session;
-use crate::importer::{FireRequest, Importer};
+use crate::importer::{FireRequest, FireResult, Importer, new_request_id};
 use crate::json::VERSION;
 
 /// Call a procedure and print what it answers
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Without --timeout it is waited for as long as the procedure declares it may take.\n\
-It is called at most once per request id; the same id again answers what was recorded.\n\
+It is called at most once per request id; the same id again answers what was recorded. Ctrl-C ends the waiting, not the call: \
+the request id that is told then asks again (status 130).\n\
 Ends with status 1 if the procedure answered with its declared error.\n\
 JSON: v, request_id, name, result (a string) or error, repeated.")]
 pub(super) struct Fire {
@@ -47,8 +49,15 @@ pub(super) fn run(args: Fire, session: &mut Session<'_, '_>) -> Result<Exit, Fai
         importer.set_timeout(limit + MARGIN);
     }
     let Fire { name, arguments, request_id } = args;
-    let fired = importer.fire(FireRequest { name: name.clone(), arguments, request_id })?;
+    let id = request_id.unwrap_or_else(new_request_id);
+    let request = FireRequest { name: name.clone(), arguments, request_id: Some(id.clone()) };
+    let fired = session.unless_interrupted(&importer, &id, || importer.fire(request))?;
     let exit = if fired.result.is_ok() { Exit::Done } else { Exit::False };
+    print(&name, fired, session).map_err(Failure::unwritten(|| format!("{name} was called and has answered (request {id})")))?;
+    Ok(exit)
+}
+
+fn print(name: &str, fired: FireResult, session: &mut Session<'_, '_>) -> io::Result<()> {
     if session.global.output != Format::Table {
         let mut line = json!({"v": VERSION, "request_id": fired.request_id, "name": name, "repeated": fired.repeated});
         match fired.result {
@@ -56,15 +65,15 @@ pub(super) fn run(args: Fire, session: &mut Session<'_, '_>) -> Result<Exit, Fai
             Err(error) => line["error"] = json!(error),
         }
         output::object(session.screen, &line)?;
-        return Ok(exit);
+        return session.screen.flush();
     }
     match fired.result {
-        Ok(result) => session.screen.say(&result)?,
+        Ok(result) => session.screen.say(&result).and_then(|()| session.screen.flush())?,
         Err(error) => session.screen.note(&format!("error: {name} answers: {error}")),
     }
     let repeated = if fired.repeated { ", repeated: called before under this id" } else { "" };
     session.screen.note(&format!("(request {}{repeated})", fired.request_id));
-    Ok(exit)
+    Ok(())
 }
 
 /// How long the procedure may take; none if there is no such procedure: the call itself will be told so, with the nearest names.

@@ -16,6 +16,7 @@ mod ls;
 mod outages;
 mod output;
 mod ps;
+mod reader;
 mod screen;
 mod session;
 mod set;
@@ -83,8 +84,14 @@ fn parse(args: impl Iterator<Item = OsString>, screen: &mut Screen<'_>) -> Resul
     parsed.map_err(|error| {
         let text = error.render();
         let text = if screen.colour { text.ansi().to_string() } else { text.to_string() };
-        // There is nobody to tell if even this cannot be written.
-        let _ = if error.use_stderr() { screen.err.write_all(text.as_bytes()) } else { screen.out.write_all(text.as_bytes()) };
-        if error.use_stderr() { Exit::Usage } else { Exit::Done }
+        if error.use_stderr() {
+            // There is nobody to tell if even this cannot be written.
+            let _ = screen.err.write_all(text.as_bytes());
+            return Exit::Usage;
+        }
+        match screen.out.write_all(text.as_bytes()).and_then(|()| screen.flush()) {
+            Ok(()) => Exit::Done,
+            Err(error) => Failure::from(error).tell(screen),
+        }
     })
 }

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crossbeam_channel::Receiver;
 use tif_core::model::Stamp;
 
-use super::interrupt;
+use super::{interrupt, reader};
 
 /// A command's surroundings.
 pub struct Screen<'a> {
@@ -20,6 +20,8 @@ pub struct Screen<'a> {
     pub width: Option<u16>,
     /// Told when the user presses Ctrl-C. Asked for only by commands that wait.
     pub interrupts: Box<dyn Fn() -> Receiver<()> + 'a>,
+    /// Told when nobody reads `out` any more. Asked for only by commands whose output has no end.
+    pub unread: Box<dyn Fn() -> Receiver<()> + 'a>,
     /// The wall clock.
     pub now: fn() -> Stamp,
 }
@@ -31,7 +33,8 @@ impl<'a> Screen<'a> {
         let colour = anstream::AutoStream::choice(out) != anstream::ColorChoice::Never;
         let width =
             if out.is_terminal() { rustix::termios::tcgetwinsize(&*out).ok().map(|size| size.ws_col).filter(|w| *w > 0) } else { None };
-        Screen { out, err, colour, width, interrupts: Box::new(interrupt::receiver), now: wall_clock }
+        let (interrupts, unread) = (Box::new(interrupt::receiver), Box::new(reader::gone));
+        Screen { out, err, colour, width, interrupts, unread, now: wall_clock }
     }
 
     pub(super) fn flush(&mut self) -> io::Result<()> {

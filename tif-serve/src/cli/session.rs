@@ -1,13 +1,15 @@
 //! What every command starts with: its global options, its screen, and a connection.
 
+use std::thread;
 use std::time::Duration;
 
-use tif_core::model::{Name, Pattern, name};
+use crossbeam_channel::{bounded, select};
+use tif_core::model::{Name, Pattern, RequestId, name};
 
 use super::Screen;
 use super::args::Global;
 use super::exit::{Exit, Failure, not_found};
-use crate::importer::{Importer, Options, address};
+use crate::importer::{Importer, Options, RequestError, address};
 
 /// How long a request may take if nobody says.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,6 +49,30 @@ impl<'s, 'a> Session<'s, 'a> {
         }
     }
 
+    /// Does a request that Ctrl-C may end before its answer has come. What became of it, its id tells.
+    // spec: CTL-3
+    pub(super) fn unless_interrupted<T: Send>(
+        &self,
+        importer: &Importer,
+        id: &RequestId,
+        request: impl FnOnce() -> Result<T, RequestError> + Send,
+    ) -> Result<T, Failure> {
+        let interrupts = (self.screen.interrupts)();
+        let (done, answer) = bounded(1);
+        thread::scope(|scope| {
+            scope.spawn(move || done.send(request()));
+            select! {
+                recv(answer) -> answer => answer.map_err(|_| interrupted(id))?.map_err(Failure::from),
+                recv(interrupts) -> _ => {
+                    let answered = answer.try_recv();
+                    // Ends the request, too, if it still waits.
+                    importer.leave();
+                    answered.map_err(|_| interrupted(id))?.map_err(Failure::from)
+                }
+            }
+        })
+    }
+
     /// The failure for a pattern that names one instrument and fits none.
     pub(super) fn missing(&self, importer: &Importer, pattern: &Pattern) -> Failure {
         let wanted = pattern.to_string();
@@ -60,4 +86,9 @@ impl<'s, 'a> Session<'s, 'a> {
         let names: Vec<String> = all.iter().map(|row| address(&row.announcement)).collect();
         name::nearest(wanted, names.iter().map(String::as_str), 3)
     }
+}
+
+fn interrupted(id: &RequestId) -> Failure {
+    let hint = format!("the same again with --request-id {id} to be told what became of it: it is done at most once");
+    Failure::new(Exit::Interrupted, format!("interrupted; whether {id} was done is not known"), hint)
 }

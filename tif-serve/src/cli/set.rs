@@ -1,13 +1,15 @@
 //! `set`: change a control.
 
-use tif_core::model::{RequestId, Version};
+use std::io;
+
+use tif_core::model::{RequestId, SetResult, Version};
 use tif_core::wire::Admission;
 
 use super::args::{Format, parsed};
 use super::exit::{Exit, Failure};
 use super::output;
 use super::session::Session;
-use crate::importer::SetRequest;
+use crate::importer::{SetRequest, new_request_id};
 use crate::json::SetRow;
 
 /// Change a control
@@ -41,10 +43,22 @@ pub(super) fn run(args: Set, session: &mut Session<'_, '_>) -> Result<Exit, Fail
     let importer = session.connect()?;
     let admission = Admission { if_version: args.if_version.map(Version), if_key: None, dry_run: args.dry_run };
     let Set { name, value, request_id, reason, .. } = args;
-    let result = importer.set(SetRequest { name, value, request_id, admission, reason })?;
+    let id = request_id.unwrap_or_else(new_request_id);
+    let request = SetRequest { name, value, request_id: Some(id.clone()), admission, reason };
+    let result = session.unless_interrupted(&importer, &id, || importer.set(request))?;
+    let done = || {
+        let SetResult { request_id, name, version, .. } = &result;
+        let what = if result.dry_run { "was checked" } else { "was accepted" };
+        format!("the change of {name} {what} (version {version}, request {request_id})")
+    };
+    print(&result, session).map_err(Failure::unwritten(done))?;
+    Ok(Exit::Done)
+}
+
+fn print(result: &SetResult, session: &mut Session<'_, '_>) -> io::Result<()> {
     if session.global.output != Format::Table {
-        output::object(session.screen, &SetRow::new(&result))?;
-        return Ok(Exit::Done);
+        output::object(session.screen, &SetRow::new(result))?;
+        return session.screen.flush();
     }
     let facts = [
         Some(format!("version {}", result.version)),
@@ -57,5 +71,5 @@ pub(super) fn run(args: Set, session: &mut Session<'_, '_>) -> Result<Exit, Fail
     let facts: Vec<String> = facts.into_iter().flatten().collect();
     let (old, new) = (result.old.show(&result.choices), result.new.show(&result.choices));
     session.screen.say(&format!("{}: {old} → {new} ({})", result.name, facts.join(", ")))?;
-    Ok(Exit::Done)
+    session.screen.flush()
 }

@@ -20,7 +20,7 @@ use crate::json;
 #[command(
     after_help = "Instruments that are not there yet are watched from when they appear. It goes on over outages and restarts of the agent, and says so.\n\
 Ends after --count reports or after --for, whichever is first; with both, status 6 if the time was over before the count was reached. \
-Without either: at Ctrl-C (status 130).\n\n\
+Without either: at Ctrl-C (status 130). As soon as nobody reads its output any more it ends with status 0, as in `tif-serve watch X | head -1`.\n\n\
 JSON (json and jsonl alike): one object a line, each with \"event\":\n\
 \x20\x20report     v, name, value, quality, age_ms, process, incarnation, seq, alarm, at, coalesced; since or reason as in `get`\n\
 \x20\x20notice     v, process, key, what (born, died, presumed_dead, unreachable, reachable, unregistered, role, not_available); cause; role, epoch\n\
@@ -51,7 +51,7 @@ fn deadband(text: &str) -> Result<f64, String> {
 
 pub(super) fn run(args: Watch, session: &mut Session<'_, '_>) -> Result<Exit, Failure> {
     let importer = session.connect()?;
-    let interrupts = (session.screen.interrupts)();
+    let (interrupts, unread) = ((session.screen.interrupts)(), (session.screen.unread)());
     let time = args.time.map_or_else(never, after);
     for pattern in args.patterns {
         importer.subscribe(pattern, Coarsen { deadband: args.deadband, at_most_every: None });
@@ -62,6 +62,7 @@ pub(super) fn run(args: Watch, session: &mut Session<'_, '_>) -> Result<Exit, Fa
     loop {
         let event = select! {
             recv(interrupts) -> _ => return Ok(Exit::Interrupted),
+            recv(unread) -> _ => return Ok(Exit::Done),
             recv(time) -> _ => return Ok(if left.is_some() { Exit::TimedOut } else { Exit::Done }),
             recv(importer.events()) -> event => match event {
                 Ok(event) => event,

@@ -120,7 +120,7 @@ impl Importer {
     /// Refused: nothing was changed. Otherwise it is not known; the request id in the error tells when asked again.
     // spec: CTL-3
     pub fn set(&self, request: SetRequest) -> Result<SetResult, RequestError> {
-        let request_id = request.request_id.unwrap_or_else(random_id);
+        let request_id = request.request_id.unwrap_or_else(new_request_id);
         let SetRequest { name, value, admission, reason, .. } = request;
         let message = |req| ToAgent::Set {
             req,
@@ -142,7 +142,7 @@ impl Importer {
     /// As for [`Importer::set`].
     // spec: TST-2
     pub fn fire(&self, request: FireRequest) -> Result<FireResult, RequestError> {
-        let request_id = request.request_id.unwrap_or_else(random_id);
+        let request_id = request.request_id.unwrap_or_else(new_request_id);
         let FireRequest { name, arguments, .. } = request;
         let message = |req| ToAgent::Fire { req, request_id: request_id.clone(), name: name.clone(), arguments: arguments.clone() };
         match self.ask(Some(request_id.clone()), false, message)? {
@@ -221,6 +221,11 @@ impl Importer {
         self.interest.forget(name);
     }
 
+    /// Takes leave of the agent now: nothing comes any more, and requests under way, of whichever thread, end as unreachable.
+    pub fn leave(&self) {
+        self.interest.close();
+    }
+
     /// What the agent said when it last admitted this importer: CPU, own key, agent's key.
     pub fn welcome(&self) -> Welcome {
         self.interest.welcome()
@@ -278,6 +283,6 @@ fn unexpected(wanted: &str, got: &ToProcess) -> RequestError {
 }
 
 /// A request id that nobody has used: 128 random bits.
-fn random_id() -> RequestId {
+pub fn new_request_id() -> RequestId {
     RequestId::try_from(format!("{:032x}", super::random::bits())).expect("hexadecimal digits are allowed")
 }

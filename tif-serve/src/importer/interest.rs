@@ -117,10 +117,13 @@ impl Interest {
         self.state.lock().link.clone()
     }
 
-    /// Until the link is up: true; false at the deadline.
+    /// Until the link is up: true; false at the deadline, or when the importer takes its leave.
     pub(super) fn wait_for_link(&self, deadline: Option<Instant>) -> bool {
         let mut state = self.state.lock();
         while state.sender.is_none() {
+            if state.closing {
+                return false;
+            }
             match deadline {
                 Some(deadline) if self.link_changed.wait_until(&mut state, deadline).timed_out() => return state.sender.is_some(),
                 Some(_) => {}
@@ -243,6 +246,7 @@ impl Interest {
         }
         state.pending.clear();
         drop(state);
+        self.link_changed.notify_all();
         self.waker.wake();
     }
 
