@@ -231,3 +231,30 @@ fn what_was_done_and_could_not_be_printed_has_its_own_status_and_tells_the_reque
     assert_eq!(full(&["--help"]).0, Some(8));
     assert_eq!(world.value("shop.batch"), 9);
 }
+
+// spec: INS-5, INS-9
+#[test]
+fn every_address_that_is_listed_is_taken_and_no_other_is_taken_for_it() {
+    let world = world();
+    let _agent = world.agent();
+    let _group = world.service(&["--standby"]);
+    let _alone = world.service(&["--process", "alone"]);
+    for name in ["shop.batch", "shop.batch@alone"] {
+        assert_eq!(world.serve(&["--output", "jsonl", "ls", "shop.batch"]).must(0).rows().iter().filter(|r| r["name"] == name).count(), 1);
+        let set = world.serve(&["--output", "json", "set", name, "9", "--dry-run"]).must(0).json();
+        assert_eq!(set["name"], name);
+        world.serve(&["wait", &format!("{name} == 64"), "--now"]).must(0);
+        world.serve(&["wait", &format!("{name} == 64"), "--timeout", "10s"]).must(0);
+    }
+    // The one that is listed so is waited for, though the other one fits, too.
+    world.serve(&["set", "shop.batch@alone", "9"]).must(0);
+    world.serve(&["wait", "shop.batch == 9", "--timeout", "300ms"]).must(6);
+    for wrong in ["shop.batch{a=b}", "shop.batch@nowhere"] {
+        check(&world, &["set", wrong, "1"], 3, &[wrong, "shop.batch@alone"]);
+        check(&world, &["wait", &format!("{wrong} == 1"), "--now"], 3, &[wrong, "shop.batch@alone"]);
+        check(&world, &["get", wrong], 3, &[wrong, "shop.batch@alone"]);
+    }
+    check(&world, &["set", "shop.batch@cpu1", "1"], 2, &["more than one", "shop.batch@alone"]);
+    check(&world, &["set", "shop.batch@alone#1.1", "1"], 7, &["is not current"]);
+    assert_eq!((world.value("shop.batch@shop"), world.value("shop.batch@alone")), (json!(64), json!(9)));
+}

@@ -202,7 +202,7 @@ fn every_failure_has_its_status_what_was_wrong_and_a_way_out() {
     let unfit = Refusal::Unfit { name: name(), reason: "70 is out of range: allowed are -8 to 64".into() };
     check(refused(set, unfit), Exit::Usage, "allowed are -8 to 64", "ls --long");
     let ambiguous = Refusal::Ambiguous { name: name(), candidates: vec!["demo.workers@a".into(), "demo.workers@b".into()] };
-    check(refused(set, ambiguous), Exit::Usage, "fits 2", "demo.workers@a, demo.workers@b");
+    check(refused(set, ambiguous), Exit::Usage, "fits more than one", "demo.workers@a, demo.workers@b");
     check(refused(set, Refusal::Denied { reason: "not yours".into() }), Exit::Denied, "not yours", "policy");
     let stale = Refusal::StaleVersion { name: name(), expected: Version(1), current: Version(2) };
     check(refused(set, stale), Exit::Stale, "at version 2, not 1", "--if-version 2");

@@ -8,6 +8,9 @@ use crate::model::{
     Address, Descriptor, Dimensions, InstrumentId, Key, Kind, Name, Pattern, Quality, Refusal, Slot, Stamp, Time, Value, name,
 };
 
+/// So many instruments of one name are compared with an address that is not there.
+const NAMED_COMPARED_MAX: usize = 256;
+
 /// One instrument.
 #[derive(Clone, Debug)]
 pub(super) struct Instrument {
@@ -174,24 +177,55 @@ impl Table {
         let address: Address = text.parse().map_err(|e: name::NameError| Refusal::Malformed { reason: e.to_string() })?;
         let record = format!("{}{}", address.name, address.dims);
         let there = |i: &&Instrument| address.at.as_ref().is_none_or(|at| is_at(i, at));
-        let exact: Vec<&Instrument> = self.named(&record).filter(there).collect();
-        let found = match exact.as_slice() {
-            [] => self.with_name(&address.name).filter(there).collect(),
-            _ => exact,
-        };
+        let mut found: Vec<&Instrument> = self.named(&record).filter(there).collect();
+        // As it is listed, without a place, it is the service's own, though processes that export for themselves have the like.
+        if address.at.is_none()
+            && let Some(own) = found.iter().copied().find(|i| i.address() == record)
+        {
+            found = vec![own];
+        }
+        if let [one] = found.as_slice() {
+            return match address.incarnation {
+                // Another life of it cannot be changed or called.
+                // spec: PSM-7
+                Some(inc) if inc != one.key.inc => Err(Refusal::StaleKey { got: Key { inc, ..one.key }, current: Some(one.key) }),
+                _ => Ok(one.id),
+            };
+        }
+        if found.is_empty() {
+            let more = |i: &&Instrument| address.dims.iter().all(|(key, value)| i.dims.value(key) == Some(value));
+            found = self.with_name(&address.name).filter(there).filter(more).collect();
+        }
         match found.as_slice() {
-            [one] if one.record == record => Ok(one.id),
-            [] => Err(self.not_found(text, address.name.as_str())),
-            some => Err(Refusal::Ambiguous {
-                name: text.to_owned(),
-                candidates: some.iter().take(8).map(|i| format!("{}@{}", i.record, i.source)).collect(),
-            }),
+            [] | [_] => Err(self.not_found(text, address.name.as_str())),
+            some => {
+                let candidates = some.iter().take(8).map(|i| i.address()).collect();
+                Err(Refusal::Ambiguous { name: text.to_owned(), candidates })
+            }
         }
     }
 
-    /// The refusal for a name that is not there.
+    /// The refusal for an address that is not there. Those of the same name are nearest; an address is never offered in its own place.
     pub fn not_found(&self, text: &str, name: &str) -> Refusal {
-        Refusal::NotFound { name: text.to_owned(), nearest: name::nearest(name, self.by_id.values().map(|i| i.name.as_str()), 3) }
+        let named = |name: &Name| self.with_name(name).map(Instrument::address).filter(|a| a != text).take(NAMED_COMPARED_MAX).collect();
+        let same: Vec<String> = name.parse().map_or_else(|_| Vec::new(), |name| named(&name));
+        let near = match same.as_slice() {
+            [] => {
+                let names = name::nearest(name, self.by_id.values().map(|i| i.name.as_str()), 3);
+                names.into_iter().filter(|n| n != text).map(|n| self.only(&n).map_or(n, Instrument::address)).collect()
+            }
+            _ => match name::nearest(text, same.iter().map(String::as_str), 3) {
+                near if near.is_empty() => same.into_iter().take(3).collect(),
+                near => near,
+            },
+        };
+        Refusal::NotFound { name: text.to_owned(), nearest: near }
+    }
+
+    /// The instrument of that name, if there is one only.
+    fn only(&self, name: &str) -> Option<&Instrument> {
+        let mut all = self.with_name_text(name.to_owned()).filter(|i| i.name.as_str() == name);
+        all.next().filter(|_| all.next().is_none())
     }
 
     /// Those that a pattern fits. A literal name is looked up, not searched for.
@@ -231,3 +265,7 @@ impl Table {
             .filter_map(|id| self.by_id.get(id))
     }
 }
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;

@@ -18,7 +18,7 @@ pub enum Refusal {
         nearest: Vec<String>,
     },
     /// More than one fits.
-    #[error("`{name}` fits {} instruments: say which with {{dimensions}} or @process, for example {}", .candidates.len(), .candidates.first().map_or("", |s| s))]
+    #[error("`{name}` fits more than one instrument: say which with {{dimensions}} or @process, for example {}", .candidates.first().map_or("", |s| s))]
     Ambiguous {
         /// What was asked for.
         name: String,

@@ -49,6 +49,10 @@ Exit status:
        That the reader of a pipe has gone is no error: status 0
   130  interrupted
 
+Names, as `ls` shows them: service.path{dimension=value}@place. The place is a process, a service or a CPU. Without one it is the service's
+own instrument, wherever its primary is; a process that exports for itself is named, as in orders.batch@orders-2. `get` and `ls` also show the
+last values of a dead process: 'orders.**@orders-2#3.17', with the incarnation from `ps`.
+
 Environment:
   TIF_RUN_DIR  the run directory, if --run-dir is not given; else $XDG_RUNTIME_DIR/tif, else /run/tif
   NO_COLOR     no colours";
@@ -119,8 +123,9 @@ impl From<Refusal> for Failure {
         match refusal {
             Refusal::NotFound { name, nearest } => not_found(&name, &nearest),
             Refusal::Ambiguous { name, candidates } => {
-                let hint = format!("say which: {}", candidates.iter().take(4).cloned().collect::<Vec<_>>().join(", "));
-                Failure::usage(format!("`{name}` fits {} instruments", candidates.len()), hint)
+                let shown = candidates.iter().take(4).cloned().collect::<Vec<_>>().join(", ");
+                let more = if candidates.len() > 4 { ", …" } else { "" };
+                Failure::usage(format!("`{name}` fits more than one instrument"), format!("say which: {shown}{more}"))
             }
             Refusal::WrongKind { name, .. } => Failure::usage(what, format!("`tif-serve ls --long '{name}'` shows what it is")),
             Refusal::Unfit { name, .. } => Failure::usage(what, format!("`tif-serve ls --long '{name}'` shows type, range and choices")),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{bounded, select};
 use tif_core::model::{Name, Pattern, RequestId, name};
+use tif_core::wire::Announcement;
 
 use super::Screen;
 use super::args::Global;
@@ -79,12 +80,18 @@ impl<'s, 'a> Session<'s, 'a> {
         not_found(&wanted, &self.nearest(importer, &wanted))
     }
 
-    /// The addresses nearest to one that is not there.
+    /// The addresses nearest to one that is not there, those of the same name before others.
     pub(super) fn nearest(&self, importer: &Importer, wanted: &str) -> Vec<String> {
         // A hint is a courtesy: without the listing there is none.
         let all = importer.list(&Pattern::all()).unwrap_or_default();
-        let names: Vec<String> = all.iter().map(|row| address(&row.announcement)).collect();
-        name::nearest(wanted, names.iter().map(String::as_str), 3)
+        let name = &wanted[..wanted.find(['{', '@']).unwrap_or(wanted.len())];
+        let (same, others): (Vec<_>, Vec<_>) = all.iter().map(|row| &row.announcement).partition(|a| a.name.as_str() == name);
+        let addresses = |of: &[&Announcement]| of.iter().map(|a| address(a)).filter(|a| a != wanted).collect::<Vec<String>>();
+        let nearest = |to: &str, of: &[String]| name::nearest(to, of.iter().map(String::as_str), 3);
+        match addresses(&same) {
+            same if same.is_empty() => nearest(name, &addresses(&others)),
+            same => Some(nearest(wanted, &same)).filter(|near| !near.is_empty()).unwrap_or_else(|| same.into_iter().take(3).collect()),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! `wait`: until a condition over instruments is true.
 
+use std::collections::BTreeSet;
+
 use crossbeam_channel::{after, never, select};
 use serde_json::json;
 use tif_core::model::{Coarsen, Pattern, Quality, Refusal};
@@ -44,7 +46,7 @@ pub(super) fn run(args: Wait, session: &mut Session<'_, '_>) -> Result<Exit, Fai
     for instrument in expression.instruments() {
         importer.subscribe(instrument.pattern.clone(), Coarsen::default());
     }
-    tell_missing(&expression, &importer, session)?;
+    let listed = look_up(&expression, &importer, session)?;
     let mut table = Table::new();
     loop {
         let event = select! {
@@ -61,6 +63,8 @@ pub(super) fn run(args: Wait, session: &mut Session<'_, '_>) -> Result<Exit, Fai
         table.apply(&event);
         let mut unclear = None;
         let result = expression.evaluate(|instrument| match one(table.rows(), instrument, |row| &row.announcement) {
+            // What is listed under the very address is meant, also while only another one that fits has come.
+            Ok(Some(row)) if listed.contains(&instrument.text) && row.address() != instrument.text => None,
             Ok(row) => row.map(seen),
             Err(failure) => {
                 unclear = Some(failure);
@@ -112,13 +116,16 @@ fn seen(row: &Row) -> Seen<'_> {
     Seen { descriptor: &row.announcement.descriptor, live: good.and_then(|report| report.value.as_ref()) }
 }
 
-/// Of `rows` the one that is meant: the only one that fits, or the only one with exactly these dimensions.
+/// Of `rows` the one that is meant: the one of this address, else the only one that fits, or the only one with exactly these dimensions.
 fn one<'a, T>(
     rows: impl Iterator<Item = &'a T>,
     instrument: &Instrument,
     of: impl Fn(&T) -> &Announcement,
 ) -> Result<Option<&'a T>, Failure> {
     let fitting: Vec<&T> = rows.filter(|row| fits(&instrument.pattern, of(row))).collect();
+    if let Some(own) = fitting.iter().copied().find(|row| address(of(row)) == instrument.text) {
+        return Ok(Some(own));
+    }
     let exact: Vec<&T> = fitting.iter().copied().filter(|row| of(row).dims == instrument.address.dims).collect();
     match (fitting.as_slice(), exact.as_slice()) {
         ([], _) => Ok(None),
@@ -135,16 +142,22 @@ fn sense(expression: &Expression, importer: &Importer) -> Result<Sensed, Failure
     Ok(importer.sense(&patterns)?)
 }
 
-/// Says which instruments are not there, so that nobody waits for a slip of the pen without knowing.
-fn tell_missing(expression: &Expression, importer: &Importer, session: &mut Session<'_, '_>) -> Result<(), Failure> {
+/// Which instruments are there under the very address that was written. Says which are not there at all, so that nobody waits for a slip of the
+/// pen without knowing.
+fn look_up(expression: &Expression, importer: &Importer, session: &mut Session<'_, '_>) -> Result<BTreeSet<String>, Failure> {
+    let mut listed = BTreeSet::new();
     for instrument in expression.instruments() {
-        if importer.list(&instrument.pattern)?.is_empty() {
+        let rows = importer.list(&instrument.pattern)?;
+        if rows.iter().any(|row| address(&row.announcement) == instrument.text) {
+            listed.insert(instrument.text.clone());
+        }
+        if rows.is_empty() {
             let near = session.nearest(importer, &instrument.text);
             let near = if near.is_empty() { String::new() } else { format!(" (did you mean {}?)", near.join(", ")) };
             session.screen.note(&format!("note: no instrument is called `{}` yet; waiting for it to appear{near}", instrument.text));
         }
     }
-    Ok(())
+    Ok(listed)
 }
 
 fn timed_out(expression: &Expression, table: &Table, limit: std::time::Duration) -> Failure {
