@@ -203,7 +203,7 @@ fn every_failure_has_its_status_what_was_wrong_and_a_way_out() {
     check(refused(set, unfit), Exit::Usage, "allowed are -8 to 64", "ls --long");
     let ambiguous = Refusal::Ambiguous { name: name(), candidates: vec!["demo.workers@a".into(), "demo.workers@b".into()] };
     check(refused(set, ambiguous), Exit::Usage, "fits more than one", "demo.workers@a, demo.workers@b");
-    check(refused(set, Refusal::Denied { reason: "not yours".into() }), Exit::Denied, "not yours", "policy");
+    check(refused(set, Refusal::Denied { reason: "not yours".into() }), Exit::Denied, "not yours", "or as root");
     let stale = Refusal::StaleVersion { name: name(), expected: Version(1), current: Version(2) };
     check(refused(set, stale), Exit::Stale, "at version 2, not 1", "--if-version 2");
     let reused = Refusal::RequestIdReused { id: "r".into(), was: "set a 1".into() };
@@ -222,6 +222,9 @@ fn a_mistake_in_the_command_line_is_status_2_and_says_what_would_be_right() {
         ("get", "PATTERN"),
         ("get A.b", "lower-case"),
         ("ls --timeout soon", "as 250ms"),
+        ("ls --timeout 0s", "more than nothing"),
+        ("wait demo.x --timeout 0", "more than nothing"),
+        ("watch ** --for 0s", "more than nothing"),
         ("arm demo.x explode", "count, record"),
         ("arm demo.x fail --probability 2", "from 0 to 1"),
         ("arm demo.x fail --where size", "field"),

@@ -31,7 +31,7 @@ pub(super) struct Global {
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) run_dir: Option<PathBuf>,
     /// How long a request may take, as 500ms or 10s [default: 5s]; of `wait`: how long to wait [default: for ever]
-    #[arg(long, global = true, value_name = "T", value_parser = duration)]
+    #[arg(long, global = true, value_name = "T", value_parser = time)]
     pub(super) timeout: Option<Duration>,
     /// When to colour
     #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
@@ -72,6 +72,11 @@ pub(super) enum Command {
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
     parse_duration(text).or(seconds).ok_or_else(|| "write a number with ns, us, ms, s, min or h, as 250ms".to_owned())
+}
+
+/// A span of time that is not over before it begins.
+pub(super) fn time(text: &str) -> Result<Duration, String> {
+    duration(text).and_then(|time| if time.is_zero() { Err("more than nothing, as 250ms".to_owned()) } else { Ok(time) })
 }
 
 /// Text that its type reads by itself.

@@ -1,6 +1,8 @@
 //! How a command ends: its status, and what it says when it failed.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use tif_core::model::{NameError, Refusal};
 use tif_process::ConnectError;
@@ -136,9 +138,7 @@ impl From<Refusal> for Failure {
             Refusal::StaleKey { .. } => Failure::new(Exit::Stale, what, "`tif-serve ps` shows the current keys"),
             Refusal::NameTaken { .. } => Failure::new(Exit::Stale, what, "`tif-serve ps` shows who has the name"),
             Refusal::RequestIdReused { .. } => Failure::new(Exit::Stale, what, "leave --request-id away to have a new one chosen"),
-            Refusal::Denied { .. } => {
-                Failure::new(Exit::Denied, what, "run it as the user that the agent runs as, or have its policy changed")
-            }
+            Refusal::Denied { .. } => Failure::new(Exit::Denied, what, "run it as the user that the agent runs as, or as root"),
             Refusal::NoExporter { .. } => Failure::new(Exit::Unreachable, what, "`tif-serve outages` shows why; again when it is over"),
             Refusal::TooMany { .. } => Failure::new(Exit::Denied, what, "again with fewer, or when others are done"),
             Refusal::Protocol { .. } => Failure::new(Exit::Unreachable, what, "use a tif-serve of the agent's release"),
@@ -175,6 +175,7 @@ impl From<RequestError> for Failure {
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Failure {
         match error {
+            ConnectError::NoAgent { run_dir, source } if source.kind() == io::ErrorKind::PermissionDenied => no_access(&run_dir, &source),
             ConnectError::NoAgent { run_dir, source } => {
                 let dir = run_dir.display();
                 Failure::new(
@@ -198,6 +199,22 @@ impl From<ConnectError> for Failure {
     }
 }
 
+/// There may well be an agent, but not for this user.
+// spec: SEC-1
+fn no_access(run_dir: &Path, source: &io::Error) -> Failure {
+    let dir = run_dir.display();
+    let what = |whose: &str| format!("no access to the agent in {dir}{whose}: {source}");
+    let other = "or name an agent of your own with --run-dir or TIF_RUN_DIR";
+    // The directory's owner can be seen even if what is in it cannot.
+    match run_dir.metadata().map(|dir| dir.uid()) {
+        Ok(owner) => {
+            let whose = format!(", which serves user {owner} and root");
+            Failure::new(Exit::Denied, what(&whose), format!("run it as that user (`sudo -u '#{owner}' tif-serve …`) or as root, {other}"))
+        }
+        Err(_) => Failure::new(Exit::Denied, what(""), format!("run it as the user that the agent runs as, or as root, {other}")),
+    }
+}
+
 impl From<NameError> for Failure {
     fn from(error: NameError) -> Failure {
         Failure::usage(error.to_string(), "names look like orders.queue.depth{shard=3}; * and ** stand for any")
@@ -211,5 +228,25 @@ impl From<io::Error> for Failure {
             return Failure { exit: Exit::Done, what: None, hint: None };
         }
         Failure::new(Exit::Unwritten, format!("the output cannot be written: {error}"), "look at the disk or the pipe it goes to")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // spec: SEC-1
+    #[test]
+    fn an_agent_of_another_user_is_denied_and_says_whose_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let owner = dir.path().metadata().unwrap().uid();
+        let failure =
+            |run_dir: &Path, kind: io::ErrorKind| Failure::from(ConnectError::NoAgent { run_dir: run_dir.into(), source: kind.into() });
+        let denied = failure(dir.path(), io::ErrorKind::PermissionDenied);
+        assert_eq!(denied.exit, Exit::Denied);
+        assert!(denied.what.unwrap().contains(&format!("serves user {owner} and root")));
+        assert!(denied.hint.unwrap().contains("--run-dir"));
+        assert_eq!(failure(&dir.path().join("hidden"), io::ErrorKind::PermissionDenied).exit, Exit::Denied);
+        assert_eq!(failure(dir.path(), io::ErrorKind::NotFound).exit, Exit::Unreachable);
     }
 }

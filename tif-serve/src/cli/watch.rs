@@ -7,7 +7,7 @@ use crossbeam_channel::{after, never, select};
 use tif_core::model::notice::NoticeEvent;
 use tif_core::model::{Coarsen, Name, Notice, Pattern};
 
-use super::args::{Format, duration, parsed};
+use super::args::{Format, parsed, time};
 use super::exit::{Exit, Failure};
 use super::line::line;
 use super::output;
@@ -38,7 +38,7 @@ pub(super) struct Watch {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     /// End after this time
-    #[arg(long = "for", value_name = "T", value_parser = duration)]
+    #[arg(long = "for", value_name = "T", value_parser = time)]
     time: Option<Duration>,
     /// Leave out changes of numbers by less than this
     #[arg(long, value_name = "X", value_parser = deadband)]
