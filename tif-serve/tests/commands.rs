@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, never, unbounded};
 use fake::{FakeAgent, NOW, gauge, life, outage, report};
 use tif_core::model::control::Comparison;
 use tif_core::model::notice::NoticeEvent;
-use tif_core::model::{Notice, Refusal, RequestId, SetResult, Value, Version};
+use tif_core::model::{Notice, Refusal, Report, RequestId, SetResult, Value, Version};
 use tif_core::wire::{Announced, ToAgent, ToProcess};
 use tif_serve::cli::{Exit, Screen, run};
 
@@ -153,6 +153,10 @@ fn tables_are_for_people_and_json_for_programs() {
     for (name, line) in [
         ("ls", "ls"),
         ("ls-long", "ls --long"),
+        ("ls-long-control", "ls --long demo.workers"),
+        ("ls-long-procedure", "ls --long demo.flush"),
+        ("ls-long-point", "ls --long demo.before_write"),
+        ("ls-long-jsonl", "ls --long demo.before_write --output jsonl"),
         ("ls-jsonl", "ls demo.** --output jsonl"),
         ("get", "get **"),
         ("get-json", "get demo.files demo.queue.* demo.shard.load --output json"),
@@ -552,13 +556,40 @@ fn what_strangers_say_does_not_steer_the_terminal() {
         assert!(all.contains("gone") && !all.contains(|c: char| c.is_control() && c != '\n'), "{line}: {all:?}");
     }
     let ran = with("fire demo.flush limit=3", with_values).0;
-    assert_eq!(ran.out, "\u{fffd}[2Jgone\u{fffd}\nsecond line\n", "a result may have several lines");
+    assert_eq!(ran.out, "\\u{1b}[2Jgone\\u{7}\nsecond line\n", "a result may have several lines");
     let invalid = Refusal::Invalid { name: "demo.workers".into(), reason: STEERING.into() };
     let ran = refused("set demo.workers 5", invalid.clone());
     assert!(ran.err.contains("gone") && !ran.err.contains(['\x1b', '\x07']), "{:?}", ran.err);
     // JSON has its own way of writing them, and colours are ours.
     let ran = with("fire demo.flush limit=3 --output json", with_values).0;
     assert_eq!(serde_json::from_str::<serde_json::Value>(&ran.out).unwrap()["result"], STEERING);
+}
+
+// spec: SRV-3, INS-3
+#[test]
+fn a_text_value_has_one_line_that_looks_like_what_it_is_and_is_exact_in_json() {
+    const TEXT: &str = "two\nlines\t\u{202e}drawkcab\u{200b}";
+    let with_text = |message: &ToAgent| match zoo(message).as_slice() {
+        [ToProcess::Sensed { req, rows, .. }] => {
+            let rows = rows.iter().map(|(a, r)| (a.clone(), Report { value: Some(Value::Text(TEXT.into())), ..r.clone() })).collect();
+            vec![ToProcess::Sensed { req: *req, rows, missing: vec![], truncated: false }]
+        }
+        other => other.to_vec(),
+    };
+    let table = with("get demo.name", with_text).0.out;
+    assert_eq!(table.lines().count(), 2, "{table}");
+    assert!(table.contains(r"two\nlines\t\u{202e}drawkcab\u{200b}"), "{table}");
+    let json: serde_json::Value = serde_json::from_str(&with("get demo.name --output jsonl", with_text).0.out).unwrap();
+    assert_eq!(json["value"], TEXT);
+}
+
+// spec: TST-2
+#[test]
+fn the_hint_of_a_wrong_argument_leads_to_what_the_procedure_takes() {
+    let unfit = Refusal::Unfit { name: "demo.flush limit".into(), reason: "\"x\" is not a u64".into() };
+    let ran = refused("fire demo.flush limit=x", unfit);
+    assert!(ran.err.contains("try: `tif-serve ls --long 'demo.flush'`"), "{}", ran.err);
+    assert!(told("ls --long demo.flush").out.contains("limit=u64"));
 }
 
 #[test]

@@ -130,7 +130,11 @@ impl From<Refusal> for Failure {
                 Failure::usage(format!("`{name}` fits more than one instrument"), format!("say which: {shown}{more}"))
             }
             Refusal::WrongKind { name, .. } => Failure::usage(what, format!("`tif-serve ls --long '{name}'` shows what it is")),
-            Refusal::Unfit { name, .. } => Failure::usage(what, format!("`tif-serve ls --long '{name}'` shows type, range and choices")),
+            Refusal::Unfit { name, .. } => {
+                // Of an argument it names the procedure and the argument.
+                let name = name.split_whitespace().next().unwrap_or_default();
+                Failure::usage(what, format!("`tif-serve ls --long '{name}'` shows what it takes"))
+            }
             Refusal::Invalid { name, .. } => Failure::usage(what, format!("`tif-serve get '{name}'` shows the present value")),
             Refusal::StaleVersion { ref name, current, .. } => {
                 Failure::new(Exit::Stale, &what, format!("read `{name}` again, then --if-version {current}"))

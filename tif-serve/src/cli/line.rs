@@ -3,7 +3,7 @@
 use tif_core::model::notice::NoticeEvent;
 use tif_core::model::{Alarm, Outage, Quality, Stamp, Unit};
 
-use super::screen::harmless;
+use super::screen::escaped;
 use crate::importer::{Event, Link, Standing, address};
 use crate::json::{notice_word, rfc3339};
 
@@ -46,10 +46,12 @@ pub(super) fn line(event: &Event, now: Stamp) -> Option<String> {
         Event::Outage(outage) => outage_line(outage),
         Event::Link(Link::Up { cpu, .. }) => (now, format!("agent of {cpu}: connected")),
         Event::Link(Link::Down { since }) => (*since, "agent: connection lost".to_owned()),
-        Event::Coalesced(count) => (now, format!("{count} reports were coalesced on the way")),
+        Event::Coalesced(count) => {
+            (now, format!("{count} {} coalesced on the way", if *count == 1 { "report was" } else { "reports were" }))
+        }
     };
     // Not even by a line of its own, that would look like another event.
-    let text = harmless(&text, &[]);
+    let text = escaped(&text);
     let at = rfc3339(at);
     let time = at.split_once('T').map_or(at.as_str(), |(_, time)| time);
     Some(format!("{time}  {text}"))

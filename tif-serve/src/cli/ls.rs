@@ -4,6 +4,7 @@ use tif_core::model::{Kind, Pattern, Unit};
 use tif_core::wire::ListRow;
 
 use super::args::{Format, parsed};
+use super::declaration;
 use super::exit::{Exit, Failure};
 use super::output::{self, Item, Tone, item, quality_tone};
 use super::session::Session;
@@ -13,12 +14,13 @@ use crate::json::DeclarationRow;
 /// List instruments with what is declared of them
 #[derive(Debug, clap::Args)]
 #[command(after_help = "JSON rows: v, name, kind, type, unit, help, cpu, process, incarnation, quality, source, dimensions, declared, \
-and where they apply range, step, default, choices, limits, version, memorized, arguments, returns, timeout_s, fields.")]
+and where they apply range, step, default, choices, limits, significance (up, down, at_most_every_s, at_least_every_s), version, memorized, \
+validated, every_s, arguments, returns, timeout_s, fields.")]
 pub(super) struct Ls {
     /// Which: * stands for anything within a segment, ** for any segments, {k=v} for dimensions
     #[arg(value_parser = parsed::<Pattern>, default_value = "**")]
     pattern: Pattern,
-    /// Show range, default, process and place of declaration, too
+    /// Show range, arguments, default, process and place of declaration, too; of a name without wildcards, all that is declared
     #[arg(long, short)]
     long: bool,
 }
@@ -35,9 +37,15 @@ pub(super) fn run(args: Ls, session: &mut Session<'_, '_>) -> Result<Exit, Failu
             return Ok(Exit::Done);
         }
     }
+    if args.long && args.pattern.is_literal() && session.global.output == Format::Table {
+        for (n, row) in rows.iter().enumerate() {
+            write!(session.screen.out, "{}{}", if n > 0 { "\n" } else { "" }, declaration::block(row))?;
+        }
+        return Ok(Exit::Done);
+    }
     let mut header = vec!["NAME", "KIND", "TYPE", "UNIT", "QUALITY"];
     if args.long {
-        header.extend(["RANGE", "DEFAULT", "PROCESS", "INCARNATION", "DECLARED"]);
+        header.extend(["TAKES", "DEFAULT", "PROCESS", "INCARNATION", "DECLARED"]);
     }
     header.push("HELP");
     output::rows(session.screen, session.global.output, &header, &rows, |row| cells(row, args.long), DeclarationRow::new)?;
@@ -55,15 +63,10 @@ fn cells(row: &ListRow, long: bool) -> Vec<Item> {
         item(row.quality.word()).tone(quality_tone(&row.quality)),
     ];
     if long {
-        let range = match (d.range, d.choices.as_slice()) {
-            (Some((min, max)), _) => format!("{min} to {max}{}", d.step.map_or(String::new(), |s| format!(" by {s}"))),
-            (None, []) => String::new(),
-            (None, choices) => choices.join(" "),
-        };
         let memorized = if matches!(d.kind, Kind::Control { memorized: true, .. }) { " memorized" } else { "" };
         let default = d.default.as_ref().map_or(String::new(), |v| format!("{}{memorized}", v.show(&d.choices)));
         let declared = format!("{}:{}", d.declared.file, d.declared.line);
-        all.extend([item(range), item(default), item(&a.process), item(row.incarnation), item(declared).tone(Tone::Faint)]);
+        all.extend([item(declaration::takes(d)), item(default), item(&a.process), item(row.incarnation), item(declared).tone(Tone::Faint)]);
     }
     // One line of the help is enough to choose by.
     all.push(item(d.help.lines().next().unwrap_or_default()));

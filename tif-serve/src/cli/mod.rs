@@ -6,6 +6,7 @@
 
 mod args;
 mod arm;
+mod declaration;
 mod disarm;
 mod exit;
 mod fire;

@@ -9,7 +9,7 @@ use tif_core::model::{Alarm, Quality};
 
 use super::Screen;
 use super::args::Format;
-use super::screen::harmless;
+use super::screen::escaped;
 
 /// How a cell looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,8 +112,8 @@ fn table(screen: &mut Screen<'_>, header: &[&str], rows: impl Iterator<Item = Ve
 }
 
 fn cell(item: Item) -> Cell {
-    // A tab would spoil the columns.
-    let cell = Cell::new(harmless(&item.text, &['\n'])).set_alignment(if item.right { CellAlignment::Right } else { CellAlignment::Left });
+    // A tab or a new line would spoil the columns.
+    let cell = Cell::new(escaped(&item.text)).set_alignment(if item.right { CellAlignment::Right } else { CellAlignment::Left });
     match item.tone {
         Tone::Plain => cell,
         Tone::Good => cell.fg(Color::Green),

@@ -57,9 +57,29 @@ impl<'a> Screen<'a> {
 /// Control characters that a text of several lines may have.
 pub(super) const LAYOUT: &[char] = &['\n', '\t'];
 
-/// A text without control characters other than `kept`. Part of it may be a stranger's, and must not steer the terminal.
+/// A text with everything but `kept` written out that would steer the terminal: part of it may be a stranger's. A new line becomes `\n`,
+/// an escape `\u{1b}`.
 pub(super) fn harmless(text: &str, kept: &[char]) -> String {
-    text.chars().map(|c| if c.is_control() && !kept.contains(&c) { '\u{fffd}' } else { c }).collect()
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if steers(c) && !kept.contains(&c) {
+            safe.extend(c.escape_default());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// The same, on one line.
+pub(super) fn escaped(text: &str) -> String {
+    harmless(text, &[])
+}
+
+/// Control characters, and those that turn the direction of writing, break lines or take no room: text would not be what it looks like.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
 fn wall_clock() -> Stamp {

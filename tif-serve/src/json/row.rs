@@ -1,7 +1,10 @@
 //! The rows of the commands.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::{Value as Json, json};
+use tif_core::model::significance::{Significance, Threshold};
 use tif_core::model::{Kind, Quality, Report, SetResult, Stamp, TestPointKind, ValueType};
 use tif_core::wire;
 
@@ -36,11 +39,20 @@ pub struct DeclarationRow {
     pub choices: Vec<String>,
     #[serde(skip_serializing_if = "Json::is_null")]
     pub limits: Json,
+    /// Which changes are worth sending, if not any.
+    #[serde(skip_serializing_if = "Json::is_null")]
+    pub significance: Json,
     /// Of a control: how often it was changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memorized: Option<bool>,
+    /// Of a control: whether the service has a say, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validated: Option<bool>,
+    /// Of a dynamic indicator: how often it is computed while watched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub every_s: Option<f64>,
     /// Of a procedure: what it takes.
     #[serde(skip_serializing_if = "Json::is_null")]
     pub arguments: Json,
@@ -82,8 +94,11 @@ impl DeclarationRow {
             default: d.default.as_ref().map_or(Json::Null, |v| value(v, &d.choices)),
             choices: d.choices.clone(),
             limits: if d.limits.is_empty() { Json::Null } else { json!(d.limits) },
+            significance: significance(&d.significance),
             version: None,
             memorized: None,
+            validated: None,
+            every_s: None,
             arguments: Json::Null,
             returns: None,
             timeout_s: None,
@@ -91,15 +106,36 @@ impl DeclarationRow {
             declared: json!(d.declared),
         };
         match &d.kind {
-            Kind::Control { memorized, .. } => (r.version, r.memorized) = (Some(a.version.0), Some(*memorized)),
+            Kind::Control { memorized, validated } => {
+                (r.version, r.memorized, r.validated) = (Some(a.version.0), Some(*memorized), Some(*validated));
+            }
+            Kind::Dynamic { every } => r.every_s = Some(every.as_secs_f64()),
             Kind::TestPoint(TestPointKind::Procedure { arguments: list, returns, timeout, .. }) => {
                 (r.arguments, r.returns, r.timeout_s) = (arguments(list), Some(returns.clone()), Some(timeout.as_secs_f64()));
             }
             Kind::TestPoint(TestPointKind::InPath { fields }) => r.fields = arguments(fields),
-            Kind::Counter | Kind::Gauge | Kind::Dynamic { .. } | Kind::Histogram => {}
+            Kind::Counter | Kind::Gauge | Kind::Histogram => {}
         }
         r
     }
+}
+
+/// Null for "any change". A threshold is `{"absolute": x}` or `{"relative": share}`, null for any.
+fn significance(s: &Significance) -> Json {
+    let threshold = |t: Threshold| match t {
+        Threshold::Absolute(band) => json!({"absolute": number(band)}),
+        Threshold::Relative(share) => json!({"relative": number(share)}),
+    };
+    let seconds = |t: Option<Duration>| t.map(|t| t.as_secs_f64());
+    if *s == Significance::ANY {
+        return Json::Null;
+    }
+    json!({
+        "up": s.up.map(threshold),
+        "down": s.down.map(threshold),
+        "at_most_every_s": seconds(s.at_most_every),
+        "at_least_every_s": seconds(s.at_least_every),
+    })
 }
 
 /// A row of `get`: a value and how far to trust it.

@@ -8,6 +8,7 @@ use std::thread::{JoinHandle, spawn};
 use std::time::Duration;
 
 use tif_core::machine::sync::digest;
+use tif_core::model::significance::{Significance, Threshold};
 use tif_core::model::{
     Alarm, Argument, Cause, Declared, Descriptor, Dimensions, Epoch, Incarnation, InstrumentId, Key, Kind, NodeId, Outage, OutageEnd,
     OutageId, ProcId, ProcessState, Quality, Report, Role, Stamp, TestPointKind, Value, ValueType, Version,
@@ -218,6 +219,11 @@ pub fn report(announcement: &Announcement, key: Key, value: u64) -> Report {
     }
 }
 
+fn field(name: &str, choices: &[&str]) -> Argument {
+    let value_type = if choices.is_empty() { ValueType::U64 } else { ValueType::Choice };
+    Argument { name: name.into(), value_type, choices: choices.iter().map(ToString::to_string).collect() }
+}
+
 /// The demo's instruments, one of each kind.
 pub fn zoo() -> Vec<(Announcement, Report)> {
     let with = |a: Announcement, value: Option<Value>| {
@@ -238,6 +244,19 @@ pub fn zoo() -> Vec<(Announcement, Report)> {
         timeout: Duration::from_secs(5),
         idempotent: false,
     };
+    let mut before_write = descriptor(
+        "before_write",
+        Kind::TestPoint(TestPointKind::InPath { fields: vec![field("size", &[]), field("how", &["fast", "safe"])] }),
+        ValueType::U64,
+    );
+    before_write.help = "Just before a write.\nIts hits are its value.".into();
+    before_write.significance = Significance {
+        up: Some(Threshold::Absolute(10.0)),
+        down: Some(Threshold::Relative(0.05)),
+        at_most_every: Some(Duration::from_secs(1)),
+        at_least_every: None,
+    };
+    before_write.limits = tif_core::model::Limits { warn_above: Some(100.0), hysteresis: 5.0, ..Default::default() };
     let mut sharded = gauge(8, "shard.load");
     sharded.dims = Dimensions::new([("shard", "3")]).unwrap();
     let mut solo = gauge(9, "own");
@@ -252,6 +271,7 @@ pub fn zoo() -> Vec<(Announcement, Report)> {
         with(announced(7, descriptor("name", Kind::Gauge, ValueType::Text)), Some(Value::Text("a b".into()))),
         with(sharded, Some(Value::U64(7))),
         with(solo, Some(Value::U64(1))),
+        with(announced(10, before_write), Some(Value::U64(3))),
     ];
     all[0].1.alarm = Alarm::Warning;
     all[3].1.quality = Quality::Failed { reason: "timed out".into() };
