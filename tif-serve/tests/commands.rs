@@ -234,7 +234,8 @@ fn a_mistake_in_the_command_line_is_status_2_and_says_what_would_be_right() {
         ("arm demo.x fail --where size", "field"),
         ("fire demo.flush limit", "limit=100"),
         ("set demo.x 1 --request-id 'a b'", "request id"),
-        ("watch ** --count 0", "0"),
+        ("watch ** --count 0", "write a whole number from 1"),
+        ("arm demo.x fail --hits 0", "write a whole number from 1"),
         ("wait 'demo.x >'", "write a value"),
         ("set demo.x 1 --confirm-within 3s", "--confirm-within"),
     ] {
@@ -581,6 +582,91 @@ fn a_text_value_has_one_line_that_looks_like_what_it_is_and_is_exact_in_json() {
     assert!(table.contains(r"two\nlines\t\u{202e}drawkcab\u{200b}"), "{table}");
     let json: serde_json::Value = serde_json::from_str(&with("get demo.name --output jsonl", with_text).0.out).unwrap();
     assert_eq!(json["value"], TEXT);
+}
+
+#[test]
+fn a_long_mistake_is_not_told_back_in_full() {
+    let long = "A".repeat(5000);
+    let lines = [
+        format!("get {long}"),
+        format!("{long} x"),
+        format!("get --{long}"),
+        format!("wait {long}"),
+        format!("get a.b{{{long}"),
+        format!("arm x {long}"),
+    ];
+    for line in lines {
+        let ran = alone(&line);
+        assert_eq!(ran.exit, Exit::Usage);
+        assert!(ran.err.len() < 900, "{} bytes: {}", ran.err.len(), ran.err);
+    }
+}
+
+// spec: SRV-3, SRV-2
+#[test]
+fn that_nothing_fits_is_said_and_is_an_empty_list_for_programs() {
+    for (line, exit, out, err) in [
+        ("get nope.*", Exit::Done, "", "no instruments"),
+        ("ls nope.*", Exit::Done, "", "no instruments"),
+        ("get nope.* --output json", Exit::Done, "[]\n", "no instruments"),
+        ("get demo.nope --output json", Exit::NotFound, "[]\n", "no instrument is called `demo.nope`"),
+        ("ls demo.nope --output json", Exit::NotFound, "[]\n", "no instrument is called `demo.nope`"),
+        ("get demo.nope --output jsonl", Exit::NotFound, "", "no instrument is called `demo.nope`"),
+    ] {
+        let ran = told(line);
+        assert_eq!((ran.exit, ran.out.as_str()), (exit, out), "{line}: {}", ran.err);
+        assert!(ran.err.contains(err), "{line}: {}", ran.err);
+    }
+}
+
+// spec: SRV-2
+#[test]
+fn a_watch_for_what_is_not_there_says_so_and_what_is_near() {
+    for (pattern, says) in [
+        ("demo.fils", "note: nothing is there that fits `demo.fils`; waiting for it to appear (did you mean demo.files"),
+        ("nope.*", "note: nothing is there that fits `nope.*`; waiting for it to appear\n"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let (interrupt, interrupts) = bounded(1);
+        let agent = FakeAgent::start(dir.path(), 1).serve(move |message| {
+            // It is heard after what is being looked for has been told of.
+            if matches!(message, ToAgent::List { .. }) {
+                let _ = interrupt.try_send(());
+            }
+            zoo(message)
+        });
+        let (command, _lines) = watching(dir.path(), &format!("watch {pattern}"), interrupts);
+        let (exit, err) = command.join().unwrap();
+        assert_eq!(exit, Exit::Interrupted);
+        assert!(err.contains(says), "{err}");
+        agent.join().unwrap();
+    }
+}
+
+// spec: PSM-2
+#[test]
+fn ps_leaves_out_importers_that_took_their_leave_unless_asked() {
+    let with_left = |message: &ToAgent| match zoo(message).as_slice() {
+        [ToProcess::Processes { req, rows }] => {
+            let mut rows = rows.clone();
+            let left = |role, name: &str| tif_core::wire::ProcessRow {
+                name: name.parse().unwrap(),
+                state: tif_core::model::ProcessState::Unregistered,
+                role,
+                ..rows[0].clone()
+            };
+            let both = [left(tif_core::model::Role::Importer, "reader"), left(tif_core::model::Role::Solo, "service")];
+            rows.extend(both);
+            vec![ToProcess::Processes { req: *req, rows }]
+        }
+        other => other.to_vec(),
+    };
+    for format in ["table", "json", "jsonl"] {
+        let some = with(&format!("ps --output {format}"), with_left).0.out;
+        assert!(some.contains("service") && !some.contains("reader"), "{some}");
+        let all = with(&format!("ps --all --output {format}"), with_left).0.out;
+        assert!(all.contains("service") && all.contains("reader"), "{all}");
+    }
 }
 
 // spec: TST-2

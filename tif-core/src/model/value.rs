@@ -209,16 +209,20 @@ pub struct ParseError {
 pub fn parse(text: &str, value_type: ValueType, choices: &[String]) -> Result<Value, ParseError> {
     let wrong = |wanted: String| ParseError { got: text.chars().take(64).collect(), wanted };
     match value_type {
-        ValueType::Bool => match text {
+        ValueType::Bool => match text.to_ascii_lowercase().as_str() {
             "true" | "on" | "yes" | "1" => Ok(Value::Bool(true)),
             "false" | "off" | "no" | "0" => Ok(Value::Bool(false)),
-            _ => Err(wrong("a bool: write true or false".into())),
+            _ => Err(wrong("a bool: write true or false (or on, off, yes, no, 1, 0)".into())),
         },
         ValueType::I64 => text.replace('_', "").parse().map(Value::I64).map_err(|_| wrong("an i64: write a whole number, as -12".into())),
         ValueType::U64 => {
             text.replace('_', "").parse().map(Value::U64).map_err(|_| wrong("a u64: write a whole number from 0, as 12".into()))
         }
-        ValueType::F64 => text.parse().map(Value::F64).map_err(|_| wrong("an f64: write a number, as 1.5".into())),
+        ValueType::F64 => match text.replace('_', "").parse::<f64>() {
+            Ok(_) if parse_float(text).is_none() => Err(wrong("an f64: its size is beyond what an f64 can say".into())),
+            Ok(number) => Ok(Value::F64(number)),
+            Err(_) => Err(wrong("an f64: write a number, as 1.5".into())),
+        },
         ValueType::Text if text.len() > limits::TEXT_LEN_MAX => {
             Err(wrong(format!("a string of at most {} bytes ({} given)", limits::TEXT_LEN_MAX, text.len())))
         }
@@ -229,27 +233,46 @@ pub fn parse(text: &str, value_type: ValueType, choices: &[String]) -> Result<Va
         },
         ValueType::Duration => parse_duration(text)
             .map(|d| Value::Duration(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)))
-            .ok_or_else(|| wrong("a duration: write a number with ns, us, ms, s, min or h, as 250ms".into())),
+            .ok_or_else(|| wrong("a duration: write a number with ns, us, ms, s, min or h, as 250ms, down to whole nanoseconds".into())),
         ValueType::Histogram => Err(wrong("settable: a histogram is only shown".into())),
     }
 }
 
-/// `250ms`, `1.5s`, `5min`, `2h`. None if it is not a duration or is longer than 2^64 ns.
+/// A float. None if it is none, or if it would become an infinity or nothing although something else was written.
+pub fn parse_float(text: &str) -> Option<f64> {
+    let text = text.replace('_', "");
+    let number: f64 = text.parse().ok()?;
+    let written =
+        |digits: std::ops::RangeInclusive<char>| text.split(['e', 'E']).next().is_some_and(|m| m.contains(|c| digits.contains(&c)));
+    let lost = (number.is_infinite() && written('0'..='9')) || (number == 0.0 && written('1'..='9'));
+    (!lost).then_some(number)
+}
+
+/// `250ms`, `1.5s`, `5min`, `2h`. None if it is not a duration, is longer than 2^64 ns or not of whole nanoseconds: nothing is rounded.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let split = text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '_'))?;
-    let number: f64 = text[..split].replace('_', "").parse().ok()?;
-    let unit = match text[split..].trim() {
-        "ns" => 1e-9,
-        "us" | "µs" => 1e-6,
-        "ms" => 1e-3,
-        "s" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
-        "d" => 86_400.0,
+    let unit: u128 = match text[split..].trim() {
+        "ns" => 1,
+        "us" | "µs" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "m" | "min" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
+        "d" => 86_400_000_000_000,
         _ => return None,
     };
-    let seconds = number * unit;
-    (seconds.is_finite() && seconds < u64::MAX as f64 / 1e9).then(|| Duration::from_nanos((seconds * 1e9).round() as u64))
+    let number = text[..split].replace('_', "");
+    let (whole, fraction) = number.split_once('.').unwrap_or((&number, ""));
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let fraction = fraction.trim_end_matches('0');
+    // A longer one is none of whole nanoseconds in any unit.
+    let scale = 10u128.checked_pow(u32::try_from(fraction.len()).ok()?).filter(|scale| *scale <= 10u128.pow(20))?;
+    let part = if fraction.is_empty() { 0 } else { fraction.parse::<u128>().ok()? * unit };
+    let nanos = whole.checked_mul(unit)?.checked_add(part / scale)?;
+    (part % scale == 0).then_some(nanos).and_then(|nanos| u64::try_from(nanos).ok()).map(Duration::from_nanos)
 }
 
 #[cfg(test)]
@@ -287,6 +310,39 @@ mod tests {
         ] {
             let error = parse(text, t, &choices).unwrap_err().to_string();
             assert!(error.contains(expect), "{error}");
+        }
+    }
+
+    // spec: CTL-1
+    #[test]
+    fn what_is_read_is_what_was_written_or_it_is_refused() {
+        let read = |text: &str, t| parse(text, t, &[]).ok();
+        for (text, expect) in [
+            ("1e999", None),
+            ("-1e999", None),
+            ("1e-999", None),
+            ("0e-999", Some(0.0)),
+            ("inf", Some(f64::INFINITY)),
+            ("1_000.5", Some(1000.5)),
+        ] {
+            assert_eq!(read(text, ValueType::F64), expect.map(Value::F64), "{text}");
+        }
+        for (text, expect) in [
+            ("0.0000000001ns", None),
+            ("1.5ns", None),
+            ("0ns", Some(0)),
+            ("1.50us", Some(1_500)),
+            (".5h", Some(1_800_000_000_000)),
+            ("18446744073709551615ns", Some(u64::MAX)),
+            ("18446744073709551616ns", None),
+            ("9007199254740993ns", Some(9_007_199_254_740_993)),
+            ("1.2.3s", None),
+            (".s", None),
+        ] {
+            assert_eq!(read(text, ValueType::Duration), expect.map(Value::Duration), "{text}");
+        }
+        for (text, expect) in [("True", true), ("YES", true), ("1", true), ("Off", false)] {
+            assert_eq!(read(text, ValueType::Bool), Some(Value::Bool(expect)), "{text}");
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tif_core::model::value::parse_duration;
 
-use super::{arm, disarm, exit, fire, get, ls, set, wait, watch};
+use super::{arm, disarm, exit, fire, get, ls, ps, set, wait, watch};
 
 /// Discover, watch, sense and change the instruments of this CPU's services.
 #[derive(Debug, Parser)]
@@ -61,8 +61,7 @@ pub(super) enum Command {
     Fire(fire::Fire),
     Arm(arm::Arm),
     Disarm(disarm::Disarm),
-    /// The processes of this CPU with their keys and states
-    Ps,
+    Ps(ps::Ps),
     /// The outages: which exporters were lost, why, for how long
     Outages,
     Wait(wait::Wait),
@@ -70,13 +69,19 @@ pub(super) enum Command {
 
 /// A span of time; a bare number is seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse::<f64>().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
-    parse_duration(text).or(seconds).ok_or_else(|| "write a number with ns, us, ms, s, min or h, as 250ms".to_owned())
+    parse_duration(text)
+        .or_else(|| parse_duration(&format!("{text}s")))
+        .ok_or_else(|| "write a number with ns, us, ms, s, min or h, as 250ms".to_owned())
 }
 
 /// A span of time that is not over before it begins.
 pub(super) fn time(text: &str) -> Result<Duration, String> {
     duration(text).and_then(|time| if time.is_zero() { Err("more than nothing, as 250ms".to_owned()) } else { Ok(time) })
+}
+
+/// How many: at least one.
+pub(super) fn count(text: &str) -> Result<u64, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "write a whole number from 1".to_owned())
 }
 
 /// Text that its type reads by itself.

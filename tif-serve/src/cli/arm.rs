@@ -11,7 +11,7 @@ use tif_core::model::value::parse_duration;
 use tif_core::model::{Arming, Coarsen, FaultAction, Pattern, Report};
 use tif_core::wire::Announcement;
 
-use super::args::{Format, duration, parsed};
+use super::args::{Format, count, duration, parsed};
 use super::exit::{Exit, Failure};
 use super::output;
 use super::session::Session;
@@ -39,7 +39,7 @@ pub(super) struct Arm {
     #[arg(long, value_name = "P", value_parser = probability, default_value = "1")]
     probability: f64,
     /// Disarm after this many hits
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = count)]
     hits: Option<u64>,
     /// Disarm after this time, at most 24h [default: 60s]
     #[arg(long = "for", value_name = "T", value_parser = expiry)]
@@ -185,7 +185,7 @@ fn announce(session: &mut Session<'_, '_>, name: &str, arming: &Arming) -> io::R
     }
     let facts = [
         Some(format!("for {:?}", arming.expires_after)),
-        arming.hits_max.map(|hits| format!("at most {hits} hits")),
+        arming.hits_max.map(|hits| format!("at most {hits} {}", if hits == 1 { "hit" } else { "hits" })),
         (arming.probability < 1.0).then(|| format!("probability {}", arming.probability)),
         (!conditions.is_empty()).then(|| format!("where {}", conditions.join(" and "))),
         arming.outlives_session.then(|| "outlives this session".to_owned()),

@@ -3,7 +3,7 @@
 use tif_core::model::{Pattern, Report, Unit};
 use tif_core::wire::Announcement;
 
-use super::args::parsed;
+use super::args::{Format, parsed};
 use super::exit::{Exit, Failure};
 use super::output::{self, Item, age, alarm_tone, item, quality_tone};
 use super::session::Session;
@@ -13,7 +13,7 @@ use crate::json::{ValueRow, is_number};
 /// Read values now
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "JSON rows: v, name, value, quality, age_ms, process, incarnation, seq, alarm; `since` if the value is old (quality stale or outage), \
+    after_help = "JSON rows: v, name, value, quality, age_ms, process, incarnation, seq (of its last report, 0 if nobody ever watched it), alarm; `since` if the value is old (quality stale or outage), \
 `reason` if there is none (failed).\n\
 Values: numbers, bools and strings as such; a choice by name; a duration in seconds; a histogram as {count, sum, mean, p50, p90, p99, max_bucket}; \
 NaN and the infinities as \"NaN\", \"inf\", \"-inf\"; no value as null.\n\
@@ -29,7 +29,10 @@ pub(super) fn run(args: Get, session: &mut Session<'_, '_>) -> Result<Exit, Fail
     let importer = session.connect()?;
     let sensed = importer.sense(&args.patterns)?;
     let now = (session.screen.now)();
-    if !sensed.rows.is_empty() || sensed.missing.is_empty() {
+    if sensed.rows.is_empty() && sensed.missing.is_empty() {
+        session.screen.note("no instruments");
+    }
+    if !sensed.rows.is_empty() || session.global.output != Format::Table {
         let header = ["NAME", "VALUE", "UNIT", "QUALITY", "AGE", "ALARM", "PROCESS"];
         let cells = |(a, r): &(Announcement, Report)| cells(a, r, now.0);
         output::rows(session.screen, session.global.output, &header, &sensed.rows, cells, |(a, r)| ValueRow::new(a, r, now))?;

@@ -29,13 +29,15 @@ pub(super) fn run(args: Ls, session: &mut Session<'_, '_>) -> Result<Exit, Failu
     let importer = session.connect()?;
     let rows = importer.list(&args.pattern)?;
     if rows.is_empty() {
+        // An empty listing is one, too, for a program.
+        if session.global.output != Format::Table {
+            output::rows(session.screen, session.global.output, &[], &rows, |_| vec![], DeclarationRow::new)?;
+        }
         if args.pattern.is_literal() {
             return Err(session.missing(&importer, &args.pattern));
         }
         session.screen.note("no instruments");
-        if session.global.output == Format::Table {
-            return Ok(Exit::Done);
-        }
+        return Ok(Exit::Done);
     }
     if args.long && args.pattern.is_literal() && session.global.output == Format::Table {
         for (n, row) in rows.iter().enumerate() {

@@ -31,6 +31,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use args::{Colour, Command, CommandLine};
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches};
 use exit::Failure;
 use session::Session;
@@ -70,7 +71,7 @@ fn dispatch(command: Command, session: &mut Session<'_, '_>) -> Result<Exit, Fai
         Command::Fire(args) => fire::run(args, session),
         Command::Arm(args) => arm::run(args, session),
         Command::Disarm(args) => disarm::run(args, session),
-        Command::Ps => ps::run(session),
+        Command::Ps(args) => ps::run(&args, session),
         Command::Outages => outages::run(session),
         Command::Wait(args) => wait::run(args, session),
     }
@@ -82,7 +83,8 @@ fn parse(args: impl Iterator<Item = OsString>, screen: &mut Screen<'_>) -> Resul
         command = command.term_width(width.into());
     }
     let parsed = command.try_get_matches_from_mut(args).and_then(|matches| CommandLine::from_arg_matches(&matches));
-    parsed.map_err(|error| {
+    parsed.map_err(|mut error| {
+        cut(&mut error);
         let text = error.render();
         let text = if screen.colour { text.ansi().to_string() } else { text.to_string() };
         if error.use_stderr() {
@@ -95,4 +97,19 @@ fn parse(args: impl Iterator<Item = OsString>, screen: &mut Screen<'_>) -> Resul
             Err(error) => Failure::from(error).tell(screen),
         }
     })
+}
+
+/// What was given and is told back is cut: nobody needs to see all of it to find the mistake.
+fn cut(error: &mut clap::Error) {
+    const SHOWN_MAX: usize = 120;
+    for kind in [ContextKind::InvalidValue, ContextKind::InvalidArg, ContextKind::InvalidSubcommand] {
+        if let Some(ContextValue::String(text)) = error.get(kind)
+            && text.chars().count() > SHOWN_MAX
+        {
+            let short = text.chars().take(SHOWN_MAX).chain(['…']).collect();
+            error.insert(kind, ContextValue::String(short));
+            // These repeat it.
+            error.remove(ContextKind::Suggested);
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! `ps`: the processes.
 
-use tif_core::model::ProcessState;
+use tif_core::model::{ProcessState, Role};
 use tif_core::wire::ProcessRow as Row;
 
 use super::exit::{Exit, Failure};
@@ -8,8 +8,21 @@ use super::output::{self, Item, Tone, age, item};
 use super::session::Session;
 use crate::json::ProcessRow;
 
-pub(super) fn run(session: &mut Session<'_, '_>) -> Result<Exit, Failure> {
-    let rows = session.connect()?.processes()?;
+/// The processes of this CPU with their keys and states
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "JSON rows: v, name, cpu, key, incarnation, state, cause, role, service, epoch, pid, program, since_ms, instruments, subscriptions, coalesced."
+)]
+pub(super) struct Ps {
+    /// Importers that took their leave, too
+    #[arg(long, short)]
+    all: bool,
+}
+
+pub(super) fn run(args: &Ps, session: &mut Session<'_, '_>) -> Result<Exit, Failure> {
+    let mut rows = session.connect()?.processes()?;
+    // Each command leaves one: they would hide what matters.
+    rows.retain(|row| args.all || row.state != ProcessState::Unregistered || row.role != Role::Importer);
     let header =
         ["NAME", "STATE", "ROLE", "SERVICE", "KEY", "PID", "SINCE", "INSTRUMENTS", "SUBSCRIPTIONS", "COALESCED", "PROGRAM", "CAUSE"];
     output::rows(session.screen, session.global.output, &header, &rows, cells, ProcessRow::new)?;

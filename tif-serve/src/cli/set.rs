@@ -15,7 +15,8 @@ use crate::json::SetRow;
 /// Change a control
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The value is read by the control's type: true or false, a number (negative ones, too), a choice's name, a duration as 250ms.\n\
+    after_help = "The value is read by the control's type: true or false (or on, off, yes, no, 1, 0), a number (negative ones, too), \
+a choice's name, a duration as 250ms. What is beyond its type or range is refused, never cut to fit.\n\
 A request id that was used before does nothing and answers what became of it: repeat a command that failed on the way with the id it told.\n\
 JSON: v, request_id, result (accepted or checked), version, replicated, old, new, name, applied, repeated, dry_run."
 )]

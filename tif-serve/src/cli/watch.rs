@@ -7,18 +7,21 @@ use crossbeam_channel::{after, never, select};
 use tif_core::model::notice::NoticeEvent;
 use tif_core::model::{Coarsen, Name, Notice, Pattern};
 
-use super::args::{Format, parsed, time};
+use super::args::{Format, count, parsed, time};
 use super::exit::{Exit, Failure};
 use super::line::line;
 use super::output;
 use super::session::Session;
-use crate::importer::{Event, Importer, Link};
+use crate::importer::{Event, Importer, Link, fits};
 use crate::json;
+
+/// If nothing has come by then it is looked whether anything is there.
+const QUIET: Duration = Duration::from_millis(300);
 
 /// Print every significant change, notice and outage as it happens
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Instruments that are not there yet are watched from when they appear. It goes on over outages and restarts of the agent, and says so.\n\
+    after_help = "Instruments that are not there yet are watched from when they appear; standard error says for which patterns nothing is there. It goes on over outages and restarts of the agent, and says so.\n\
 Ends after --count reports or after --for, whichever is first; with both, status 6 if the time was over before the count was reached. \
 Without either: at Ctrl-C (status 130). As soon as nobody reads its output any more it ends with status 0, as in `tif-serve watch X | head -1`.\n\n\
 JSON (json and jsonl alike): one object a line, each with \"event\":\n\
@@ -35,7 +38,7 @@ pub(super) struct Watch {
     #[arg(value_parser = parsed::<Pattern>, required = true, value_name = "PATTERN")]
     patterns: Vec<Pattern>,
     /// End after this many reports
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = count)]
     count: Option<u64>,
     /// End after this time
     #[arg(long = "for", value_name = "T", value_parser = time)]
@@ -53,6 +56,8 @@ pub(super) fn run(args: Watch, session: &mut Session<'_, '_>) -> Result<Exit, Fa
     let importer = session.connect()?;
     let (interrupts, unread) = ((session.screen.interrupts)(), (session.screen.unread)());
     let time = args.time.map_or_else(never, after);
+    let mut unmet = args.patterns.clone();
+    let quiet = after(QUIET);
     for pattern in args.patterns {
         importer.subscribe(pattern, Coarsen { deadband: args.deadband, at_most_every: None });
     }
@@ -63,6 +68,10 @@ pub(super) fn run(args: Watch, session: &mut Session<'_, '_>) -> Result<Exit, Fa
         let event = select! {
             recv(interrupts) -> _ => return Ok(Exit::Interrupted),
             recv(unread) -> _ => return Ok(Exit::Done),
+            recv(quiet) -> _ => {
+                tell_missing(&unmet, &importer, session);
+                continue;
+            }
             recv(time) -> _ => return Ok(if left.is_some() { Exit::TimedOut } else { Exit::Done }),
             recv(importer.events()) -> event => match event {
                 Ok(event) => event,
@@ -75,6 +84,7 @@ pub(super) fn run(args: Watch, session: &mut Session<'_, '_>) -> Result<Exit, Fa
         }
         if let Event::Announced(announcement) = &event {
             processes.take_interest(&importer, &announcement.process);
+            unmet.retain(|pattern| !fits(pattern, announcement));
         }
         if let Event::Notice(notice) = &event
             && !processes.is_news(notice)
@@ -89,6 +99,18 @@ pub(super) fn run(args: Watch, session: &mut Session<'_, '_>) -> Result<Exit, Fa
             if *count == 0 {
                 return Ok(Exit::Done);
             }
+        }
+    }
+}
+
+/// Says for which patterns nothing is there, so that nobody waits for a slip of the pen without knowing.
+fn tell_missing(unmet: &[Pattern], importer: &Importer, session: &mut Session<'_, '_>) {
+    for pattern in unmet {
+        // While the agent is away nobody can tell.
+        if matches!(importer.link(), Link::Up { .. }) && importer.list(pattern).is_ok_and(|rows| rows.is_empty()) {
+            let near = if pattern.is_literal() { session.nearest(importer, &pattern.to_string()) } else { vec![] };
+            let near = if near.is_empty() { String::new() } else { format!(" (did you mean {}?)", near.join(", ")) };
+            session.screen.note(&format!("note: nothing is there that fits `{pattern}`; waiting for it to appear{near}"));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tif_core::model::value::{self, parse_duration};
+use tif_core::model::value::{self, parse_duration, parse_float};
 use tif_core::model::{Descriptor, Unit, Value, ValueType};
 
 use super::parse::{Compared, Node};
@@ -84,14 +84,14 @@ fn read(compared: &Compared, descriptor: &Descriptor) -> Result<Value, String> {
     let numeric = matches!(value_type, ValueType::I64 | ValueType::U64 | ValueType::F64 | ValueType::Histogram);
     if value_type == ValueType::Histogram {
         // By its count, as everywhere where a histogram has to be one number.
-        return literal.parse().map(Value::F64).map_err(|_| "a histogram is compared by its count: write a number".to_owned());
+        return parse_float(literal).map(Value::F64).ok_or_else(|| "a histogram is compared by its count: write a number".to_owned());
     }
     let error = match value::parse(literal, value_type, &descriptor.choices) {
         Ok(value) => return Ok(value),
         Err(error) => error,
     };
     if numeric {
-        if let Ok(number) = literal.parse::<f64>() {
+        if let Some(number) = parse_float(literal) {
             return Ok(Value::F64(number));
         }
         if let (Some(span), Some(unit)) = (parse_duration(literal), seconds(descriptor.unit)) {

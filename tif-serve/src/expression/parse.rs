@@ -11,6 +11,9 @@ use super::token::{Placed, Token, cut};
 /// How deep `!` and parentheses may be nested: what the machine's stack can be trusted with.
 const DEPTH_MAX: usize = 64;
 
+/// So many characters before and after a mistake are shown.
+const AROUND: usize = 60;
+
 /// A condition that was read without errors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expression {
@@ -73,10 +76,16 @@ impl ParseError {
 
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // On one line, so that the caret is under its place.
-        let shown: String = self.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let before = self.text.get(..self.at.start).unwrap_or_default().chars().count();
-        let marked = self.text.get(self.at.clone()).unwrap_or_default().chars().count().max(1);
+        // On one line, so that the caret is under its place; of a long text what is around it.
+        let of = |range: Range<usize>| self.text.get(range).unwrap_or_default().chars();
+        let start: Vec<char> = of(0..self.at.start).collect();
+        let cut = start.len().saturating_sub(AROUND);
+        let (lead, tail) = (if cut > 0 { "…" } else { "" }, if of(self.at.start..self.text.len()).count() > AROUND { "…" } else { "" });
+        let kept = start[cut..].iter().copied().chain(of(self.at.start..self.text.len()).take(AROUND));
+        let shown: String = kept.map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let shown = format!("{lead}{shown}{tail}");
+        let before = start.len() - cut + lead.chars().count();
+        let marked = of(self.at.clone()).count().clamp(1, AROUND);
         write!(f, "{}\n  {shown}\n  {:before$}{}", self.wanted, "", "^".repeat(marked))
     }
 }
@@ -260,6 +269,13 @@ mod tests {
             assert!(error.ends_with('^'), "{error}");
         }
         assert!(error(&"!".repeat(1000)).contains("nested deeper"));
+        let long = format!("{} = 1 && {}", "a.b == 1 && ".repeat(100) + "a.c", "a.b == 1 && ".repeat(300));
+        assert!(error(&long).len() < 400, "{}", error(&long));
+        let long = format!("{} = 1 && {}", "a.b == 1 && ".repeat(100) + "a.c", "a.b == 1");
+        let shown = error(&long);
+        let (text, caret) = shown.rsplit_once('\n').unwrap();
+        let column = caret.chars().count() - 1;
+        assert_eq!(text.lines().last().unwrap().chars().nth(column), Some('='), "{shown}");
     }
 
     proptest! {
