@@ -322,6 +322,40 @@ fn watch_tells_reports_notices_and_outages_as_they_come_until_ctrl_c() {
     }
 }
 
+// spec: PSM-4, MON-7
+#[test]
+fn watch_tells_after_a_restart_of_the_agent_only_what_has_happened() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = FakeAgent::start(dir.path(), 1);
+    let (interrupt, interrupts) = bounded(1);
+    let (command, mut lines) = watching(dir.path(), "watch demo.files", interrupts);
+    let mut peer = agent.accept();
+    peer.expect();
+    peer.send_source(life(1), &[(gauge(1, "files"), 10)]);
+    let ToAgent::Lookup { req, name } = peer.expect() else { panic!("the exporter is looked up") };
+    let notice = |n, event| Notice { name: name.clone(), key: Some(life(n)), event };
+    peer.send(ToProcess::LookedUp { req, notice: notice(1, NoticeEvent::Born) });
+    assert!(lines.next().ends_with("demo.files = 10"));
+    drop((agent, peer));
+    let agent = FakeAgent::start(dir.path(), 2);
+    assert!(lines.next().ends_with("agent: connection lost"));
+    assert!(lines.next().contains("demo: stale"));
+    let mut peer = agent.accept();
+    peer.expect();
+    let ToAgent::Lookup { req, .. } = peer.expect() else { panic!("it is looked up again") };
+    assert!(lines.next().ends_with("agent of cpu1: connected"));
+    // It lived all the time.
+    peer.send(ToProcess::LookedUp { req, notice: notice(1, NoticeEvent::Born) });
+    for _ in 0..2 {
+        peer.send(ToProcess::Notice(notice(1, NoticeEvent::Died { cause: outage(false).cause })));
+    }
+    peer.send(ToProcess::Notice(notice(2, NoticeEvent::Born)));
+    assert!(lines.next().contains("process demo-1 (1:7#1.1): died"));
+    assert!(lines.next().contains("process demo-1 (1:7#1.2): born"));
+    interrupt.send(()).unwrap();
+    assert_eq!(command.join().unwrap().0, Exit::Interrupted);
+}
+
 #[test]
 fn watch_ends_after_its_count_or_its_time() {
     let dir = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{after, never, select};
 use tif_core::model::notice::NoticeEvent;
-use tif_core::model::{Coarsen, Name, Notice, Pattern};
+use tif_core::model::{Coarsen, Key, Name, Notice, Pattern};
 
 use super::args::{Format, count, parsed, time};
 use super::exit::{Exit, Failure};
@@ -115,9 +115,9 @@ fn tell_missing(unmet: &[Pattern], importer: &Importer, session: &mut Session<'_
     }
 }
 
-/// The processes whose notices are sent, too, and whether the first word of each has come.
+/// The processes whose notices are sent, too, with what was last said of each: which life of it, and whether it is over. None before the first word.
 #[derive(Default)]
-struct Processes(BTreeMap<Name, bool>);
+struct Processes(BTreeMap<Name, Option<(Option<Key>, bool)>>);
 
 impl Processes {
     // spec: PSM-3
@@ -125,14 +125,22 @@ impl Processes {
         self.0.entry(process.clone()).or_insert_with(|| {
             // Not waited for: nothing is to keep the values from coming, or Ctrl-C from being heard.
             importer.follow(process);
-            false
+            None
         });
     }
 
-    /// That a process whose values come lives is none: it is what the agent answers to the question, not what has happened.
+    /// That a process whose values come lives is none: it is what the agent answers to the question, not what has happened. Nor is what was said
+    /// before: an agent that comes back is asked again.
     fn is_news(&mut self, notice: &Notice) -> bool {
-        let answered = self.0.get_mut(&notice.name).is_none_or(|answered| std::mem::replace(answered, true));
-        answered || notice.event != NoticeEvent::Born
+        let over = match notice.event {
+            NoticeEvent::Born => false,
+            NoticeEvent::Died { .. } | NoticeEvent::Unregistered | NoticeEvent::NotAvailable => true,
+            _ => return true,
+        };
+        let Some(last) = self.0.get_mut(&notice.name) else { return true };
+        let said = Some((notice.key, over));
+        let before = std::mem::replace(last, said);
+        before != said && (before.is_some() || over)
     }
 }
 
