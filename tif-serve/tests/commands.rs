@@ -77,7 +77,7 @@ fn with(line: &str, answer: impl FnMut(&ToAgent) -> Vec<ToProcess> + Send + 'sta
 /// What an agent with the zoo of instruments answers.
 fn zoo(message: &ToAgent) -> Vec<ToProcess> {
     let fits = |pattern: &tif_core::model::Pattern, a: &tif_core::wire::Announcement| {
-        pattern.matches(&a.name, &a.dims) && pattern.at().is_none_or(|at| *at == a.process)
+        pattern.matches(&a.name, &a.dims) && pattern.at().is_none_or(|at| *at == a.process || *at == a.source)
     };
     match message {
         ToAgent::List { req, pattern, .. } => {
@@ -651,6 +651,37 @@ fn that_nothing_fits_is_said_and_is_an_empty_list_for_programs() {
         assert_eq!((ran.exit, ran.out.as_str()), (exit, out), "{line}: {}", ran.err);
         assert!(ran.err.contains(err), "{line}: {}", ran.err);
     }
+}
+
+// spec: SRV-2, INS-8
+#[test]
+fn get_reads_all_that_fits_though_it_is_too_much_for_one_answer() {
+    let in_parts = |message: &ToAgent| match (message, zoo(message).as_slice()) {
+        (ToAgent::Sense { patterns, .. }, [ToProcess::Sensed { req, rows, .. }]) if patterns.iter().any(|p| !p.is_literal()) => {
+            vec![ToProcess::Sensed { req: *req, rows: rows.iter().take(2).cloned().collect(), missing: vec![], truncated: true }]
+        }
+        // What is asked for by name comes with all its dimensions.
+        (ToAgent::Sense { patterns, .. }, [ToProcess::Sensed { req, rows, .. }])
+            if patterns.iter().any(|p| p.to_string().contains("shard")) =>
+        {
+            let mut rows = rows.clone();
+            let mut other = rows.iter().find(|(a, _)| !a.dims.is_empty()).expect("the zoo has one").clone();
+            other.0.dims = tif_core::model::Dimensions::new([("shard", "9")]).unwrap();
+            rows.push(other);
+            vec![ToProcess::Sensed { req: *req, rows, missing: vec![], truncated: false }]
+        }
+        (_, other) => other.to_vec(),
+    };
+    let whole: Vec<String> = told("get demo.** --output jsonl").out.lines().map(str::to_owned).collect();
+    let (ran, _) = with("get demo.** --output jsonl", in_parts);
+    let shard_9 = |line: &str| line.contains("shard=9");
+    assert!(ran.out.contains("shard=9"));
+    let mut parts: Vec<String> = ran.out.lines().filter(|line| !shard_9(line)).map(str::to_owned).collect();
+    parts.sort_by_key(|line| whole.iter().position(|l| l == line));
+    assert_eq!((parts, ran.err.as_str()), (whole, ""));
+    // What has the name and not the dimensions was not asked for.
+    let out = with("get demo.shard.*{shard=3} --output jsonl", in_parts).0.out;
+    assert!(out.contains("shard=3") && !out.contains("shard=9"), "{out}");
 }
 
 // spec: SRV-2

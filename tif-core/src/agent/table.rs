@@ -1,5 +1,6 @@
 //! The instruments of this CPU: what importers can see, whoever exports it at the moment.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -7,9 +8,6 @@ use crate::machine::propagation::Propagation;
 use crate::model::{
     Address, Descriptor, Dimensions, InstrumentId, Key, Kind, Name, Pattern, Quality, Refusal, Slot, Stamp, Time, Value, name,
 };
-
-/// So many instruments of one name are compared with an address that is not there.
-const NAMED_COMPARED_MAX: usize = 256;
 
 /// One instrument.
 #[derive(Clone, Debug)]
@@ -205,20 +203,19 @@ impl Table {
         }
     }
 
-    /// The refusal for an address that is not there. Those of the same name are nearest; an address is never offered in its own place.
+    /// The refusal for an address that is not there. Those of the same name are nearest, before all with the same dimensions; an address is
+    /// never offered in its own place.
     pub fn not_found(&self, text: &str, name: &str) -> Refusal {
-        let named = |name: &Name| self.with_name(name).map(Instrument::address).filter(|a| a != text).take(NAMED_COMPARED_MAX).collect();
-        let same: Vec<String> = name.parse().map_or_else(|_| Vec::new(), |name| named(&name));
-        let near = match same.as_slice() {
-            [] => {
-                let names = name::nearest(name, self.by_id.values().map(|i| i.name.as_str()), 3);
-                names.into_iter().filter(|n| n != text).map(|n| self.only(&n).map_or(n, Instrument::address)).collect()
-            }
-            _ => match name::nearest(text, same.iter().map(String::as_str), 3) {
-                near if near.is_empty() => same.into_iter().take(3).collect(),
-                near => near,
-            },
-        };
+        let dims = text.parse::<Address>().map_or(Dimensions::NONE, |address| address.dims);
+        let shared = |i: &Instrument| dims.iter().filter(|(key, value)| i.dims.value(key) == Some(value)).count();
+        let wanted: Option<Name> = name.parse().ok();
+        let mut same: Vec<&Instrument> = wanted.as_ref().map_or_else(Vec::new, |name| self.with_name(name).collect());
+        same.sort_by_cached_key(|i| Reverse(shared(i)));
+        let mut near: Vec<String> = same.into_iter().map(Instrument::address).filter(|a| a != text).take(3).collect();
+        if near.is_empty() {
+            let names = name::nearest(name, self.by_id.values().map(|i| i.name.as_str()), 3).into_iter().filter(|n| n != text);
+            near = names.map(|n| self.only(&n).map_or(n, Instrument::address)).collect();
+        }
         Refusal::NotFound { name: text.to_owned(), nearest: near }
     }
 

@@ -1,13 +1,15 @@
 //! `get`: sense.
 
-use tif_core::model::{Pattern, Report, Unit};
+use std::collections::BTreeMap;
+
+use tif_core::model::{Name, Pattern, Report, Unit};
 use tif_core::wire::Announcement;
 
 use super::args::{Format, parsed};
 use super::exit::{Exit, Failure};
 use super::output::{self, Item, age, alarm_tone, item, quality_tone};
 use super::session::Session;
-use crate::importer::address;
+use crate::importer::{Importer, Sensed, address, fits};
 use crate::json::{ValueRow, is_number};
 
 /// Read values now
@@ -25,9 +27,13 @@ pub(super) struct Get {
     patterns: Vec<Pattern>,
 }
 
+/// So many values are asked for at once, and so many names, where all do not fit one answer.
+const PART_ROWS_MAX: usize = 1_000;
+const PART_NAMES_MAX: usize = 500;
+
 pub(super) fn run(args: Get, session: &mut Session<'_, '_>) -> Result<Exit, Failure> {
     let importer = session.connect()?;
-    let sensed = importer.sense(&args.patterns)?;
+    let sensed = sense(&importer, &args.patterns)?;
     let now = (session.screen.now)();
     if sensed.rows.is_empty() && sensed.missing.is_empty() {
         session.screen.note("no instruments");
@@ -45,6 +51,35 @@ pub(super) fn run(args: Get, session: &mut Session<'_, '_>) -> Result<Exit, Fail
         exit = Failure::from(refusal).tell(session.screen);
     }
     Ok(exit)
+}
+
+/// Reads all that fits: what is too much for one answer is asked for name by name.
+fn sense(importer: &Importer, patterns: &[Pattern]) -> Result<Sensed, Failure> {
+    let first = importer.sense(patterns)?;
+    if !first.truncated || patterns.iter().any(|p| p.incarnation().is_some()) {
+        return Ok(first);
+    }
+    let mut names: BTreeMap<(Name, Name), usize> = BTreeMap::new();
+    for pattern in patterns {
+        for row in importer.list(pattern)? {
+            *names.entry((row.announcement.name, row.announcement.source)).or_default() += 1;
+        }
+    }
+    let mut all = Sensed { rows: Vec::new(), missing: first.missing, truncated: false };
+    let (mut part, mut rows) = (Vec::new(), 0);
+    let mut names = names.into_iter().peekable();
+    while let Some(((name, source), count)) = names.next() {
+        part.push(format!("{name}@{source}").parse()?);
+        rows += count;
+        if names.peek().is_none_or(|(_, next)| rows + next > PART_ROWS_MAX || part.len() == PART_NAMES_MAX) {
+            let sensed = importer.sense(&part)?;
+            // One name has all dimensions: those that were not asked for are left out.
+            all.rows.extend(sensed.rows.into_iter().filter(|(a, _)| patterns.iter().any(|pattern| fits(pattern, a))));
+            all.truncated |= sensed.truncated;
+            (part, rows) = (Vec::new(), 0);
+        }
+    }
+    Ok(all)
 }
 
 fn cells(a: &Announcement, report: &Report, now: u64) -> Vec<Item> {

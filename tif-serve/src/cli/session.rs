@@ -1,10 +1,11 @@
 //! What every command starts with: its global options, its screen, and a connection.
 
+use std::cmp::Reverse;
 use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{bounded, select};
-use tif_core::model::{Name, Pattern, RequestId, name};
+use tif_core::model::{Address, Dimensions, Name, Pattern, RequestId, name};
 use tif_core::wire::Announcement;
 
 use super::Screen;
@@ -85,13 +86,16 @@ impl<'s, 'a> Session<'s, 'a> {
         // A hint is a courtesy: without the listing there is none.
         let all = importer.list(&Pattern::all()).unwrap_or_default();
         let name = &wanted[..wanted.find(['{', '@']).unwrap_or(wanted.len())];
+        let dims = wanted.parse::<Address>().map_or(Dimensions::NONE, |address| address.dims);
+        let shared = |a: &Announcement| dims.iter().filter(|(key, value)| a.dims.value(key) == Some(value)).count();
         let (same, others): (Vec<_>, Vec<_>) = all.iter().map(|row| &row.announcement).partition(|a| a.name.as_str() == name);
-        let addresses = |of: &[&Announcement]| of.iter().map(|a| address(a)).filter(|a| a != wanted).collect::<Vec<String>>();
-        let nearest = |to: &str, of: &[String]| name::nearest(to, of.iter().map(String::as_str), 3);
-        match addresses(&same) {
-            same if same.is_empty() => nearest(name, &addresses(&others)),
-            same => Some(nearest(wanted, &same)).filter(|near| !near.is_empty()).unwrap_or_else(|| same.into_iter().take(3).collect()),
+        let mut same: Vec<_> = same.into_iter().map(|a| (Reverse(shared(a)), address(a))).filter(|(_, a)| a != wanted).collect();
+        same.sort();
+        if same.is_empty() {
+            let others: Vec<String> = others.into_iter().map(address).collect();
+            return name::nearest(name, others.iter().map(String::as_str), 3);
         }
+        same.into_iter().take(3).map(|(_, address)| address).collect()
     }
 }
 
