@@ -438,6 +438,23 @@ fn ctrl_c_ends_the_waiting_for_an_answer_and_tells_the_id_that_asks_again() {
     }
 }
 
+// spec: TST-4, CTL-3
+#[test]
+fn what_is_promised_of_the_same_id_is_true_over_the_death_of_the_agent() {
+    // A change is durable; a call is known to the agent that was asked, and to no other.
+    for (line, hint) in [("set demo.workers 5", "it is done at most once"), ("fire demo.flush", "another one calls it again")] {
+        let dir = tempfile::tempdir().unwrap();
+        let agent = FakeAgent::start(dir.path(), 1);
+        let (command, _lines) = watching(dir.path(), &format!("{line} --request-id r-1 --timeout 300ms"), never());
+        let mut peer = agent.accept();
+        assert!(matches!(peer.expect(), ToAgent::Fire { .. } | ToAgent::Set { .. }));
+        drop((agent, peer));
+        let (exit, err) = command.join().unwrap();
+        assert_eq!(exit, Exit::Unreachable);
+        assert!(err.contains("whether r-1 was done is not known") && err.contains(hint), "{err}");
+    }
+}
+
 // spec: SRV-8
 #[test]
 fn wait_ends_when_a_report_makes_it_true_and_not_by_an_old_value() {
@@ -645,6 +662,7 @@ fn that_nothing_fits_is_said_and_is_an_empty_list_for_programs() {
         ("get nope.* --output json", Exit::Done, "[]\n", "no instruments"),
         ("get demo.nope --output json", Exit::NotFound, "[]\n", "no instrument is called `demo.nope`"),
         ("ls demo.nope --output json", Exit::NotFound, "[]\n", "no instrument is called `demo.nope`"),
+        ("ls demo.nope nope.* --output jsonl", Exit::NotFound, "", "no instrument is called `demo.nope`"),
         ("get demo.nope --output jsonl", Exit::NotFound, "", "no instrument is called `demo.nope`"),
     ] {
         let ran = told(line);
@@ -706,6 +724,16 @@ fn a_watch_for_what_is_not_there_says_so_and_what_is_near() {
         assert!(err.contains(says), "{err}");
         agent.join().unwrap();
     }
+}
+
+// spec: INS-9
+#[test]
+fn ls_takes_several_patterns_and_lists_each_instrument_once() {
+    let ran = told("ls demo.files demo.f* demo.nope demo.mode --output jsonl");
+    let names: Vec<String> = ran.out.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["name"].to_string()).collect();
+    assert_eq!(names, ["\"demo.files\"", "\"demo.flush\"", "\"demo.mode\""]);
+    assert_eq!(ran.exit, Exit::NotFound);
+    assert!(ran.err.contains("no instrument is called `demo.nope`"), "{}", ran.err);
 }
 
 // spec: PSM-2

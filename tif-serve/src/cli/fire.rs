@@ -10,7 +10,7 @@ use super::args::{Format, parsed};
 use super::exit::{Exit, Failure};
 use super::output;
 use super::session::Session;
-use crate::importer::{FireRequest, FireResult, Importer, new_request_id};
+use crate::importer::{FireRequest, FireResult, Importer, RequestError, new_request_id};
 use crate::json::VERSION;
 
 /// Call a procedure and print what it answers
@@ -51,7 +51,16 @@ pub(super) fn run(args: Fire, session: &mut Session<'_, '_>) -> Result<Exit, Fai
     let Fire { name, arguments, request_id } = args;
     let id = request_id.unwrap_or_else(new_request_id);
     let request = FireRequest { name: name.clone(), arguments, request_id: Some(id.clone()) };
-    let fired = session.unless_interrupted(&importer, &id, || importer.fire(request))?;
+    let agent = importer.welcome().agent;
+    let fired = session.unless_interrupted(&importer, &id, || importer.fire(request))?.map_err(|error| match error {
+        // What an agent knows of calls ends with it.
+        RequestError::Unreachable { .. } => {
+            let hint =
+                format!("the same again with --request-id {id}: the agent {agent} answers what became of it, another one calls it again");
+            Failure::new(Exit::Unreachable, error.to_string(), hint)
+        }
+        error => error.into(),
+    })?;
     let exit = if fired.result.is_ok() { Exit::Done } else { Exit::False };
     print(&name, fired, session).map_err(Failure::unwritten(|| format!("{name} was called and has answered (request {id})")))?;
     Ok(exit)

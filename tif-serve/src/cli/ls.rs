@@ -1,5 +1,8 @@
 //! `ls`: discover.
 
+use std::collections::BTreeSet;
+use std::io;
+
 use tif_core::model::{Kind, Pattern, Unit};
 use tif_core::wire::ListRow;
 
@@ -15,11 +18,12 @@ use crate::json::DeclarationRow;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "JSON rows: v, name, kind, type, unit, help, cpu, process, incarnation, quality, source, dimensions, declared, \
 and where they apply range, step, default, choices, limits, significance (up, down, at_most_every_s, at_least_every_s), version, memorized, \
-validated, every_s, arguments, returns, timeout_s, fields.")]
+validated, every_s, arguments, returns, timeout_s, fields.\n\
+Ends with status 3 if a name without wildcards is not there; what was found is printed all the same.")]
 pub(super) struct Ls {
     /// Which: * stands for anything within a segment, ** for any segments, {k=v} for dimensions
-    #[arg(value_parser = parsed::<Pattern>, default_value = "**")]
-    pattern: Pattern,
+    #[arg(value_parser = parsed::<Pattern>, default_value = "**", value_name = "PATTERN")]
+    patterns: Vec<Pattern>,
     /// Show range, arguments, default, process and place of declaration, too; of a name without wildcards, all that is declared
     #[arg(long, short)]
     long: bool,
@@ -27,31 +31,40 @@ pub(super) struct Ls {
 
 pub(super) fn run(args: Ls, session: &mut Session<'_, '_>) -> Result<Exit, Failure> {
     let importer = session.connect()?;
-    let rows = importer.list(&args.pattern)?;
-    if rows.is_empty() {
-        // An empty listing is one, too, for a program.
-        if session.global.output != Format::Table {
-            output::rows(session.screen, session.global.output, &[], &rows, |_| vec![], DeclarationRow::new)?;
+    let (mut rows, mut missing): (Vec<ListRow>, Vec<&Pattern>) = (Vec::new(), Vec::new());
+    let mut listed = BTreeSet::new();
+    for pattern in &args.patterns {
+        let found = importer.list(pattern)?;
+        if found.is_empty() && pattern.is_literal() {
+            missing.push(pattern);
         }
-        if args.pattern.is_literal() {
-            return Err(session.missing(&importer, &args.pattern));
-        }
-        session.screen.note("no instruments");
-        return Ok(Exit::Done);
+        rows.extend(found.into_iter().filter(|row| listed.insert((row.announcement.instrument, row.incarnation))));
     }
-    if args.long && args.pattern.is_literal() && session.global.output == Format::Table {
-        for (n, row) in rows.iter().enumerate() {
-            write!(session.screen.out, "{}{}", if n > 0 { "\n" } else { "" }, declaration::block(row))?;
-        }
-        return Ok(Exit::Done);
+    if rows.is_empty() && missing.is_empty() {
+        session.screen.note("no instruments");
+    }
+    let whole = args.long && args.patterns.iter().all(Pattern::is_literal);
+    print(&rows, args.long, whole, session)?;
+    let mut exit = Exit::Done;
+    for pattern in missing {
+        exit = session.missing(&importer, pattern).tell(session.screen);
+    }
+    Ok(exit)
+}
+
+fn print(rows: &[ListRow], long: bool, whole: bool, session: &mut Session<'_, '_>) -> io::Result<()> {
+    if session.global.output == Format::Table && (whole || rows.is_empty()) {
+        return rows.iter().enumerate().try_for_each(|(n, row)| {
+            let between = if n > 0 { "\n" } else { "" };
+            write!(session.screen.out, "{between}{}", declaration::block(row))
+        });
     }
     let mut header = vec!["NAME", "KIND", "TYPE", "UNIT", "QUALITY"];
-    if args.long {
+    if long {
         header.extend(["TAKES", "DEFAULT", "PROCESS", "INCARNATION", "DECLARED"]);
     }
     header.push("HELP");
-    output::rows(session.screen, session.global.output, &header, &rows, |row| cells(row, args.long), DeclarationRow::new)?;
-    Ok(Exit::Done)
+    output::rows(session.screen, session.global.output, &header, rows, |row| cells(row, long), DeclarationRow::new)
 }
 
 fn cells(row: &ListRow, long: bool) -> Vec<Item> {

@@ -58,18 +58,18 @@ impl<'s, 'a> Session<'s, 'a> {
         importer: &Importer,
         id: &RequestId,
         request: impl FnOnce() -> Result<T, RequestError> + Send,
-    ) -> Result<T, Failure> {
+    ) -> Result<Result<T, RequestError>, Failure> {
         let interrupts = (self.screen.interrupts)();
         let (done, answer) = bounded(1);
         thread::scope(|scope| {
             scope.spawn(move || done.send(request()));
             select! {
-                recv(answer) -> answer => answer.map_err(|_| interrupted(id))?.map_err(Failure::from),
+                recv(answer) -> answer => answer.map_err(|_| interrupted(id)),
                 recv(interrupts) -> _ => {
                     let answered = answer.try_recv();
                     // Ends the request, too, if it still waits.
                     importer.leave();
-                    answered.map_err(|_| interrupted(id))?.map_err(Failure::from)
+                    answered.map_err(|_| interrupted(id))
                 }
             }
         })

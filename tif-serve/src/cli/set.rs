@@ -46,7 +46,7 @@ pub(super) fn run(args: Set, session: &mut Session<'_, '_>) -> Result<Exit, Fail
     let Set { name, value, request_id, reason, .. } = args;
     let id = request_id.unwrap_or_else(new_request_id);
     let request = SetRequest { name, value, request_id: Some(id.clone()), admission, reason };
-    let result = session.unless_interrupted(&importer, &id, || importer.set(request))?;
+    let result = session.unless_interrupted(&importer, &id, || importer.set(request))??;
     let done = || {
         let SetResult { request_id, name, version, .. } = &result;
         let what = if result.dry_run { "was checked" } else { "was accepted" };
