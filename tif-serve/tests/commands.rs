@@ -37,12 +37,11 @@ impl std::io::Write for Pipe {
 }
 
 fn start(dir: &Path, line: &str, interrupts: Receiver<()>, out: Sender<String>, width: Option<u16>) -> JoinHandle<(Exit, String)> {
-    let mut args: Vec<OsString> = vec!["tif-serve".into()];
+    let mut args: Vec<OsString> = vec!["tif-serve".into(), "--run-dir".into(), dir.into()];
     // A word in single quotation marks may have spaces.
     for (n, part) in line.split('\'').enumerate() {
         if n % 2 == 1 { args.push(part.into()) } else { args.extend(part.split_whitespace().map(OsString::from)) }
     }
-    args.extend(["--run-dir".into(), dir.into()]);
     spawn(move || {
         let (mut out, mut err) = (Pipe(out), Vec::new());
         let interrupts = Box::new(move || interrupts.clone());
@@ -237,6 +236,7 @@ fn a_mistake_in_the_command_line_is_status_2_and_says_what_would_be_right() {
         ("watch ** --count 0", "write a whole number from 1"),
         ("arm demo.x fail --hits 0", "write a whole number from 1"),
         ("wait 'demo.x >'", "write a value"),
+        ("set demo.x --dry-rum", "no option is called `--dry-rum`"),
         ("set demo.x 1 --confirm-within 3s", "--confirm-within"),
     ] {
         let ran = alone(line);
@@ -248,6 +248,8 @@ fn a_mistake_in_the_command_line_is_status_2_and_says_what_would_be_right() {
 
 #[test]
 fn negative_values_and_flags_in_any_order_are_understood() {
+    let (ran, asked) = with("set -- demo.name --dry-rum", zoo);
+    assert!(ran.exit == Exit::Done && matches!(&asked[0], ToAgent::Set { value, .. } if value == "--dry-rum"), "{asked:?}");
     for line in
         ["set demo.workers -5", "set demo.workers -5 --dry-run", "set --dry-run demo.workers -5", "set demo.workers -1.5e3 --reason x"]
     {

@@ -170,7 +170,9 @@ impl fmt::Display for Float {
             let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
             f.write_str(text)
         } else {
-            write!(f, "{v:.5e}")
+            let text = format!("{v:.5e}");
+            let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+            write!(f, "{}e{exponent}", digits.trim_end_matches('0').trim_end_matches('.'))
         }
     }
 }
@@ -351,6 +353,8 @@ mod tests {
         let show = |v: Value| v.show(&["fast".into()]).to_string();
         assert_eq!(show(Value::F64(0.1 + 0.2)), "0.3");
         assert_eq!(show(Value::F64(1234567.0)), "1234567");
+        assert_eq!(show(Value::F64(1.504e-6)), "1.504e-6");
+        assert_eq!(show(Value::F64(-3e20)), "-3e20");
         assert_eq!(show(Value::F64(f64::NAN)), "NaN");
         assert_eq!(show(Value::Duration(1_500_000_000)), "1.5s");
         assert_eq!(show(Value::Duration(250_000_000)), "250ms");

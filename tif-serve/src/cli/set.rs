@@ -40,6 +40,15 @@ pub(super) struct Set {
     dry_run: bool,
 }
 
+impl Set {
+    /// A value that looks like an option is more likely a slip of the pen, unless `--` (was there one?) says otherwise.
+    pub(super) fn slip(&self, separated: bool) -> Option<Failure> {
+        let hint = "`tif-serve set --help` shows the options; write -- before a value that begins with --";
+        let wrong = self.value.starts_with("--") && !separated;
+        wrong.then(|| Failure::usage(format!("no option is called `{}`", self.value.chars().take(64).collect::<String>()), hint))
+    }
+}
+
 pub(super) fn run(args: Set, session: &mut Session<'_, '_>) -> Result<Exit, Failure> {
     let importer = session.connect()?;
     let admission = Admission { if_version: args.if_version.map(Version), if_key: None, dry_run: args.dry_run };
