@@ -236,6 +236,7 @@ fn a_mistake_in_the_command_line_is_status_2_and_says_what_would_be_right() {
         ("watch ** --count 0", "write a whole number from 1"),
         ("arm demo.x fail --hits 0", "write a whole number from 1"),
         ("wait 'demo.x >'", "write a value"),
+        ("watch demo.x demo.x@p#1.2", "tif-serve get 'demo.x@p#1.2'"),
         ("set demo.x --dry-rum", "no option is called `--dry-rum`"),
         ("set demo.x 1 --confirm-within 3s", "--confirm-within"),
     ] {
@@ -702,6 +703,23 @@ fn get_reads_all_that_fits_though_it_is_too_much_for_one_answer() {
     // What has the name and not the dimensions was not asked for.
     let out = with("get demo.shard.*{shard=3} --output jsonl", in_parts).0.out;
     assert!(out.contains("shard=3") && !out.contains("shard=9"), "{out}");
+}
+
+// spec: SRV-8
+#[test]
+fn a_value_that_never_was_has_no_age() {
+    let never = |message: &ToAgent| match zoo(message).as_slice() {
+        [ToProcess::Sensed { req, rows, .. }] => {
+            let never = |r: &Report| Report { value: None, stamp: tif_core::model::Stamp(0), ..r.clone() };
+            let rows = rows.iter().map(|(a, r)| (a.clone(), never(r))).collect();
+            vec![ToProcess::Sensed { req: *req, rows, missing: vec![], truncated: false }]
+        }
+        other => other.to_vec(),
+    };
+    let json: serde_json::Value = serde_json::from_str(&with("get demo.files --output jsonl", never).0.out).unwrap();
+    assert!(json["age_ms"].is_null() && json["value"].is_null(), "{json}");
+    let table = with("get demo.files", never).0.out;
+    assert_eq!(table.lines().last().unwrap().split_whitespace().collect::<Vec<_>>(), ["demo.files", "-", "good", "-", "warning", "demo-1"]);
 }
 
 // spec: SRV-2

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tif_core::model::{Name, Pattern, Report, Unit};
+use tif_core::model::{Name, Pattern, Report, Stamp, Unit};
 use tif_core::wire::Announcement;
 
 use super::args::{Format, parsed};
@@ -10,12 +10,12 @@ use super::exit::{Exit, Failure};
 use super::output::{self, Item, age, alarm_tone, item, quality_tone};
 use super::session::Session;
 use crate::importer::{Importer, Sensed, address, fits};
-use crate::json::{ValueRow, is_number};
+use crate::json::{ValueRow, age_ms, is_number};
 
 /// Read values now
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "JSON rows: v, name, value, quality, age_ms, process, incarnation, seq (of its last report, 0 if nobody ever watched it), alarm; `since` if the value is old (quality stale or outage), \
+    after_help = "JSON rows: v, name, value, quality, age_ms (null if there never was a value), process, incarnation, seq (of its last report, 0 if nobody ever watched it), alarm; `since` if the value is old (quality stale or outage), \
 `reason` if there is none (failed).\n\
 Values: numbers, bools and strings as such; a choice by name; a duration in seconds; a histogram as {count, sum, mean, p50, p90, p99, max_bucket}; \
 NaN and the infinities as \"NaN\", \"inf\", \"-inf\"; no value as null.\n\
@@ -40,7 +40,7 @@ pub(super) fn run(args: Get, session: &mut Session<'_, '_>) -> Result<Exit, Fail
     }
     if !sensed.rows.is_empty() || session.global.output != Format::Table {
         let header = ["NAME", "VALUE", "UNIT", "QUALITY", "AGE", "ALARM", "PROCESS"];
-        let cells = |(a, r): &(Announcement, Report)| cells(a, r, now.0);
+        let cells = |(a, r): &(Announcement, Report)| cells(a, r, now);
         output::rows(session.screen, session.global.output, &header, &sensed.rows, cells, |(a, r)| ValueRow::new(a, r, now))?;
     }
     if sensed.truncated {
@@ -82,7 +82,7 @@ fn sense(importer: &Importer, patterns: &[Pattern]) -> Result<Sensed, Failure> {
     Ok(all)
 }
 
-fn cells(a: &Announcement, report: &Report, now: u64) -> Vec<Item> {
+fn cells(a: &Announcement, report: &Report, now: Stamp) -> Vec<Item> {
     let value = report.value.as_ref().map_or("-".to_owned(), |v| v.show(&a.descriptor.choices).to_string());
     let value = if is_number(a.descriptor.value_type) { item(value).right() } else { item(value) };
     vec![
@@ -90,7 +90,7 @@ fn cells(a: &Announcement, report: &Report, now: u64) -> Vec<Item> {
         value,
         item(if a.descriptor.unit == Unit::ONE { "" } else { a.descriptor.unit.as_str() }),
         item(&report.quality).tone(quality_tone(&report.quality)),
-        item(age(now.saturating_sub(report.stamp.0) / 1_000_000)).right(),
+        item(age_ms(report.stamp, now).map_or_else(|| "-".to_owned(), age)).right(),
         item(report.alarm).tone(alarm_tone(report.alarm)),
         item(&a.process),
     ]

@@ -53,6 +53,10 @@ fn deadband(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn run(args: Watch, session: &mut Session<'_, '_>) -> Result<Exit, Failure> {
+    if let Some(dead) = args.patterns.iter().find(|pattern| pattern.incarnation().is_some()) {
+        let what = format!("`{dead}` is about one life of a process; a watch is for whichever lives");
+        return Err(Failure::usage(what, format!("`tif-serve get '{dead}'` for the last values of a dead one")));
+    }
     let importer = session.connect()?;
     let (interrupts, unread) = ((session.screen.interrupts)(), (session.screen.unread)());
     let time = args.time.map_or_else(never, after);

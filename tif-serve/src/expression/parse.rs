@@ -218,6 +218,9 @@ impl Parser<'_> {
             return Err(self.wrong("name one instrument: * does not say which"));
         }
         let address: Address = word.parse().map_err(|e| self.wrong(format!("{e}")))?;
+        if address.incarnation.is_some() {
+            return Err(self.wrong("name the process without #: only live values count"));
+        }
         let pattern: Pattern = word.parse().map_err(|e| self.wrong(format!("{e}")))?;
         self.instruments.push(Instrument { text: word.to_owned(), pattern, address });
         Ok(self.instruments.len() - 1)
@@ -259,6 +262,7 @@ mod tests {
             ("a.b > 1 a.c", "write && or ||"),
             ("a.b == a.c", "two instruments cannot be compared"),
             ("a.* == 1", "* does not say which"),
+            ("a.b@p#1.2 == 1", "only live values count"),
             ("A.b == 1", "lower-case"),
             ("a.b == \"x", "closing quotation mark"),
             ("a.b & a.c", "write && for and"),

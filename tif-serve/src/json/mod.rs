@@ -22,8 +22,8 @@ mod value;
 pub(crate) use event::notice_word;
 pub use event::{EventLine, event};
 pub use instant::rfc3339;
-pub(crate) use row::is_number;
 pub use row::{DeclarationRow, OutageRow, ProcessRow, SetRow, ValueRow};
+pub(crate) use row::{age_ms, is_number};
 pub use value::value;
 
 /// The version of everything here.

@@ -156,8 +156,8 @@ pub struct ValueRow {
     /// If it is old: since when nobody stands behind it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
-    /// How long ago the value was picked up.
-    pub age_ms: u64,
+    /// How long ago the value was picked up; none if it never was.
+    pub age_ms: Option<u64>,
     /// The process it is from.
     pub process: String,
     /// Which life of it.
@@ -183,13 +183,18 @@ impl ValueRow {
             quality: report.quality.word(),
             reason,
             since,
-            age_ms: now.0.saturating_sub(report.stamp.0) / 1_000_000,
+            age_ms: age_ms(report.stamp, now),
             process: announcement.process.to_string(),
             incarnation: report.key.inc.to_string(),
             seq: report.seq,
             alarm: report.alarm.to_string(),
         }
     }
+}
+
+/// How long ago a value was picked up, in milliseconds; none if it never was.
+pub(crate) fn age_ms(stamp: Stamp, now: Stamp) -> Option<u64> {
+    (stamp != Stamp::default()).then(|| now.0.saturating_sub(stamp.0) / 1_000_000)
 }
 
 /// What became of a change.
