@@ -12,7 +12,8 @@ use tif_core::model::{Arming, Coarsen, FaultAction, Pattern, Report};
 use tif_core::wire::Announcement;
 
 use super::args::{Format, count, duration, parsed};
-use super::exit::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use super::output;
 use super::session::Session;
 use crate::importer::{Event, Importer, Link, address};

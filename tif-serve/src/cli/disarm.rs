@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::args::Format;
-use super::exit::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use super::output;
 use super::session::Session;
 use crate::json::VERSION;

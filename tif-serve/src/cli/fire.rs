@@ -7,7 +7,8 @@ use serde_json::json;
 use tif_core::model::{Kind, Pattern, RequestId, TestPointKind};
 
 use super::args::{Format, parsed};
-use super::exit::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use super::output;
 use super::session::Session;
 use crate::importer::{FireRequest, FireResult, Importer, RequestError, new_request_id};

@@ -6,7 +6,8 @@ use tif_core::model::{Name, Pattern, Report, Stamp, Unit};
 use tif_core::wire::Announcement;
 
 use super::args::{Format, parsed};
-use super::exit::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use super::output::{self, Item, age, alarm_tone, item, quality_tone};
 use super::session::Session;
 use crate::importer::{Importer, Sensed, address, fits};

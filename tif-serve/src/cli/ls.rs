@@ -8,7 +8,8 @@ use tif_core::wire::ListRow;
 
 use super::args::{Format, parsed};
 use super::declaration;
-use super::exit::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use super::output::{self, Item, Tone, item, quality_tone};
 use super::session::Session;
 use crate::importer::address;

@@ -9,6 +9,7 @@ mod arm;
 mod declaration;
 mod disarm;
 mod exit;
+mod failure;
 mod fire;
 mod get;
 mod interrupt;
@@ -33,7 +34,7 @@ use std::process::ExitCode;
 use args::{Colour, Command, CommandLine};
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches};
-use exit::Failure;
+use failure::Failure;
 use session::Session;
 
 /// The program: arguments (with the program's name) in, output on stdout and stderr, exit status out.

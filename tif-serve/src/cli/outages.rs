@@ -3,7 +3,8 @@
 use tif_core::wire::OutageRow as Row;
 
 use super::args::Format;
-use super::exit::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use super::output::{self, Item, Tone, age, item};
 use super::session::Session;
 use crate::json::{OutageRow, rfc3339};

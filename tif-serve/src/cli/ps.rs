@@ -3,7 +3,8 @@
 use tif_core::model::{ProcessState, Role};
 use tif_core::wire::ProcessRow as Row;
 
-use super::exit::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use super::output::{self, Item, Tone, age, item};
 use super::session::Session;
 use crate::json::ProcessRow;

@@ -10,7 +10,8 @@ use tif_core::wire::Announcement;
 
 use super::Screen;
 use super::args::Global;
-use super::exit::{Exit, Failure, not_found};
+use super::exit::Exit;
+use super::failure::{Failure, not_found};
 use crate::importer::{Importer, Options, RequestError, address};
 
 /// How long a request may take if nobody says.

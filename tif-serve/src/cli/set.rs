@@ -6,7 +6,8 @@ use tif_core::model::{RequestId, SetResult, Version};
 use tif_core::wire::Admission;
 
 use super::args::{Format, parsed};
-use super::exit::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use super::output;
 use super::session::Session;
 use crate::importer::{SetRequest, new_request_id};

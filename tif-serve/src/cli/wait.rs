@@ -8,7 +8,8 @@ use tif_core::model::{Coarsen, Pattern, Quality, Refusal};
 use tif_core::wire::Announcement;
 
 use super::args::Format;
-use super::exit::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use super::output;
 use super::session::{Session, TIMEOUT};
 use crate::expression::{Expression, Instrument, Seen};

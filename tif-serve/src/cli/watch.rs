@@ -8,7 +8,8 @@ use tif_core::model::notice::NoticeEvent;
 use tif_core::model::{Coarsen, Key, Name, Notice, Pattern};
 
 use super::args::{Format, count, parsed, time};
-use super::exit::{Exit, Failure};
+use super::exit::Exit;
+use super::failure::Failure;
 use super::line::line;
 use super::output;
 use super::session::Session;
