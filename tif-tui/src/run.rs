@@ -9,6 +9,7 @@ use std::{io, thread};
 use anyhow::{Context, bail};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use ratatui::DefaultTerminal;
+use ratatui::layout::Rect;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tif_core::model::{Coarsen, Stamp, Time};
@@ -102,6 +103,8 @@ struct Loop {
     messages: Receiver<Message>,
     orders: Sender<(Ticket, Request)>,
     started: Instant,
+    /// Nothing of what the terminal shows can be relied on.
+    repaint: bool,
 }
 
 impl Loop {
@@ -126,7 +129,7 @@ impl Loop {
         let theme = Theme { color: options.color, ascii: !terminal::utf8() };
         let mut app = App::new(settings, terminal.size()?, now);
         app.update(Message::Facts(vec![Fact::Link(link)]), now);
-        Ok(Loop { options, terminal, theme, app, messages, orders, started })
+        Ok(Loop { options, terminal, theme, app, messages, orders, started, repaint: false })
     }
 
     fn go(mut self) -> anyhow::Result<()> {
@@ -150,6 +153,7 @@ impl Loop {
             }
             let frame_due = drawn.map_or(Duration::ZERO, |drawn| FRAME.saturating_sub(drawn.elapsed()));
             if self.app.is_dirty() && frame_due.is_zero() {
+                self.fit()?;
                 self.app.take_dirty();
                 let (app, theme) = (&self.app, &self.theme);
                 self.terminal.draw(|frame| view::draw(frame, app, theme, now))?;
@@ -171,12 +175,22 @@ impl Loop {
     }
 
     fn take_in(&mut self, message: Message) {
-        let resized = matches!(message, Message::Resize(..));
+        self.repaint |= matches!(message, Message::Resize(..));
         self.app.update(message, now(self.started));
-        if resized {
-            // The old picture means nothing in the new size. If clearing fails, drawing will, and says so.
-            let _ = self.terminal.clear();
+    }
+
+    /// The model learns the size of the terminal before it is drawn: the news of a change may still be on its way.
+    fn fit(&mut self) -> io::Result<()> {
+        let size = self.terminal.size()?;
+        if size != self.app.ui.size {
+            self.take_in(Message::Resize(size.width, size.height));
         }
+        if std::mem::take(&mut self.repaint) {
+            // The old picture means nothing, even in a size that came back: what did not fit meanwhile is lost. Not `clear`: that asks the terminal
+            // where its cursor is, and the answer would be waited for behind the reader.
+            self.terminal.resize(Rect::from(size))?;
+        }
+        Ok(())
     }
 
     fn ask_status(&mut self, asked: &mut Option<Instant>) {

@@ -94,7 +94,7 @@ impl App {
         };
         match &outcome {
             Outcome::Done(text) => self.say(text.clone(), Tone::Good),
-            Outcome::Failed(text) => self.say(format!("not done: {text}"), Tone::Bad),
+            Outcome::Failed(text) => self.ui.status.fail(format!("not done: {text}")),
             Outcome::UnderWay => {}
         }
         self.log.end(ticket, outcome);

@@ -10,6 +10,8 @@ use super::{App, List, Tone};
 use crate::backend::Request;
 use crate::keymap::{self, Command, Context};
 use crate::model::fact::Now;
+use crate::model::row::RowId;
+use crate::view::dialog::text_lines;
 
 /// What is about to be done, for the last look.
 #[derive(Clone, Debug)]
@@ -31,6 +33,8 @@ pub(crate) enum Dialog {
     Filter {
         input: Input,
         before: String,
+        /// The instrument that was selected then: it stays so wherever it fits.
+        selected: Option<RowId>,
     },
     Text {
         title: String,
@@ -51,8 +55,8 @@ impl Dialog {
         }
     }
 
-    pub(super) fn filter(text: &str) -> Dialog {
-        Dialog::Filter { input: Input::new(text.to_owned()), before: text.to_owned() }
+    pub(super) fn filter(text: &str, selected: Option<RowId>) -> Dialog {
+        Dialog::Filter { input: Input::new(text.to_owned()), before: text.to_owned(), selected }
     }
 
     pub(super) fn palette(app: &App) -> Dialog {
@@ -69,7 +73,7 @@ impl Dialog {
             lines.push(format!("{:<12} {}", extra.key, extra.label));
         }
         lines.push(String::new());
-        lines.push("! warning, !! critical, ~ old: stale, lost or in an outage.".to_owned());
+        lines.push("! warning, !! critical, ~ old: suspect, stale, lost or in an outage.".to_owned());
         lines.push("An old value is dimmed; its age counts from when it became old.".to_owned());
         Dialog::Text { title: format!("Help: {}", context.title()), lines, list: List::default() }
     }
@@ -79,7 +83,7 @@ impl App {
     /// An order while `dialog`, already taken off, was on top.
     pub(super) fn in_dialog(&mut self, dialog: Dialog, command: Command, now: Now) {
         match (dialog, command) {
-            (Dialog::Filter { before, .. }, Command::Cancel) => self.set_filter(&before),
+            (Dialog::Filter { before, selected, .. }, Command::Cancel) => self.set_filter(&before, selected),
             (Dialog::Filter { .. }, Command::Accept) => {}
             (_, Command::Cancel) => {}
             (Dialog::Form(mut form), Command::Accept) => match form.request() {
@@ -128,12 +132,18 @@ impl App {
                 self.ui.dialogs.push(Dialog::Palette(palette));
             }
             (Dialog::Text { title, lines, mut list }, command) => {
-                match command {
-                    Command::Up => list.step(-1),
-                    Command::Down => list.step(1),
-                    _ => {}
-                }
-                let most = lines.len().saturating_sub(self.areas().text_rows());
+                let areas = self.areas();
+                let page = isize::try_from(areas.text_rows().saturating_sub(1)).unwrap_or(1).max(1);
+                list.step(match command {
+                    Command::Up => -1,
+                    Command::Down => 1,
+                    Command::PageUp => -page,
+                    Command::PageDown => page,
+                    Command::First => isize::MIN / 2,
+                    Command::Last => isize::MAX / 2,
+                    _ => 0,
+                });
+                let most = text_lines(&lines, &areas).len().saturating_sub(areas.text_rows());
                 list.cursor = list.cursor.min(most);
                 self.ui.dialogs.push(Dialog::Text { title, lines, list });
             }
@@ -143,22 +153,21 @@ impl App {
 
     /// A character for the field that has the cursor.
     pub(super) fn type_into(&mut self, event: KeyEvent) {
-        let event = Event::Key(event);
         match self.ui.dialogs.last_mut() {
             Some(Dialog::Form(form)) => {
                 if let Some(field) = form.fields.get_mut(form.cursor) {
-                    field.input.handle_event(&event);
+                    field.type_into(event);
                     form.tried = true;
                 }
             }
             Some(Dialog::Palette(palette)) => {
-                palette.input.handle_event(&event);
+                palette.input.handle_event(&Event::Key(event));
                 palette.refresh();
             }
-            Some(Dialog::Filter { input, .. }) => {
-                input.handle_event(&event);
-                let text = input.value().to_owned();
-                self.set_filter(&text);
+            Some(Dialog::Filter { input, selected, .. }) => {
+                input.handle_event(&Event::Key(event));
+                let (text, selected) = (input.value().to_owned(), *selected);
+                self.set_filter(&text, selected);
             }
             _ => {}
         }

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 use tif_core::limits;
 use tif_core::model::value::{self, parse_duration};
 use tif_core::model::{Argument, FaultAction, ValueType};
 use tif_core::wire::Announcement;
 use tui_input::Input;
+use tui_input::backend::crossterm::EventHandler;
 
 /// What a field must be.
 #[derive(Clone, Debug)]
@@ -27,6 +29,8 @@ pub(crate) struct Field {
     /// What is allowed, in words.
     pub(crate) hint: String,
     pub(crate) input: Input,
+    /// What is in it was put there by the screen: it is selected, and the first character typed takes its place.
+    pub(crate) prefilled: bool,
     rule: Rule,
     choices: Vec<String>,
 }
@@ -39,7 +43,8 @@ impl Field {
         rule: Rule,
         choices: Vec<String>,
     ) -> Field {
-        Field { label: label.into(), hint: hint.into(), input: Input::new(text.into()), rule, choices }
+        let text: String = text.into();
+        Field { label: label.into(), hint: hint.into(), prefilled: !text.is_empty(), input: Input::new(text), rule, choices }
     }
 
     pub(super) fn of_argument(argument: &Argument) -> Field {
@@ -72,6 +77,16 @@ impl Field {
         let at = self.choices.iter().position(|choice| choice == self.input.value());
         let to = at.map_or(0, |at| (at as isize + by).rem_euclid(len));
         self.input = Input::new(self.choices[to as usize].clone());
+        self.prefilled = true;
+    }
+
+    /// A key for the text. A prefilled one is replaced by what is typed and taken away by a deletion; any other key lets it be edited.
+    pub(crate) fn type_into(&mut self, event: KeyEvent) {
+        let typed = matches!(event.code, KeyCode::Char(_)) && !event.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
+        if std::mem::take(&mut self.prefilled) && (typed || matches!(event.code, KeyCode::Backspace | KeyCode::Delete)) {
+            self.input.reset();
+        }
+        self.input.handle_event(&Event::Key(event));
     }
 
     /// Whether there are choices to turn through.

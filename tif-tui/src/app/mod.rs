@@ -14,6 +14,7 @@ mod navigate;
 pub(crate) mod palette;
 mod perform;
 mod settle;
+mod status;
 mod tree;
 mod ui;
 
@@ -22,24 +23,26 @@ use std::time::Duration;
 
 use crossterm::event::{KeyEvent, KeyEventKind};
 use ratatui::layout::Size;
-use tif_core::model::Time;
+use tif_core::model::{Outage, Time};
 
 pub(crate) use dialog::{Confirm, Dialog};
 pub(crate) use list::List;
 pub(crate) use log::{Log, Outcome};
+pub(crate) use status::Status;
 pub(crate) use tree::TreeState;
 pub(crate) use ui::{ExtraKey, Pane, Settings, Tone, Ui};
 
 use crate::backend::{Answer, Request, Ticket};
-use crate::keymap::{self, Context, Tab};
+use crate::keymap::{self, Command, Context, Tab};
 use crate::message::Message;
 use crate::model::Model;
 use crate::model::fact::{Fact, Now};
 use crate::model::row::Row;
 use crate::model::tree::{NodeId, Tree};
 use crate::view::areas::{self, Areas};
+use crate::view::outages::headline;
 
-/// How often the processes are asked for while they are on the screen.
+/// How often the processes are asked for: nobody is told when one falls silent, and its values must not look good then.
 const PROCESSES_EVERY: Duration = Duration::from_secs(2);
 /// How often ages on the screen change.
 const AGES_EVERY: Duration = Duration::from_secs(1);
@@ -62,6 +65,8 @@ pub(crate) struct App {
     next_ticket: u64,
     processes_asked: Option<Time>,
     aged_at: Time,
+    /// The moment of the last message or tick.
+    clock: Time,
     /// The extra key has done its work since this was last asked.
     extra_done: bool,
     dirty: bool,
@@ -83,6 +88,7 @@ impl App {
             next_ticket: 0,
             processes_asked: None,
             aged_at: now.mono,
+            clock: now.mono,
             extra_done: false,
             dirty: true,
             quit: false,
@@ -139,10 +145,12 @@ impl App {
 
     /// Takes in a message.
     pub(crate) fn update(&mut self, message: Message, now: Now) {
+        self.clock = now.mono;
         match message {
             Message::Key(event) => self.key(event, now),
             Message::Mouse(event) => self.mouse(event, now),
-            Message::Paste(text) => self.paste(&text),
+            Message::Paste(text) if !areas::is_too_small(self.ui.size) => self.paste(&text),
+            Message::Paste(_) => {}
             Message::Resize(width, height) => self.ui.size = Size { width, height },
             Message::Facts(facts) => self.facts(facts, now),
             Message::Answer { ticket, result } => self.answer(ticket, result, now),
@@ -156,7 +164,9 @@ impl App {
 
     /// Does what time alone makes due.
     pub(crate) fn tick(&mut self, now: Now) {
-        if self.ui.tab == Tab::Processes && self.processes_asked.is_none_or(|at| now.mono >= at + PROCESSES_EVERY) {
+        self.clock = now.mono;
+        self.dirty |= self.ui.status.tick(now.mono);
+        if self.processes_asked.is_none_or(|at| now.mono >= at + PROCESSES_EVERY) {
             self.ask_processes(now);
         }
         let shows_ages = self.frozen.is_none() && (self.model.tally().rows > 0 || self.model.link_down().is_some());
@@ -175,8 +185,8 @@ impl App {
     /// When [`App::tick`] has something to do next.
     pub(crate) fn deadline(&self) -> Time {
         let ages = self.aged_at + AGES_EVERY;
-        let processes = (self.ui.tab == Tab::Processes).then(|| self.processes_asked.unwrap_or(Time::ZERO) + PROCESSES_EVERY);
-        [self.overdue(), processes].into_iter().flatten().fold(ages, Time::min)
+        let processes = self.processes_asked.unwrap_or(Time::ZERO) + PROCESSES_EVERY;
+        [self.overdue(), Some(processes), self.ui.status.due()].into_iter().flatten().fold(ages, Time::min)
     }
 
     fn overdue(&self) -> Option<Time> {
@@ -208,6 +218,12 @@ impl App {
         if event.kind == KeyEventKind::Release {
             return;
         }
+        if areas::is_too_small(self.ui.size) {
+            // Nobody does on purpose what cannot be seen; leaving is what the screen offers.
+            self.quit |= keymap::command(Context::Table, event, None) == Some(Command::Quit);
+            return;
+        }
+        self.ui.status.on_key();
         let context = self.context();
         let extra = self.settings.extra.as_ref().map(|extra| extra.key);
         match keymap::command(context, event, extra) {
@@ -228,8 +244,12 @@ impl App {
                 _ => {}
             }
             if let Fact::Outage(outage) = &fact {
-                let (text, tone) = crate::view::outages::headline(outage);
-                self.say(text, tone);
+                let began = Outage { end: None, ..outage.clone() };
+                self.ui.status.take_back(&headline(&began).0);
+                match headline(outage) {
+                    (text, Tone::Bad) => self.ui.status.fail(text),
+                    (text, tone) => self.say(text, tone),
+                }
             }
             self.model.apply(fact, now);
         }
@@ -240,8 +260,7 @@ impl App {
         self.extra_done |= request == Some(Request::Extra);
         match (request, result) {
             (_, Ok(Answer::Processes(rows))) => {
-                self.model.processes = rows;
-                self.model.processes_at = Some(now.wall);
+                self.model.meet(rows, now);
             }
             (_, Ok(Answer::Outages(rows))) => self.model.remember(rows),
             (Some(Request::Processes | Request::Outages), Err(reason)) => self.say(reason, Tone::Bad),
@@ -265,9 +284,9 @@ impl App {
         }
     }
 
-    /// Puts a text into the status line.
+    /// Puts a text into the status line, for as long as it takes to read.
     fn say(&mut self, text: impl Into<String>, tone: Tone) {
-        self.ui.status = Some((text.into(), tone));
+        self.ui.status.say(text.into(), tone, self.clock);
     }
 
     /// The node whose instruments the table shows.

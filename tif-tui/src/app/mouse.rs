@@ -4,9 +4,9 @@ use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
 
 use super::{App, Pane};
-use crate::keymap::{Command, Tab};
+use crate::keymap::{Command, Context, Tab};
 use crate::model::fact::Now;
-use crate::view::{footer, header, table};
+use crate::view::{areas, footer, header, table};
 
 /// Lines per notch of the wheel.
 const WHEEL: isize = 3;
@@ -14,15 +14,19 @@ const WHEEL: isize = 3;
 impl App {
     pub(super) fn mouse(&mut self, event: MouseEvent, now: Now) {
         let at = Position { x: event.column, y: event.row };
+        if areas::is_too_small(self.ui.size) {
+            return;
+        }
         match event.kind {
             MouseEventKind::Down(MouseButton::Left) => self.click(at, now),
-            MouseEventKind::ScrollUp => self.wheel(at, -WHEEL),
-            MouseEventKind::ScrollDown => self.wheel(at, WHEEL),
+            MouseEventKind::ScrollUp => self.wheel(at, -WHEEL, now),
+            MouseEventKind::ScrollDown => self.wheel(at, WHEEL, now),
             _ => {}
         }
     }
 
     fn click(&mut self, at: Position, now: Now) {
+        self.ui.status.on_key();
         let areas = self.areas();
         if areas.footer.contains(at) {
             if let Some(command) = footer::command_at(self, at.x) {
@@ -80,7 +84,11 @@ impl App {
         }
     }
 
-    fn wheel(&mut self, at: Position, by: isize) {
+    fn wheel(&mut self, at: Position, by: isize, now: Now) {
+        if self.context() == Context::Text {
+            let command = if by < 0 { Command::Up } else { Command::Down };
+            (0..by.unsigned_abs()).for_each(|_| self.perform(command, now));
+        }
         if !self.ui.dialogs.is_empty() {
             return;
         }

@@ -185,12 +185,15 @@ impl App {
     }
 
     pub(super) fn back(&mut self) {
+        if self.ui.status.acknowledge() {
+            return;
+        }
         if self.ui.zoom {
             self.ui.zoom = false;
         } else if self.ui.tab != Tab::Instruments {
             self.ui.tab = Tab::Instruments;
         } else if self.ui.pane != Pane::Detail && !self.ui.filter.is_empty() {
-            self.set_filter("");
+            self.set_filter("", self.ui.selected);
         } else {
             self.ui.pane = match self.ui.pane {
                 Pane::Detail => Pane::Table,

@@ -1,10 +1,11 @@
 //! From an order to whoever does it.
 
-use super::{App, Dialog, Frozen, Tone};
+use super::{App, Dialog, Frozen, List, Tone};
 use crate::keymap::{Command, Tab};
 use crate::model::fact::Now;
 use crate::model::filter::Filter;
 use crate::model::index::Sort;
+use crate::model::row::RowId;
 
 impl App {
     /// Does what a key, a click or the palette has ordered.
@@ -27,7 +28,7 @@ impl App {
             Command::Right => self.right(),
             Command::Drill => self.drill(now),
             Command::Back => self.back(),
-            Command::Filter => self.ui.dialogs.push(Dialog::filter(&self.ui.filter_text)),
+            Command::Filter => self.ui.dialogs.push(Dialog::filter(&self.ui.filter_text, self.ui.selected)),
             Command::Palette => self.ui.dialogs.push(Dialog::palette(self)),
             Command::Help => self.ui.dialogs.push(Dialog::help(self)),
             Command::Edit | Command::Fire | Command::Arm | Command::Disarm => self.begin(command, now),
@@ -63,8 +64,9 @@ impl App {
         }
     }
 
-    /// Filters the table.
-    pub(super) fn set_filter(&mut self, text: &str) {
+    /// Filters the table. `selected` keeps the cursor if it passes; else the first does.
+    pub(super) fn set_filter(&mut self, text: &str, selected: Option<RowId>) {
+        (self.ui.selected, self.ui.table) = (selected, List::default());
         self.ui.filter_text = text.to_owned();
         self.ui.filter = Filter::new(text);
     }

@@ -64,7 +64,13 @@ impl App {
             Command::Fire => !self.ui.read_only && matches!(kind, Some(Kind::TestPoint(TestPointKind::Procedure { .. }))),
             Command::Arm | Command::Disarm => !self.ui.read_only && matches!(kind, Some(Kind::TestPoint(TestPointKind::InPath { .. }))),
             Command::SameOnCli => kind.is_some(),
-            Command::Back => self.ui.zoom || self.ui.tab != Tab::Instruments || self.ui.pane != Pane::Tree || !self.ui.filter.is_empty(),
+            Command::Back => {
+                self.ui.status.has_error()
+                    || self.ui.zoom
+                    || self.ui.tab != Tab::Instruments
+                    || self.ui.pane != Pane::Tree
+                    || !self.ui.filter.is_empty()
+            }
             Command::Extra => !self.ui.read_only,
             _ => true,
         }

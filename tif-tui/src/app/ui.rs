@@ -2,7 +2,7 @@
 
 use ratatui::layout::Size;
 
-use super::{Dialog, List, TreeState};
+use super::{Dialog, List, Status, TreeState};
 use crate::command_line::Writer;
 use crate::keymap::Tab;
 use crate::model::filter::Filter;
@@ -63,7 +63,7 @@ pub(crate) struct Ui {
     pub(crate) processes: List,
     pub(crate) actions: List,
     pub(crate) dialogs: Vec<Dialog>,
-    pub(crate) status: Option<(String, Tone)>,
+    pub(crate) status: Status,
     pub(crate) read_only: bool,
     /// The caller's line.
     pub(crate) notice: Option<String>,
@@ -89,7 +89,7 @@ impl Ui {
             processes: List::default(),
             actions: List::default(),
             dialogs: Vec::new(),
-            status: None,
+            status: Status::default(),
             read_only: settings.read_only,
             notice: None,
         }

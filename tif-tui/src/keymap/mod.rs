@@ -39,7 +39,7 @@ pub(crate) const BINDINGS: &[Binding] = &[
     bind(&[ch('f')], Command::Fire, INSTRUMENTS, "fire", "fire the selected procedure"),
     bind(&[ch('a')], Command::Arm, INSTRUMENTS, "arm", "arm the selected test point"),
     bind(&[ch('d')], Command::Disarm, INSTRUMENTS, "disarm", "disarm the selected test point"),
-    bind(&[key(KeyCode::Esc)], Command::Back, PANES, "back", "go back: unzoom, clear the filter, leave the pane"),
+    bind(&[key(KeyCode::Esc)], Command::Back, PANES, "back", "back: error seen, unzoom, clear the filter, leave the pane"),
     bind(&[ch('/')], Command::Filter, INSTRUMENTS, "filter", "filter the table by a part of the name; * is anything"),
     bind(&[key(KeyCode::Tab)], Command::FocusNext, PANES, "next", "next pane"),
     bind(&[ch('s')], Command::Sort, LISTS, "sort", "sort the table by the next column"),
@@ -77,6 +77,10 @@ pub(crate) const BINDINGS: &[Binding] = &[
     bind(&[key(KeyCode::Esc), ch('n'), ctrl('c')], Command::Cancel, &[C::Confirm], "no", "do not"),
     bind(&[key(KeyCode::Up), ch('k')], Command::Up, &[C::Text], "", "up"),
     bind(&[key(KeyCode::Down), ch('j')], Command::Down, &[C::Text], "scroll", "down"),
+    bind(&[key(KeyCode::PageUp), ctrl('b')], Command::PageUp, &[C::Text], "", "a page up"),
+    bind(&[key(KeyCode::PageDown), ctrl('f')], Command::PageDown, &[C::Text], "", "a page down"),
+    bind(&[key(KeyCode::Home), ch('g')], Command::First, &[C::Text], "", "to the top"),
+    bind(&[key(KeyCode::End), ch('G')], Command::Last, &[C::Text], "", "to the end"),
     bind(&[key(KeyCode::Esc), key(KeyCode::Enter), ch('q'), ch('?'), ctrl('c')], Command::Cancel, &[C::Text], "close", "close"),
 ];
 

@@ -21,6 +21,8 @@ pub(crate) struct Row {
     pub(crate) address: String,
     pub(crate) report: Option<Report>,
     pub(crate) standing: Standing,
+    /// Its process is stopped or silent since then.
+    pub(crate) suspect: Option<Stamp>,
     /// Its leaf in the tree.
     pub(crate) node: NodeId,
     pub(crate) rate: Rate,
@@ -36,6 +38,8 @@ pub(crate) enum Trust {
     Good,
     /// The exporter lives and could not say.
     Failed(String),
+    /// The last known; its exporter is stopped or silent since then.
+    Suspect(Stamp),
     /// The last known; old since then.
     Stale(Stamp),
     /// The last known; there is an outage since then.
@@ -51,6 +55,7 @@ impl Trust {
             Trust::Nothing => "none",
             Trust::Good => "good",
             Trust::Failed(_) => "failed",
+            Trust::Suspect(_) => "suspect",
             Trust::Stale(_) => "stale",
             Trust::Outage(_) => "outage",
             Trust::Lost(_) => "lost",
@@ -60,7 +65,7 @@ impl Trust {
     /// Since when it is old; none while it is not.
     pub(crate) fn old_since(&self) -> Option<Stamp> {
         match self {
-            Trust::Stale(since) | Trust::Outage(since) | Trust::Lost(since) => Some(*since),
+            Trust::Suspect(since) | Trust::Stale(since) | Trust::Outage(since) | Trust::Lost(since) => Some(*since),
             _ => None,
         }
     }
@@ -75,11 +80,12 @@ impl Row {
             (Some(Quality::Stale { since }), _) => Trust::Stale(*since),
             (_, Standing::Lost { since }) => Trust::Lost(since),
             (_, Standing::Stale { since }) => Trust::Stale(since),
-            (quality, Standing::Live) => match (quality, link_down) {
-                (None, None) => Trust::Nothing,
-                (_, Some(since)) => Trust::Stale(since),
-                (Some(Quality::Failed { reason }), None) => Trust::Failed(reason.clone()),
-                (Some(_), None) => Trust::Good,
+            (quality, Standing::Live) => match (quality, link_down, self.suspect) {
+                (_, Some(since), _) => Trust::Stale(since),
+                (None, None, _) => Trust::Nothing,
+                (_, None, Some(since)) => Trust::Suspect(since),
+                (Some(Quality::Failed { reason }), None, None) => Trust::Failed(reason.clone()),
+                (Some(_), None, None) => Trust::Good,
             },
         }
     }

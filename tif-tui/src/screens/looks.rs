@@ -3,8 +3,11 @@
 use insta::assert_snapshot;
 use ratatui::style::Color;
 
-use super::world::{Screen, extra, world};
+use tif_core::model::{Alarm, Kind, Value, ValueType};
+
+use super::world::{Screen, announce, descriptor, extra, report, world};
 use crate::app::Settings;
+use crate::model::fact::Fact;
 use crate::view::theme::Theme;
 
 // spec: TUI-1, TUI-3
@@ -162,7 +165,17 @@ fn a_frozen_display_stays_as_it_was_while_the_world_goes_on() {
 }
 
 #[test]
-fn a_screen_that_is_too_small_says_so() {
-    let mut screen = Screen::full(40, 10);
-    assert!(screen.show().contains("60x16"));
+fn names_and_texts_of_wide_characters_keep_the_columns_in_line() {
+    let mut screen = Screen::full(80, 24);
+    let now = screen.now;
+    let d = descriptor("motto", Kind::Gauge, ValueType::Text);
+    let wide = announce(30, "orders", "orders-1", false, &[("stadt", "東京都千代田区一丁目")], d);
+    let text = Value::Text("顧客は王様です。\nところで\t😀👩‍👩‍👧 é".into());
+    screen.facts(vec![Fact::Announced(wide.clone()), report(&wide, text, Alarm::Ok, now)]);
+    screen.press("/motto<Enter>");
+    let shown = screen.show();
+    assert_snapshot!("wide_characters", shown);
+    for line in shown.lines().filter(|line| line.contains('┃')) {
+        assert_eq!(crate::view::text::width(line), 80, "{line}");
+    }
 }

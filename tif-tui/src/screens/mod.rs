@@ -4,4 +4,8 @@ mod actions;
 mod looks;
 mod outage;
 mod scale;
+mod silence;
+mod sizes;
+mod status;
+mod typing;
 mod world;

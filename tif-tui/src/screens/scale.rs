@@ -73,6 +73,8 @@ fn under_a_sort_by_value_the_order_is_made_at_most_once_a_second() {
 fn when_nothing_happens_nothing_is_drawn() {
     let mut screen = Screen::full(80, 24);
     screen.press("p");
+    // Until the word about it has gone.
+    screen.wait(10);
     screen.show();
     screen.app.take_dirty();
     screen.wait(10);

@@ -81,6 +81,22 @@ impl Screen {
         self.app.update(Message::Mouse(MouseEvent { kind, column: x, row: y, modifiers: KeyModifiers::NONE }), self.now);
     }
 
+    /// One notch of the wheel.
+    pub(super) fn wheel_down(&mut self, x: u16, y: u16) {
+        let event = MouseEvent { kind: MouseEventKind::ScrollDown, column: x, row: y, modifiers: KeyModifiers::NONE };
+        self.app.update(Message::Mouse(event), self.now);
+    }
+
+    /// The terminal has another size. The screen is not told yet.
+    pub(super) fn stretch(&mut self, width: u16, height: u16) {
+        self.terminal.backend_mut().resize(width, height);
+    }
+
+    /// The news of the terminal's size arrives.
+    pub(super) fn told(&mut self, width: u16, height: u16) {
+        self.app.update(Message::Resize(width, height), self.now);
+    }
+
     /// Lets time pass, second by second, as the loop would.
     pub(super) fn wait(&mut self, seconds: u64) {
         for _ in 0..seconds {
@@ -120,7 +136,7 @@ impl Screen {
         let buffer = self.terminal.draw(|frame| view::draw(frame, app, theme, now)).unwrap().buffer.clone();
         let width = usize::from(buffer.area.width);
         let lines = buffer.content.chunks(width);
-        lines.map(|line| line.iter().map(Cell::symbol).collect::<String>().trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+        lines.map(|line| visible(line).trim_end().to_owned()).collect::<Vec<_>>().join("\n")
     }
 
     /// The cells of the first line that has `text`.
@@ -139,6 +155,16 @@ impl Screen {
     }
 }
 
+/// A line as the terminal shows it: the cell behind a wide character is under it.
+fn visible(line: &[Cell]) -> String {
+    let (mut text, mut at) = (String::new(), 0);
+    while let Some(cell) = line.get(at) {
+        text.push_str(cell.symbol());
+        at += crate::view::text::width(cell.symbol()).max(1);
+    }
+    text
+}
+
 fn named(name: &str) -> KeyCode {
     match name {
         "Tab" => KeyCode::Tab,
@@ -149,22 +175,33 @@ fn named(name: &str) -> KeyCode {
         "Down" => KeyCode::Down,
         "PgDn" => KeyCode::PageDown,
         "Back" => KeyCode::Backspace,
+        "End" => KeyCode::End,
+        "Home" => KeyCode::Home,
+        "Left" => KeyCode::Left,
+        "Right" => KeyCode::Right,
+        "PgUp" => KeyCode::PageUp,
         other => panic!("no key is called {other}"),
     }
 }
 
 /// Answers as it is told, and remembers what it was asked.
-#[derive(Default)]
 pub(super) struct Scripted {
     pub(super) asked: Mutex<Vec<Request>>,
     pub(super) refusal: Option<String>,
+    pub(super) processes: Vec<ProcessRow>,
+}
+
+impl Default for Scripted {
+    fn default() -> Scripted {
+        Scripted { asked: Mutex::default(), refusal: None, processes: processes() }
+    }
 }
 
 impl Backend for Scripted {
     fn perform(&self, request: &Request) -> Result<Answer, String> {
         self.asked.lock().unwrap().push(request.clone());
         match (request, &self.refusal) {
-            (Request::Processes, _) => Ok(Answer::Processes(processes())),
+            (Request::Processes, _) => Ok(Answer::Processes(self.processes.clone())),
             (Request::Outages, _) => Ok(Answer::Outages(Vec::new())),
             (_, Some(refusal)) => Err(refusal.clone()),
             (Request::Set { name, value }, _) => Ok(Answer::Set(SetResult {

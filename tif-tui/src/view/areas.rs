@@ -1,10 +1,12 @@
 //! Where everything is, for a size of the screen. The view draws there; the mouse and the lists ask, too.
 
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::{Constraint, Layout, Rect, Size};
 
 use crate::app::{Pane, Ui};
 use crate::keymap::Tab;
 
+/// The smallest screen that everything fits.
+pub(crate) const SMALLEST: Size = Size { width: 60, height: 16 };
 /// From this width on, the detail has a column of its own.
 const WIDE: u16 = 116;
 /// Lines for what is selected in the outages, processes and actions.
@@ -28,6 +30,11 @@ pub(crate) struct Areas {
     pub(crate) list: Rect,
     /// What is selected in it.
     pub(crate) info: Rect,
+}
+
+/// Whether nothing but a word about it fits.
+pub(crate) fn is_too_small(size: Size) -> bool {
+    size.width < SMALLEST.width || size.height < SMALLEST.height
 }
 
 /// Where everything is.

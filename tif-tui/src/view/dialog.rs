@@ -23,11 +23,18 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme, areas: &Area
         Some(Dialog::Confirm(confirm)) => draw_confirm(frame, confirm, theme, areas),
         Some(Dialog::Palette(palette)) => draw_palette(frame, palette, theme, areas),
         Some(Dialog::Text { title, lines, list }) => {
-            let wrapped: Vec<(String, Style)> = lines.iter().map(|line| (line.clone(), Style::new())).skip(list.cursor).collect();
+            let wrapped: Vec<(String, Style)> =
+                text_lines(lines, areas).into_iter().map(|line| (line, Style::new())).skip(list.cursor).collect();
             let more = if wrapped.len() > areas.text_rows() { " (more below)" } else { "" };
             draw_box(frame, areas, &format!("{title}{more}"), &wrapped, theme);
         }
     }
+}
+
+/// The lines of a text as they fit into its box.
+pub(crate) fn text_lines(lines: &[String], areas: &Areas) -> Vec<String> {
+    let width = inner_width(areas);
+    lines.iter().flat_map(|line| text::wrap(line, width)).collect()
 }
 
 /// A box with lines; returns its inside.
@@ -63,14 +70,17 @@ fn draw_form(frame: &mut Frame<'_>, form: &Form, theme: &Theme, areas: &Areas) {
         lines.push((format!("now {old} {}", if form.unit == tif_core::model::Unit::ONE { "" } else { form.unit.as_str() }), Style::new()));
     }
     lines.push((String::new(), Style::new()));
-    let label_width = form.fields.iter().map(|field| field.label.chars().count()).max().unwrap_or(0);
-    let mut cursor = None;
+    let label_width = form.fields.iter().map(|field| text::width(&field.label)).max().unwrap_or(0);
+    let (mut cursor, mut selected) = (None, None);
     for (i, field) in form.fields.iter().enumerate() {
         let here = i == form.cursor;
-        let prompt = format!("{} {:<label_width$}: ", if here { ">" } else { " " }, field.label);
+        let prompt = format!("{} {}: ", if here { ">" } else { " " }, text::left(field.label.clone(), label_width));
         if here {
-            let x = prompt.chars().count() + field.input.visual_cursor();
+            let x = text::width(&prompt) + field.input.visual_cursor();
             cursor = Some((x, lines.len()));
+        }
+        if here && field.prefilled {
+            selected = Some((text::width(&prompt), lines.len(), field.input.value()));
         }
         lines.push((format!("{prompt}{}", field.input.value()), if here { theme.heading() } else { Style::new() }));
         lines.push((format!("  {:label_width$}  {}", "", field.hint), theme.dim()));
@@ -81,6 +91,12 @@ fn draw_form(frame: &mut Frame<'_>, form: &Form, theme: &Theme, areas: &Areas) {
         }
     }
     let inner = draw_box(frame, areas, title, &lines, theme);
+    if let Some((x, y, text)) = selected.filter(|(_, y, _)| *y < usize::from(inner.height)) {
+        // What the first character typed will replace.
+        let (x, y) = (inner.x + u16::try_from(x).unwrap_or(0), inner.y + u16::try_from(y).unwrap_or(0));
+        let width = usize::from(inner.right().saturating_sub(x));
+        frame.buffer_mut().set_stringn(x, y, text, width, theme.selected(true));
+    }
     if let Some((x, y)) = cursor {
         let x = inner.x + u16::try_from(x).unwrap_or(0);
         let y = inner.y + u16::try_from(y).unwrap_or(0);
@@ -116,7 +132,7 @@ fn draw_palette(frame: &mut Frame<'_>, palette: &Palette, theme: &Theme, areas: 
         let width = usize::from(inner.width).saturating_sub(14);
         let title = text::head(&item.title, width, theme.cut());
         let line = Line::from(vec![
-            Span::styled(format!("{title:<width$} "), style),
+            Span::styled(text::left(title, width + 1), style),
             Span::styled(format!("{:>12}", item.keys), style.patch(theme.dim())),
         ]);
         frame.buffer_mut().set_line(inner.x, y, &line, inner.width);

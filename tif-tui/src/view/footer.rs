@@ -20,9 +20,10 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme, areas: &Area
         line.render(areas.status, frame.buffer_mut());
         let x = areas.status.x + 8 + u16::try_from(input.visual_cursor()).unwrap_or(0);
         frame.set_cursor_position(Position { x: x.min(areas.status.right().saturating_sub(1)), y: areas.status.y });
-    } else if let Some((text, tone)) = &app.ui.status {
-        let text = super::text::head(text, usize::from(areas.status.width), theme.cut());
-        Line::styled(text, theme.tone(*tone)).render(areas.status, frame.buffer_mut());
+    } else if let Some((text, tone)) = app.ui.status.shown() {
+        let seen = if app.ui.status.is_error() { " (Esc: seen)" } else { "" };
+        let text = super::text::head(text, usize::from(areas.status.width) - seen.len(), theme.cut());
+        Line::styled(text + seen, theme.tone(tone)).render(areas.status, frame.buffer_mut());
     }
     let mut x = areas.footer.x;
     for item in items(app) {

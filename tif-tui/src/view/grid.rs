@@ -23,8 +23,7 @@ pub(super) fn row(frame: &mut Frame<'_>, area: Rect, line: u16, columns: &[Colum
     let mut spans = Vec::new();
     for ((_, width), cell) in columns.iter().zip(cells) {
         let width = usize::from(if *width == 0 { (area.width + 1).saturating_sub(fixed) } else { *width });
-        let cell = text::head(cell, width, theme.cut());
-        spans.push(Span::styled(format!("{cell:<width$} "), style));
+        spans.push(Span::styled(text::left(text::head(cell, width, theme.cut()), width + 1), style));
     }
     if line < area.height {
         frame.buffer_mut().set_line(area.x, area.y + line, &Line::from(spans), area.width);

@@ -4,7 +4,7 @@ mod actions;
 pub(crate) mod areas;
 mod chart;
 pub(crate) mod detail;
-mod dialog;
+pub(crate) mod dialog;
 pub(crate) mod footer;
 mod grid;
 pub(crate) mod header;
@@ -17,6 +17,7 @@ mod tree;
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Widget};
 
@@ -25,15 +26,12 @@ use crate::keymap::Tab;
 use crate::model::fact::Now;
 use theme::Theme;
 
-/// The smallest screen that everything fits.
-const SMALLEST: (u16, u16) = (60, 16);
-
 /// Draws the whole screen as it is at `now`.
 pub(crate) fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme, now: Now) {
     let size = frame.area();
-    if size.width < SMALLEST.0 || size.height < SMALLEST.1 {
-        let text = format!("The screen is too small: {}x{} are needed. q quits.", SMALLEST.0, SMALLEST.1);
-        Line::raw(text).render(Rect { height: size.height.min(1), ..size }, frame.buffer_mut());
+    if areas::is_too_small(size.as_size()) {
+        let text = format!("Too small: {}x{} needed. q quits.", areas::SMALLEST.width, areas::SMALLEST.height);
+        grid::lines(frame, size, &text::wrap(&text, usize::from(size.width)), Style::new());
         return;
     }
     if size.as_size() != app.ui.size {

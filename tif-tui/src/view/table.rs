@@ -20,7 +20,7 @@ fn columns(width: u16) -> Vec<(Column, u16, u16)> {
     let fixed = [
         (Column::Value, if wide { 16 } else { 11 }),
         (Column::Unit, if wide { 6 } else { 4 }),
-        (Column::Quality, if wide { 7 } else { 6 }),
+        (Column::Quality, 7),
         (Column::Alarm, if wide { 10 } else { 2 }),
         (Column::Age, 5),
         (Column::Rate, if wide { 9 } else { 6 }),
@@ -127,17 +127,17 @@ impl Cells<'_> {
         match column {
             Column::Name => {
                 let below = row.address.strip_prefix(self.scope).and_then(|rest| rest.strip_prefix('.')).unwrap_or(&row.address);
-                (format!("{:<width$}", text::tail(below, width, cut)), plain)
+                (text::left(text::tail(below, width, cut), width), plain)
             }
             Column::Value => {
                 let alarm = if self.trust.old_since().is_some() { plain } else { theme.alarm(row.alarm()) };
-                (format!("{:>width$}", text::head(&text::value(row, width), width, cut)), alarm)
+                (text::right(&text::head(&text::value(row, width), width, cut), width), alarm)
             }
             Column::Unit => {
                 let unit = row.announcement.descriptor.unit;
-                (format!("{:<width$}", text::head(if unit == Unit::ONE { "" } else { unit.as_str() }, width, cut)), plain)
+                (text::left(text::head(if unit == Unit::ONE { "" } else { unit.as_str() }, width, cut), width), plain)
             }
-            Column::Quality => (format!("{:<width$}", text::head(self.trust.word(), width, cut)), plain),
+            Column::Quality => (text::left(text::head(self.trust.word(), width, cut), width), plain),
             Column::Alarm => {
                 let mark = theme.alarm_mark(row.alarm());
                 let word = if width >= 8 && !mark.is_empty() { format!("{mark} {}", row.alarm()) } else { mark.to_owned() };

@@ -1,7 +1,9 @@
 //! Numbers, ages and moments as a person reads them, in little room.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
+use ratatui::text::Span;
 use tif_core::model::{Stamp, Value};
 
 use crate::model::row::Row;
@@ -79,50 +81,73 @@ pub(crate) fn count(number: usize) -> String {
     text
 }
 
-/// At most `width` characters; the end goes, marked with `cut`.
+/// The columns that a text takes on a terminal.
+pub(crate) fn width(text: &str) -> usize {
+    Span::raw(text).width()
+}
+
+/// What a terminal would not show as a character takes the room of a space.
+fn plain(text: &str) -> Cow<'_, str> {
+    if text.contains(char::is_control) { text.replace(char::is_control, " ").into() } else { text.into() }
+}
+
+/// The first characters of `text` that fit into `width` columns.
+fn front(text: &str, width: usize) -> &str {
+    let mut used = 0;
+    let end = text.char_indices().find(|(at, c)| {
+        used += self::width(&text[*at..*at + c.len_utf8()]);
+        used > width
+    });
+    end.map_or(text, |(at, _)| &text[..at])
+}
+
+/// At most `width` columns; the end goes, marked with `cut`.
 pub(crate) fn head(text: &str, width: usize, cut: &str) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
+    let text = plain(text);
+    if self::width(&text) <= width {
+        return text.into_owned();
     }
-    text.chars().take(width.saturating_sub(1)).chain(cut.chars()).collect()
+    format!("{}{}", front(&text, width.saturating_sub(1)), if width > 0 { cut } else { "" })
 }
 
-/// At most `width` characters; the start goes, marked with `cut`. For names, whose end tells more.
+/// At most `width` columns; the start goes, marked with `cut`. For names, whose end tells more.
 pub(crate) fn tail(text: &str, width: usize, cut: &str) -> String {
-    let len = text.chars().count();
-    if len <= width {
-        return text.to_owned();
+    let text = plain(text);
+    if self::width(&text) <= width {
+        return text.into_owned();
     }
-    cut.chars().chain(text.chars().skip(len - width.saturating_sub(1))).collect()
+    let from = text.char_indices().map(|(at, _)| at).find(|at| self::width(&text[*at..]) < width);
+    format!("{}{}", if width > 0 { cut } else { "" }, from.map_or("", |at| &text[at..]))
 }
 
-/// Lines of at most `width` characters, cut between words where that is possible.
+/// Filled up with spaces to `width` columns, on the right.
+pub(crate) fn left(text: String, width: usize) -> String {
+    let gap = width.saturating_sub(self::width(&text));
+    text + &" ".repeat(gap)
+}
+
+/// Filled up with spaces to `width` columns, on the left.
+pub(crate) fn right(text: &str, width: usize) -> String {
+    " ".repeat(width.saturating_sub(self::width(text))) + text
+}
+
+/// Lines of at most `width` columns, cut between words where that is possible. What fits stays as it is, spaces and all.
 pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let width = width.max(8);
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let mut word = word;
-        loop {
-            let used = lines.last().map_or(0, |line| line.chars().count());
-            let gap = usize::from(used > 0);
-            let len = word.chars().count();
-            if used + gap + len <= width {
-                if let Some(line) = lines.last_mut() {
-                    line.push_str(if gap > 0 { " " } else { "" });
-                    line.push_str(word);
-                }
-                break;
-            }
-            if used == 0 {
-                // Longer than a line: cut it.
-                let at = word.char_indices().nth(width).map_or(word.len(), |(at, _)| at);
-                lines.pop();
-                lines.push(word[..at].to_owned());
-                word = &word[at..];
-            }
-            lines.push(String::new());
-        }
+    let text = plain(text);
+    let (mut rest, mut lines) = (text.trim_end(), Vec::new());
+    while self::width(rest) > width {
+        let fits = front(rest, width);
+        // A space right behind the line is as good as one in it.
+        let at = if rest[fits.len()..].starts_with(' ') { Some(fits.len()) } else { fits.rfind(' ') };
+        let (line, next) = match at.filter(|at| !rest[..*at].trim().is_empty()) {
+            Some(at) => (&rest[..at], &rest[at + 1..]),
+            None => rest.split_at(fits.len()),
+        };
+        lines.push(line.trim_end().to_owned());
+        rest = next;
     }
+    lines.push(rest.to_owned());
     lines
 }
 
@@ -158,5 +183,20 @@ mod tests {
         assert_eq!(head("a long sentence", 7, "…"), "a long…");
         assert_eq!(wrap("one two three", 8), ["one two", "three"]);
         assert_eq!(wrap("abcdefghijkl", 8), ["abcdefgh", "ijkl"]);
+        assert_eq!(wrap("set x 'a  b'", 20), ["set x 'a  b'"], "what fits stays as it is");
+        assert_eq!(wrap("12345678 9", 8), ["12345678", "9"]);
+        assert_eq!(wrap("", 8), [""]);
+    }
+
+    #[test]
+    fn columns_are_counted_not_characters() {
+        assert_eq!(head("\u{6ce8}\u{6587}\u{6570}", 6, "."), "\u{6ce8}\u{6587}\u{6570}");
+        assert_eq!(head("\u{6ce8}\u{6587}\u{6570}", 5, "."), "\u{6ce8}\u{6587}.");
+        assert_eq!(tail("\u{6ce8}\u{6587}\u{6570}", 4, "."), ".\u{6570}");
+        assert_eq!(left("\u{6ce8}".into(), 4), "\u{6ce8}  ");
+        assert_eq!(right("\u{6ce8}", 4), "  \u{6ce8}");
+        assert_eq!(wrap("\u{6ce8}\u{6587}\u{6570}\u{6ce8}\u{6587}", 8), ["\u{6ce8}\u{6587}\u{6570}\u{6ce8}", "\u{6587}"]);
+        assert_eq!(head("two\nlines\tand\u{1b}[31m", 30, "."), "two lines and [31m");
+        assert_eq!((head("abc", 0, "."), tail("abc", 0, "."), tail("abc", 1, ".")), (String::new(), String::new(), ".".to_owned()));
     }
 }

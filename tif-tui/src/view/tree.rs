@@ -31,9 +31,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) 
         };
         let width = usize::from(inner.width);
         let left = format!("{}{} ", " ".repeat(usize::from(line.depth)), theme.node(node.is_open_able(), tree.is_open(model, line.node)));
-        let used = left.chars().count() + marks.chars().count() + count.chars().count();
+        let used = text::width(&left) + text::width(&marks) + text::width(&count);
         let label = text::head(&node.label, width.saturating_sub(used + 1), theme.cut());
-        let gap = width.saturating_sub(used + label.chars().count());
+        let gap = width.saturating_sub(used + text::width(&label));
         let mut style = if down || (node.tally.rows > 0 && node.tally.old == node.tally.rows) { theme.dim() } else { Style::new() };
         if i == tree.list.cursor {
             style = style.patch(theme.selected(focused));
