@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use tif_tests::process::PATIENCE;
 use tif_tests::world::World;
 
@@ -41,6 +41,18 @@ impl Terminal {
         self.tmux(&[&["send-keys"], keys].concat());
     }
 
+    /// Gives the terminal one size after the other behind tmux's back, as fast as it goes; at the end it has its own again.
+    fn shake(&self, rounds: u32) {
+        let shown = |what: &str| self.tmux(&["display-message", "-p", what]).trim().to_owned();
+        let tty = shown("#{pane_tty}");
+        let sizes = [(300, 80), (80, 24), (20, 5), (120, 40), (61, 17), (1, 1), (10, 200)].map(|(w, h)| (w.to_string(), h.to_string()));
+        let own = (shown("#{pane_width}"), shown("#{pane_height}"));
+        for (width, height) in (0..rounds).flat_map(|_| &sizes).chain([&own]) {
+            let status = Command::new("stty").args(["-F", &tty, "cols", width, "rows", height]).status().expect("stty runs");
+            assert!(status.success(), "stty cols {width} rows {height}: {status}");
+        }
+    }
+
     /// Waits until the screen fits. A screen sends no event when it changes, so it is read again and again.
     #[track_caller]
     fn wait(&self, what: &str, fits: impl Fn(&str) -> bool) -> String {
@@ -63,6 +75,45 @@ impl Drop for Terminal {
     }
 }
 
+/// The part of the fixture that is the screen, for that world.
+fn tui(world: &World) -> String {
+    format!("{} tui --run-dir {}", env!("CARGO_BIN_EXE_tif-fixture"), world.run_dir().display())
+}
+
+// spec: TUI-3
+#[test]
+fn a_terminal_that_changes_its_size_again_and_again_shows_the_right_screen_when_it_rests() {
+    let world = World::new(env!("CARGO_BIN_EXE_tif-fixture"));
+    let _agent = world.agent();
+    let _service = world.service(&[]);
+    let Some(terminal) = Terminal::start(&world, &tui(&world)) else {
+        println!("skipped: there is no tmux on this machine");
+        return;
+    };
+    terminal.wait("the service's instruments", |s| s.contains("shop") && s.contains("accepted"));
+    terminal.keys(&["/"]);
+    terminal.keys(&["-l", "shop.batch"]);
+    terminal.keys(&["Enter"]);
+    terminal.wait("the filter", |s| s.contains("batch") && !s.contains("accepted"));
+    terminal.keys(&["e"]);
+    // Header, dialog and footer, each in its line, and nothing of other sizes.
+    let right = |s: &str| {
+        let lines: Vec<&str> = s.lines().collect();
+        lines.len() == 40
+            && lines[0].starts_with("TIF cpu1")
+            && lines[39].contains("Esc cancel")
+            && s.matches("Edit control").count() == 1
+            && s.matches("TIF cpu1").count() == 1
+    };
+    terminal.wait("the edit dialog", right);
+    for round in 0..3 {
+        terminal.shake(30);
+        terminal.wait(&format!("the dialog after shaking it for the {round}th time"), right);
+    }
+    terminal.keys(&["Escape"]);
+    terminal.wait("no dialog", |s| !s.contains("Edit control") && s.contains("batch"));
+}
+
 // spec: TUI-1, TUI-2, TUI-3, TUI-4, SRV-8
 #[test]
 fn a_person_finds_an_instrument_changes_a_control_and_sees_an_outage() {
@@ -70,9 +121,7 @@ fn a_person_finds_an_instrument_changes_a_control_and_sees_an_outage() {
     let mut agent = world.agent();
     let mut primary = world.service(&["--standby"]);
     let _standby = world.service(&["--standby"]);
-    let run_dir = world.run_dir();
-    let command = format!("{} tui --run-dir {}", env!("CARGO_BIN_EXE_tif-fixture"), run_dir.display());
-    let Some(terminal) = Terminal::start(&world, &command) else {
+    let Some(terminal) = Terminal::start(&world, &tui(&world)) else {
         println!("skipped: there is no tmux on this machine");
         return;
     };
@@ -85,7 +134,7 @@ fn a_person_finds_an_instrument_changes_a_control_and_sees_an_outage() {
     terminal.wait("the filter", |s| s.contains("batch") && !s.contains("accepted"));
     terminal.keys(&["e"]);
     terminal.wait("the edit dialog", |s| s.contains("4096"));
-    terminal.keys(&["C-u"]);
+    // What is filled in gives way to what is typed; then it is cleared by hand.
     terminal.keys(&["-l", "9999"]);
     terminal.keys(&["Enter"]);
     terminal.wait("the refusal", |s| s.contains("out of range") || s.contains("allowed"));
@@ -96,6 +145,13 @@ fn a_person_finds_an_instrument_changes_a_control_and_sees_an_outage() {
     terminal.keys(&["y"]);
     world.serve(&["--timeout", "10s", "wait", "shop.batch == 128"]).must(0);
     terminal.wait("the new value", |s| s.contains("128"));
+
+    // The primary is stopped: its values are marked, until it goes on.
+    let marked = |s: &str| s.lines().any(|l| l.contains("batch") && l.contains("suspect"));
+    primary.signal(Signal::STOP);
+    terminal.wait("the mark of a silent process", marked);
+    primary.signal(Signal::CONT);
+    terminal.wait("no mark any more", |s| !marked(s) && s.contains("batch"));
 
     // The primary is killed: the outage is listed, with what ended it and who took over.
     primary.kill();

@@ -12,7 +12,7 @@ use super::{grid, text};
 use crate::app::{App, Tone};
 use crate::model::fact::Now;
 
-const COLUMNS: [grid::Column; 7] = [("process", 0), ("key", 16), ("state", 11), ("role", 9), ("service", 9), ("pid", 7), ("for", 5)];
+const COLUMNS: [grid::Column; 7] = [("process", 0), ("key", 16), ("state", 12), ("role", 9), ("service", 9), ("pid", 7), ("for", 5)];
 
 pub(super) fn draw(frame: &mut Frame<'_>, areas: &Areas, app: &App, theme: &Theme, now: Now) {
     let model = app.model();
