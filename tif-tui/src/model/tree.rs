@@ -159,6 +159,16 @@ impl Tree {
         }
     }
 
+    /// Whether the process above a node is the only one of its service.
+    pub(crate) fn is_alone(&self, node: NodeId) -> bool {
+        let above = |node: &Node| node.parent.and_then(|id| self.nodes.get(&id));
+        let mut at = self.nodes.get(&node);
+        while let Some(node) = at.filter(|node| node.level > Level::Service) {
+            at = above(node);
+        }
+        at.is_some_and(|service| service.children.len() == 1)
+    }
+
     /// The instruments at and below a node, in the order of the tree.
     pub(crate) fn rows_below(&self, node: NodeId) -> Vec<RowId> {
         let mut rows = Vec::new();

@@ -77,8 +77,8 @@ fn curve(frame: &mut Frame<'_>, area: Rect, app: &App, id: RowId, old: bool, the
 /// One bar per line, over equal ranges of the logarithm of the value; quantiles below.
 fn bars(frame: &mut Frame<'_>, area: Rect, histogram: &Histogram, theme: &Theme, style: Style) {
     let (Some((first, _)), Some((last, _))) = (histogram.buckets.first(), histogram.buckets.last()) else { return };
-    let quantiles = quantiles(histogram);
-    let room = usize::from(area.height).saturating_sub(1);
+    let quantiles = text::wrap(&quantiles(histogram), usize::from(area.width));
+    let room = usize::from(area.height).saturating_sub(quantiles.len());
     if room == 0 {
         return;
     }
@@ -91,18 +91,20 @@ fn bars(frame: &mut Frame<'_>, area: Rect, histogram: &Histogram, theme: &Theme,
         bars.push((bounds_of(to.min(BUCKETS)).0 as f64 * histogram.scale, count));
     }
     let most = bars.iter().map(|(_, n)| *n).max().unwrap_or(1).max(1);
-    let width = usize::from(area.width).saturating_sub(21);
+    let width = usize::from(area.width).saturating_sub(22);
     for (i, (below, count)) in bars.iter().enumerate().take(room) {
         let len = (*count as f64 / most as f64 * width as f64).ceil() as usize;
         let line = Line::from(vec![
-            Span::raw(format!("< {:<9}", text::short(*below))),
+            Span::raw(format!("< {:<9} ", text::short(*below))),
             Span::styled(theme.bar().repeat(len.min(width)), style),
             Span::raw(format!(" {}", text::short(*count as f64))),
         ]);
         frame.buffer_mut().set_line(area.x, area.y + u16::try_from(i).unwrap_or(0), &line, area.width);
     }
     let at = area.y + u16::try_from(bars.len().min(room)).unwrap_or(0);
-    frame.buffer_mut().set_stringn(area.x, at, quantiles, usize::from(area.width), theme.heading());
+    for (line, y) in quantiles.iter().zip(at..area.bottom()) {
+        frame.buffer_mut().set_stringn(area.x, y, line, usize::from(area.width), theme.heading());
+    }
 }
 
 /// `p50 1.2 p90 3.4 p99 5.6 max 7.8`.

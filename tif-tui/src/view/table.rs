@@ -69,7 +69,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme, 
         if i == app.ui.table.cursor {
             style = style.patch(theme.selected(focused));
         }
-        let cells = Cells { row, trust: &trust, scope: &scope, now, down, theme };
+        let cells = Cells { row, trust: &trust, scope: &scope, alone: app.model().tree.is_alone(row.node), now, down, theme };
         let mut spans = Vec::new();
         for (column, _, width) in &columns {
             let (text, patch) = cells.cell(*column, usize::from(*width));
@@ -114,6 +114,8 @@ struct Cells<'a> {
     row: &'a Row,
     trust: &'a Trust,
     scope: &'a str,
+    /// No other process exports for the same service: its name need not be said with each instrument.
+    alone: bool,
     now: Now,
     down: Option<tif_core::model::Stamp>,
     theme: &'a Theme,
@@ -126,8 +128,10 @@ impl Cells<'_> {
         let plain = Style::new();
         match column {
             Column::Name => {
-                let below = row.address.strip_prefix(self.scope).and_then(|rest| rest.strip_prefix('.')).unwrap_or(&row.address);
-                (text::left(text::tail(below, width, cut), width), plain)
+                let address =
+                    if self.alone { row.address.rsplit_once('@').map_or(row.address.as_str(), |(name, _)| name) } else { &row.address };
+                let below = address.strip_prefix(self.scope).and_then(|rest| rest.strip_prefix('.')).unwrap_or(address);
+                (text::left(text::name(below, width, cut), width), plain)
             }
             Column::Value => {
                 let alarm = if self.trust.old_since().is_some() { plain } else { theme.alarm(row.alarm()) };

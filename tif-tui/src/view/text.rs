@@ -120,6 +120,18 @@ pub(crate) fn tail(text: &str, width: usize, cut: &str) -> String {
     format!("{}{}", if width > 0 { cut } else { "" }, from.map_or("", |at| &text[at..]))
 }
 
+/// An instrument's name: its start goes, unless dimensions alone would be left; then it keeps a part of both, for dimensions often end alike.
+pub(crate) fn name(text: &str, width: usize, cut: &str) -> String {
+    match text.find('{').map(|at| text.split_at(at)) {
+        Some((path, dims)) if self::width(text) > width && self::width(dims) > width * 2 / 3 => {
+            let path = tail(path, width / 3, cut);
+            let room = width.saturating_sub(self::width(&path));
+            path + &head(dims, room, cut)
+        }
+        _ => tail(text, width, cut),
+    }
+}
+
 /// Filled up with spaces to `width` columns, on the right.
 pub(crate) fn left(text: String, width: usize) -> String {
     let gap = width.saturating_sub(self::width(&text));
@@ -181,6 +193,9 @@ mod tests {
     fn what_does_not_fit_is_cut_where_it_tells_least() {
         assert_eq!(tail("orders.queue.depth", 8, "…"), "…e.depth");
         assert_eq!(head("a long sentence", 7, "…"), "a long…");
+        assert_eq!(name("orders.queue.shard{shard=10}", 20, "…"), "…eue.shard{shard=10}");
+        assert_eq!(name("many.shard.knob{shard=7,town=Paris}", 18, "…"), "….knob{shard=7,to…");
+        assert_eq!(name("a.b{c=d}", 30, "…"), "a.b{c=d}");
         assert_eq!(wrap("one two three", 8), ["one two", "three"]);
         assert_eq!(wrap("abcdefghijkl", 8), ["abcdefgh", "ijkl"]);
         assert_eq!(wrap("set x 'a  b'", 20), ["set x 'a  b'"], "what fits stays as it is");
