@@ -1,13 +1,34 @@
 //! What changes the system: orders go to the agent after a confirmation, and into the log with their command line.
 // spec: TUI-2
 
+use std::borrow::Cow;
+
 use super::form::Form;
 use super::{App, Confirm, Dialog, List, Outcome, Tone};
 use crate::backend::{Answer, Request, Ticket};
 use crate::keymap::Command;
 use crate::model::fact::Now;
 
+/// An order that waits for the link would take effect at a time that nobody chose.
+const NO_LINK: &str = "the link to the agent is down: nothing is sent until it is back";
+
 impl App {
+    /// Does what was confirmed; without a link the confirmation stays.
+    pub(super) fn confirmed(&mut self, confirm: Confirm, now: Now) {
+        if self.model.link_down().is_some() && confirm.request != Request::Extra {
+            self.ui.dialogs.push(Dialog::Confirm(confirm));
+            self.refuse(NO_LINK);
+            return;
+        }
+        self.ui.dialogs.clear();
+        self.order(confirm.request, now);
+    }
+
+    /// What the control of a form shows now; what it showed when the form was opened, if it is gone.
+    pub(crate) fn current<'a>(&self, form: &Form, old: &'a str) -> Cow<'a, str> {
+        self.model().row(form.row).map_or(Cow::Borrowed(old), |row| row.shown_value().into())
+    }
+
     /// Opens the form or the confirmation for an action on the selected instrument.
     pub(super) fn begin(&mut self, command: Command, _now: Now) {
         if self.ui.read_only {
@@ -15,16 +36,20 @@ impl App {
             self.refuse(why);
             return;
         }
-        let Some(row) = self.ui.selected.and_then(|id| self.model().row(id)) else {
+        if self.model.link_down().is_some() {
+            self.refuse(NO_LINK);
+            return;
+        }
+        let Some((id, row)) = self.ui.selected.and_then(|id| Some((id, self.model().row(id)?))) else {
             self.refuse("select an instrument first");
             return;
         };
         let old = row.trust(self.model().link_down()).old_since().is_some();
         let (address, kind) = (row.address.clone(), row.announcement.descriptor.kind.word());
         let form = match command {
-            Command::Edit => Form::set(row),
-            Command::Fire => Form::fire(row),
-            Command::Arm => Form::arm(row),
+            Command::Edit => Form::set(id, row),
+            Command::Fire => Form::fire(id, row),
+            Command::Arm => Form::arm(id, row),
             _ => None,
         };
         let wanted = match command {

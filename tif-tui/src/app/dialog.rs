@@ -115,8 +115,7 @@ impl App {
                 self.ui.dialogs.push(Dialog::Form(form));
             }
             (Dialog::Confirm(confirm), Command::Accept) => {
-                self.ui.dialogs.clear();
-                self.order(confirm.request, now);
+                self.confirmed(confirm, now);
             }
             (Dialog::Palette(palette), Command::Accept) => {
                 if let Some(command) = palette.chosen() {
@@ -187,6 +186,7 @@ impl App {
         let (title, lines) = match (&form.purpose, &request) {
             (Purpose::Set { old }, Request::Set { value, .. }) => {
                 let unit = if form.unit == tif_core::model::Unit::ONE { String::new() } else { format!(" {}", form.unit) };
+                let old = self.current(form, old);
                 ("Change this control?", vec![form.name.clone(), format!("{old}{unit}  ->  {value}{unit}")])
             }
             (Purpose::Fire { .. }, Request::Fire { arguments, .. }) => {

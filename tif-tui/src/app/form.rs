@@ -7,12 +7,12 @@ use tif_core::model::{Arming, Kind, TestPointKind, Unit};
 
 use super::field::{Field, Rule, action, choices_of, expiry, hits, probability};
 use crate::backend::Request;
-use crate::model::row::Row;
+use crate::model::row::{Row, RowId};
 
 /// What the form is for.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Purpose {
-    /// Change a control that shows this now.
+    /// Change a control that showed this when the form was opened.
     Set { old: String },
     /// Call a procedure that may take so long.
     Fire { timeout: Duration },
@@ -23,6 +23,8 @@ pub(crate) enum Purpose {
 /// Fields, and what they are for.
 #[derive(Clone, Debug)]
 pub(crate) struct Form {
+    /// The instrument.
+    pub(crate) row: RowId,
     pub(crate) name: String,
     pub(crate) unit: Unit,
     pub(crate) purpose: Purpose,
@@ -36,7 +38,7 @@ pub(crate) struct Form {
 
 impl Form {
     /// To change the control of this row; none if it is none.
-    pub(crate) fn set(row: &Row) -> Option<Form> {
+    pub(crate) fn set(id: RowId, row: &Row) -> Option<Form> {
         let descriptor = &row.announcement.descriptor;
         if !descriptor.is_control() {
             return None;
@@ -58,21 +60,21 @@ impl Form {
         }
         let text = if row.value().is_some() { old.clone() } else { String::new() };
         let field = Field::new("value", hint, text, Rule::Control(row.announcement.clone()), choices);
-        Some(Form::new(row, Purpose::Set { old }, vec![field]))
+        Some(Form::new(id, row, Purpose::Set { old }, vec![field]))
     }
 
     /// To call the procedure of this row; none if it is none.
-    pub(crate) fn fire(row: &Row) -> Option<Form> {
+    pub(crate) fn fire(id: RowId, row: &Row) -> Option<Form> {
         let Kind::TestPoint(TestPointKind::Procedure { arguments, returns, timeout, .. }) = &row.announcement.descriptor.kind else {
             return None;
         };
-        let mut form = Form::new(row, Purpose::Fire { timeout: *timeout }, arguments.iter().map(Field::of_argument).collect());
+        let mut form = Form::new(id, row, Purpose::Fire { timeout: *timeout }, arguments.iter().map(Field::of_argument).collect());
         form.about.push(format!("answers {returns}, within {timeout:?}"));
         Some(form)
     }
 
     /// To arm the test point of this row; none if it is none.
-    pub(crate) fn arm(row: &Row) -> Option<Form> {
+    pub(crate) fn arm(id: RowId, row: &Row) -> Option<Form> {
         let Kind::TestPoint(TestPointKind::InPath { .. }) = &row.announcement.descriptor.kind else { return None };
         let actions = ["count", "record", "delay=50ms", "fail", "panic", "pause"].map(str::to_owned).to_vec();
         let fields = vec![
@@ -81,13 +83,13 @@ impl Form {
             Field::new("hits", "disarm after so many; empty: no limit", "", Rule::Hits, Vec::new()),
             Field::new("for", "disarm after this time, as 60s", format!("{:?}", limits::ARM_EXPIRY_DEFAULT), Rule::Expiry, Vec::new()),
         ];
-        Some(Form::new(row, Purpose::Arm, fields))
+        Some(Form::new(id, row, Purpose::Arm, fields))
     }
 
-    fn new(row: &Row, purpose: Purpose, fields: Vec<Field>) -> Form {
+    fn new(id: RowId, row: &Row, purpose: Purpose, fields: Vec<Field>) -> Form {
         let descriptor = &row.announcement.descriptor;
         let about = vec![descriptor.help.clone()];
-        Form { name: row.address.clone(), unit: descriptor.unit, purpose, about, fields, cursor: 0, tried: false }
+        Form { row: id, name: row.address.clone(), unit: descriptor.unit, purpose, about, fields, cursor: 0, tried: false }
     }
 
     /// The request that the fields make.

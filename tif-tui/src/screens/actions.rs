@@ -5,6 +5,7 @@ use insta::assert_snapshot;
 use super::world::Screen;
 use crate::backend::Request;
 use crate::keymap::Context;
+use crate::model::fact::{Fact, Link};
 
 fn asked(screen: &Screen) -> Vec<Request> {
     let asked = screen.backend.asked.lock().unwrap();
@@ -98,4 +99,40 @@ fn the_same_on_the_command_line_is_a_key_away() {
     screen.select("orders.queue.shard{shard=10}");
     screen.press("y");
     assert_snapshot!("command_line", screen.show());
+}
+
+// spec: TUI-2
+#[test]
+fn a_dialog_shows_the_value_of_now_not_of_when_it_was_opened() {
+    let mut screen = Screen::full(80, 24);
+    screen.select("orders.batch");
+    screen.press("e128");
+    let (batch, ..) = super::world::orders("orders-1").swap_remove(6);
+    let now = screen.now;
+    screen.facts(vec![super::world::report(&batch, tif_core::model::Value::U64(99), tif_core::model::Alarm::Ok, now)]);
+    assert!(screen.show().contains("now 99"), "{}", screen.show());
+    screen.press("<Enter>");
+    assert!(screen.show().contains("99  ->  128"), "{}", screen.show());
+}
+
+// spec: TUI-2, TUI-4
+#[test]
+fn without_a_link_nothing_is_ordered_for_later() {
+    let mut screen = Screen::full(80, 24);
+    screen.select("orders.batch");
+    screen.press("e128<Enter>");
+    let since = screen.now.wall;
+    screen.facts(vec![Fact::Link(Link::Down { since })]);
+    screen.press("y");
+    screen.serve();
+    assert_eq!(asked(&screen), []);
+    assert_eq!(screen.app.context(), Context::Confirm, "it can be confirmed again");
+    assert!(screen.show().contains("the link to the agent is down"), "{}", screen.show());
+    screen.press("<Esc><Esc>e");
+    assert_eq!(screen.app.context(), Context::Table);
+    assert!(screen.show().contains("the link to the agent is down"), "{}", screen.show());
+    screen.facts(vec![Fact::Link(super::world::up())]);
+    screen.press("e128<Enter>y");
+    screen.serve();
+    assert_eq!(asked(&screen).len(), 1);
 }

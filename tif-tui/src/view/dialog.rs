@@ -19,7 +19,7 @@ const WIDTH: u16 = 72;
 pub(super) fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme, areas: &Areas) {
     match app.ui.dialogs.last() {
         None | Some(Dialog::Filter { .. }) => {}
-        Some(Dialog::Form(form)) => draw_form(frame, form, theme, areas),
+        Some(Dialog::Form(form)) => draw_form(frame, app, form, theme, areas),
         Some(Dialog::Confirm(confirm)) => draw_confirm(frame, confirm, theme, areas),
         Some(Dialog::Palette(palette)) => draw_palette(frame, palette, theme, areas),
         Some(Dialog::Text { title, lines, list }) => {
@@ -54,7 +54,7 @@ fn inner_width(areas: &Areas) -> usize {
     usize::from(areas.dialog(WIDTH, 1).width.saturating_sub(2))
 }
 
-fn draw_form(frame: &mut Frame<'_>, form: &Form, theme: &Theme, areas: &Areas) {
+fn draw_form(frame: &mut Frame<'_>, app: &App, form: &Form, theme: &Theme, areas: &Areas) {
     let width = inner_width(areas);
     let mut lines: Vec<(String, Style)> = Vec::new();
     let title = match &form.purpose {
@@ -67,6 +67,7 @@ fn draw_form(frame: &mut Frame<'_>, form: &Form, theme: &Theme, areas: &Areas) {
         lines.extend(text::wrap(about, width).into_iter().map(|line| (line, theme.dim())));
     }
     if let Purpose::Set { old } = &form.purpose {
+        let old = app.current(form, old);
         lines.push((format!("now {old} {}", if form.unit == tif_core::model::Unit::ONE { "" } else { form.unit.as_str() }), Style::new()));
     }
     lines.push((String::new(), Style::new()));

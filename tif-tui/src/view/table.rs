@@ -128,8 +128,9 @@ impl Cells<'_> {
         let plain = Style::new();
         match column {
             Column::Name => {
-                let address =
-                    if self.alone { row.address.rsplit_once('@').map_or(row.address.as_str(), |(name, _)| name) } else { &row.address };
+                let whole = row.address.as_str();
+                let at = format!("@{}", row.announcement.process);
+                let address = whole.strip_suffix(&at).filter(|_| self.alone).unwrap_or(whole);
                 let below = address.strip_prefix(self.scope).and_then(|rest| rest.strip_prefix('.')).unwrap_or(address);
                 (text::left(text::name(below, width, cut), width), plain)
             }
