@@ -25,9 +25,53 @@ impl List {
     }
 }
 
+/// What the cursor of a list is on, so that it stays there when the list changes. At the top it stays at the top, to see what comes.
+#[derive(Clone, Debug)]
+pub(crate) struct Anchor<K> {
+    at: usize,
+    key: Option<K>,
+}
+
+impl<K> Default for Anchor<K> {
+    fn default() -> Anchor<K> {
+        Anchor { at: 0, key: None }
+    }
+}
+
+impl<K: PartialEq> Anchor<K> {
+    /// Keeps the cursor on what it was on among `keys`, unless it was moved since; then keeps it within the list and the window around it.
+    pub(crate) fn settle(&mut self, list: &mut List, keys: impl Iterator<Item = K> + Clone, len: usize, height: usize) {
+        let held = self.key.as_ref().filter(|_| list.cursor == self.at && self.at > 0);
+        if let Some(at) = held.and_then(|key| keys.clone().position(|other| other == *key)) {
+            // The window moves with the list, so that the line stays where the eye is.
+            list.top = (list.top + at).saturating_sub(list.cursor);
+            list.cursor = at;
+        }
+        list.settle(len, height);
+        (self.at, self.key) = (list.cursor, keys.clone().nth(list.cursor));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_cursor_stays_on_what_it_is_on_or_at_the_top() {
+        let (mut list, mut anchor) = (List::default(), Anchor::default());
+        let mut settle = |list: &mut List, keys: &[u32]| anchor.settle(list, keys.iter().copied(), keys.len(), 3);
+        settle(&mut list, &[3, 2, 1]);
+        settle(&mut list, &[4, 3, 2, 1]);
+        assert_eq!(list.cursor, 0, "the latest is at the top");
+        list.step(2);
+        settle(&mut list, &[4, 3, 2, 1]);
+        settle(&mut list, &[6, 5, 4, 3, 2, 1]);
+        assert_eq!((list.cursor, list.top), (4, 2));
+        settle(&mut list, &[6, 5]);
+        assert_eq!(list.cursor, 1, "what it was on is gone");
+        settle(&mut list, &[]);
+        assert_eq!(list.cursor, 0);
+    }
 
     #[test]
     fn the_window_follows_the_cursor_and_never_leaves_the_list() {

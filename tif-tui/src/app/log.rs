@@ -44,7 +44,7 @@ impl Log {
     }
 
     /// Latest first.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> + Clone {
         self.entries.iter()
     }
 

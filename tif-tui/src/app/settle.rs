@@ -32,9 +32,11 @@ impl App {
             ui.selected = rows.get(ui.table.cursor).copied();
             ui.detail = List::default();
         }
-        ui.outages.settle(model.outages_count(), areas.body_rows());
-        ui.processes.settle(model.processes.len(), areas.body_rows());
-        ui.actions.settle(self.log.len(), areas.body_rows());
+        let rows = areas.body_rows();
+        let outages = model.outages().map(|(outage, _)| (outage.since, outage.id));
+        ui.outage.settle(&mut ui.outages, outages, model.outages_count(), rows);
+        ui.process.settle(&mut ui.processes, model.processes.iter().map(|row| row.name.clone()), model.processes.len(), rows);
+        ui.action.settle(&mut ui.actions, self.log.entries().map(|entry| entry.ticket), self.log.len(), rows);
         if let Some(id) = ui.selected
             && self.frozen.is_none()
         {

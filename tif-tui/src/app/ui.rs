@@ -2,7 +2,11 @@
 
 use ratatui::layout::Size;
 
+use tif_core::model::{Name, OutageId, Stamp};
+
+use super::list::Anchor;
 use super::{Dialog, List, Status, TreeState};
+use crate::backend::Ticket;
 use crate::command_line::Writer;
 use crate::keymap::Tab;
 use crate::model::filter::Filter;
@@ -62,6 +66,9 @@ pub(crate) struct Ui {
     pub(crate) outages: List,
     pub(crate) processes: List,
     pub(crate) actions: List,
+    pub(super) outage: Anchor<(Stamp, OutageId)>,
+    pub(super) process: Anchor<Name>,
+    pub(super) action: Anchor<Ticket>,
     pub(crate) dialogs: Vec<Dialog>,
     pub(crate) status: Status,
     pub(crate) read_only: bool,
@@ -88,6 +95,9 @@ impl Ui {
             outages: List::default(),
             processes: List::default(),
             actions: List::default(),
+            outage: Anchor::default(),
+            process: Anchor::default(),
+            action: Anchor::default(),
             dialogs: Vec::new(),
             status: Status::default(),
             read_only: settings.read_only,

@@ -121,7 +121,7 @@ impl Model {
     }
 
     /// The outages, latest first, and how each stands.
-    pub(crate) fn outages(&self) -> impl Iterator<Item = (&Outage, outages::Standing)> {
+    pub(crate) fn outages(&self) -> impl Iterator<Item = (&Outage, outages::Standing)> + Clone {
         self.outages.all(self.agent)
     }
 

@@ -51,7 +51,7 @@ impl Outages {
     }
 
     /// Latest first, and how each stands while `agent` is the agent.
-    pub(crate) fn all(&self, agent: Option<Key>) -> impl Iterator<Item = (&Outage, Standing)> {
+    pub(crate) fn all(&self, agent: Option<Key>) -> impl Iterator<Item = (&Outage, Standing)> + Clone {
         self.known.values().rev().map(move |known| {
             let standing = match &known.outage.end {
                 Some(_) => Standing::Ended,

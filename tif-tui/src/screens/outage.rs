@@ -2,9 +2,10 @@
 
 use insta::assert_snapshot;
 use ratatui::style::Modifier;
-use tif_core::model::Stamp;
+use tif_core::model::{Outage, OutageId, Stamp};
+use tif_core::wire::ProcessRow;
 
-use super::world::{Screen, back, key, lost, name, up};
+use super::world::{Screen, back, key, lost, name, outage, up};
 use crate::model::fact::{Fact, Link};
 
 fn is_dim(screen: &mut Screen, line: &str, text: &str) -> bool {
@@ -91,4 +92,42 @@ fn before_the_first_link_nothing_is_claimed() {
     screen.facts(vec![Fact::Link(Link::Down { since: Stamp(super::world::NOON) })]);
     screen.wait(1);
     assert_snapshot!("nothing", screen.show());
+}
+
+// spec: TUI-1
+#[test]
+fn among_hundreds_of_outages_and_processes_the_cursor_stays_on_its_line() {
+    let mut screen = Screen::full(80, 24);
+    let at = |screen: &mut Screen, i: u64| {
+        let now = screen.now;
+        let one = Outage { id: OutageId(i), source: name(&format!("service-{i}")), ..outage(now) };
+        screen.wait(1);
+        screen.facts(vec![Fact::Outage(one)]);
+    };
+    (0..300).for_each(|i| at(&mut screen, i));
+    screen.press("2");
+    assert!(screen.show().contains("service-299 on cpu1"), "the latest is at the top");
+    screen.press("<PgDn><PgDn>j");
+    let chosen = screen.app.model().outages().nth(screen.app.ui.outages.cursor).unwrap().0.source.to_string();
+    at(&mut screen, 300);
+    at(&mut screen, 301);
+    let shown = screen.show();
+    assert!(shown.contains(&format!("{chosen} on cpu1")), "still {chosen}:\n{shown}");
+    screen.press("<End>");
+    assert!(screen.show().contains("service-0 on cpu1"));
+    screen.press("<Home>");
+    assert!(screen.show().contains("service-301 on cpu1"));
+
+    let like = screen.backend.processes[0].clone();
+    let many = (0..400).map(|i| ProcessRow { name: name(&format!("worker-{i:03}")), ..like.clone() });
+    screen.backend.processes = many.collect();
+    screen.press("3");
+    screen.wait(2);
+    screen.serve();
+    screen.press("<End>");
+    assert!(screen.show().contains("worker-399, key"), "{}", screen.show());
+    screen.backend.processes.drain(100..200);
+    screen.wait(2);
+    screen.serve();
+    assert!(screen.show().contains("worker-399, key"), "{}", screen.show());
 }
