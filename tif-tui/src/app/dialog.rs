@@ -75,6 +75,10 @@ impl Dialog {
         lines.push(String::new());
         lines.push("! warning, !! critical, ~ old: suspect, stale, lost or in an outage.".to_owned());
         lines.push("An old value is dimmed; its age counts from when it became old.".to_owned());
+        lines.push(String::new());
+        lines.push("What a dialog takes stands in the last line. In a field Ctrl-u clears".to_owned());
+        lines.push("all, Ctrl-w the word before the cursor; what is filled in is replaced".to_owned());
+        lines.push("by what you type, unless an arrow, Home or End comes first.".to_owned());
         Dialog::Text { title: format!("Help: {}", context.title()), lines, list: List::default() }
     }
 }
