@@ -2,8 +2,7 @@
 //! another agent is there.
 
 use std::ffi::OsString;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -15,7 +14,7 @@ use crate::args::Args;
 use crate::config::Config;
 use crate::fabric::MemFabric;
 use crate::host;
-use crate::lock::Lock;
+use crate::lock::{Lock, LockError};
 use crate::shell::{Setup, Shell, Signals};
 use crate::store::Sqlite;
 use crate::supervisor::Supervisor;
@@ -60,15 +59,15 @@ fn usage(error: impl Into<anyhow::Error>) -> Failure {
 fn run(args: Args) -> Result<(), Failure> {
     let filter = args.log.parse::<EnvFilter>().map_err(|e| usage(anyhow::anyhow!("--log {:?}: {e}", args.log)))?;
     // Tests may run several agents in one process; the first one's filter stays.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours()).try_init();
     let config = args.config.as_deref().map(Config::read).transpose().map_err(usage)?.unwrap_or_default();
     let cpu = args.cpu.or(config.cpu.clone()).ok_or_else(|| usage(anyhow::anyhow!("say what this CPU is called: --cpu NAME")))?;
     let state_dir = args.state_dir.or(config.state_dir.clone());
     let state_dir = state_dir.ok_or_else(|| usage(anyhow::anyhow!("say where to keep what must survive the agent: --state-dir DIR")))?;
     let run_dir = RunDir::resolve(args.run_dir.as_deref().or(config.run_dir.as_deref()));
 
-    let _lock = Lock::take(&run_dir).map_err(usage)?;
-    make(&state_dir)?;
+    let _run_lock = Lock::take(&run_dir).map_err(locked)?;
+    let _state_lock = Lock::take_state(&state_dir).map_err(locked)?;
     many_descriptors();
     let signals = Signals::catch().context("cannot catch signals")?;
     let store = Sqlite::open(&state_dir)?;
@@ -87,12 +86,17 @@ fn run(args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn make(state_dir: &Path) -> anyhow::Result<()> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(state_dir)
-        .with_context(|| format!("cannot make the state directory {}", state_dir.display()))
+/// Another agent is there, or the directory is not fit: a mistake in the call. What the operating system refuses is not.
+fn locked(error: LockError) -> Failure {
+    match error {
+        LockError::Held { .. } | LockError::Unsafe { .. } => usage(error),
+        LockError::Io { .. } => error.into(),
+    }
+}
+
+/// A log that goes to a file or to another program is plain text.
+fn colours() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }
 
 /// Every exporter costs four descriptors: take all that the operating system allows.

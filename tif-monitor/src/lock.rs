@@ -1,4 +1,5 @@
-//! One agent per run directory: whoever holds the lock on `agent.lock` is it. The kernel takes the lock back when its holder dies.
+//! One agent per run directory and per state directory: whoever holds the lock on `agent.lock` or `state.lock` in it is it. The kernel takes the lock back when its
+//! holder dies.
 // spec: MON-1
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -11,39 +12,45 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use tif_process::RunDir;
 
+/// The file in a state directory that its agent holds locked.
+const STATE_LOCK: &str = "state.lock";
 /// How long a lock may be held in passing.
 const PASSING: Duration = Duration::from_millis(300);
 
-/// The run directory, held. Dropping it gives it back.
+/// A directory, held. Dropping it gives it back.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
 }
 
-/// Why the run directory is not ours. Nothing in it was changed.
+/// Why the directory is not ours. Nothing in it was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another agent has it.
-    #[error("another agent looks after {}{}: stop it first, or name another directory with --run-dir", .run_dir.display(), pid(.holder))]
+    #[error("another agent{} has the {} {}: stop it first, or name another directory with {}", pid(.holder), .of.what(), .dir.display(), .of.option())]
     Held {
         /// Which directory.
-        run_dir: PathBuf,
+        dir: PathBuf,
+        /// What it is to the agent.
+        of: Use,
         /// The other agent's process id, as it wrote it.
         holder: Option<u32>,
     },
     /// Others can write into it.
-    #[error("{} {problem}: name another with --run-dir, or mend it with chmod and chown", .run_dir.display())]
+    #[error("{} {problem}: name another with --run-dir, or mend it with chmod and chown", .dir.display())]
     Unsafe {
         /// Which directory.
-        run_dir: PathBuf,
+        dir: PathBuf,
         /// What is wrong with it.
         problem: String,
     },
     /// The file system said no.
-    #[error("cannot use the run directory {}", .run_dir.display())]
+    #[error("cannot use the {} {}", .of.what(), .dir.display())]
     Io {
         /// Which directory.
-        run_dir: PathBuf,
+        dir: PathBuf,
+        /// What it is to the agent.
+        of: Use,
         /// What it said.
         #[source]
         source: io::Error,
@@ -54,30 +61,67 @@ fn pid(holder: &Option<u32>) -> String {
     holder.map(|pid| format!(" (process {pid})")).unwrap_or_default()
 }
 
+/// What a directory is to an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Where processes find it.
+    Run,
+    /// Where it keeps what must survive it.
+    State,
+}
+
+impl Use {
+    fn what(self) -> &'static str {
+        match self {
+            Use::Run => "run directory",
+            Use::State => "state directory",
+        }
+    }
+
+    fn option(self) -> &'static str {
+        match self {
+            Use::Run => "--run-dir",
+            Use::State => "--state-dir",
+        }
+    }
+}
+
 impl Lock {
     /// Takes the run directory; makes it, for its owner only, if there is none.
     ///
     /// # Errors
     /// If another agent has it, or others could write into it.
     pub fn take(run_dir: &RunDir) -> Result<Lock, LockError> {
-        let path = run_dir.path();
-        let io = |source| LockError::Io { run_dir: path.to_owned(), source };
+        Lock::of(run_dir.path(), &run_dir.lock(), Use::Run)
+    }
+
+    /// Takes the state directory; makes it likewise. Two agents that wrote one store would spoil each other's truth.
+    ///
+    /// # Errors
+    /// If another agent has it.
+    pub fn take_state(dir: &Path) -> Result<Lock, LockError> {
+        Lock::of(dir, &dir.join(STATE_LOCK), Use::State)
+    }
+
+    fn of(path: &Path, lock_file: &Path, of: Use) -> Result<Lock, LockError> {
+        let io = |source| LockError::Io { dir: path.to_owned(), of, source };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io)?;
-        check(path, &fs::metadata(path).map_err(io)?)?;
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(run_dir.lock()).map_err(io)?;
+        if of == Use::Run {
+            check(path, &fs::metadata(path).map_err(io)?)?;
+        }
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(lock_file).map_err(io)?;
         match lock(&file) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
                 let mut text = String::new();
                 // What cannot be read is not named; the refusal stands.
                 let _ = file.take(32).read_to_string(&mut text);
-                return Err(LockError::Held { run_dir: path.to_owned(), holder: text.trim().parse().ok() });
+                return Err(LockError::Held { dir: path.to_owned(), of, holder: text.trim().parse().ok() });
             }
             Err(e) => return Err(io(e.into())),
         }
-        let written = file.rewind().and_then(|()| file.set_len(0)).and_then(|()| writeln!(file, "{}", std::process::id()));
-        written.map_err(io)?;
+        // The lock holds without it: on a full disk nobody learns by whom.
+        let _ = file.rewind().and_then(|()| file.set_len(0)).and_then(|()| writeln!(file, "{}", std::process::id()));
         Ok(Lock { _file: file })
     }
 }
@@ -103,7 +147,7 @@ fn check(path: &Path, found: &fs::Metadata) -> Result<(), LockError> {
     } else {
         return Ok(());
     };
-    Err(LockError::Unsafe { run_dir: path.to_owned(), problem })
+    Err(LockError::Unsafe { dir: path.to_owned(), problem })
 }
 
 #[cfg(test)]
@@ -122,6 +166,17 @@ mod tests {
         assert!(error.to_string().contains(&format!("(process {})", std::process::id())), "{error}");
         drop(lock);
         Lock::take(&run_dir).unwrap();
+    }
+
+    // spec: MON-1
+    #[test]
+    fn a_state_directory_has_one_agent_and_the_refusal_says_which_and_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = Lock::take_state(dir.path()).unwrap();
+        let error = Lock::take_state(dir.path()).unwrap_err().to_string();
+        assert!(error.contains(&dir.path().display().to_string()) && error.contains("--state-dir"), "{error}");
+        drop(lock);
+        Lock::take_state(dir.path()).unwrap();
     }
 
     // spec: SEC-1

@@ -11,6 +11,7 @@ mod memory;
 mod migrations;
 mod rows;
 mod sqlite;
+mod trouble;
 mod writer;
 
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use tif_core::model::{Epoch, Name, NodeId, Outage};
 
 pub use memory::Memory;
 pub use sqlite::Sqlite;
+pub use trouble::Trouble;
 pub use writer::{Done, Writer};
 
 /// Everything that a store remembers.
@@ -91,24 +93,28 @@ pub enum StoreError {
         /// The newest known here.
         known: i64,
     },
-    /// The database said no.
-    #[error("the store {}: {what}", .path.display())]
+    /// The database said no, and the file is as good as it was.
+    #[error("the store {} {what}: {trouble}", .path.display())]
     Database {
         /// The file.
         path: PathBuf,
         /// What was being done.
         what: &'static str,
+        /// Of what kind it is, and what to do.
+        trouble: Trouble,
         /// What it said.
         #[source]
         source: rusqlite::Error,
     },
     /// The file system said no.
-    #[error("the store {}: {what}", .path.display())]
+    #[error("the store {} {what}: {trouble}", .path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// What was being done.
         what: &'static str,
+        /// Of what kind it is, and what to do.
+        trouble: Trouble,
         /// What it said.
         #[source]
         source: std::io::Error,
@@ -119,11 +125,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// With its cause, in one line, for the requester of the change.
-    pub fn in_full(&self) -> String {
-        match std::error::Error::source(self) {
-            Some(source) => format!("{self}: {source}"),
-            None => self.to_string(),
+    /// Why a write failed and what to do, in one line, for the requester of the change.
+    pub fn in_brief(&self) -> String {
+        match self {
+            StoreError::Database { path, trouble, source, .. } => format!("{trouble} ({}: {source})", path.display()),
+            StoreError::Io { path, trouble, source, .. } => format!("{trouble} ({}: {source})", path.display()),
+            other => other.to_string(),
         }
     }
 }

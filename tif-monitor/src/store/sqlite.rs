@@ -8,6 +8,7 @@ use tif_core::agent::io::Record;
 use tif_core::limits::PROCESSES_MAX;
 use tif_core::model::NodeId;
 
+use super::trouble::{self, Trouble};
 use super::{Remembered, StateStore, StoreError, migrations, rows};
 
 /// A store in a file.
@@ -32,16 +33,13 @@ impl Sqlite {
         if created {
             create(dir, &path)?;
         }
-        let database = |what| {
-            let path = path.clone();
-            move |source| StoreError::Database { path, what, source }
-        };
+        let database = |what| failed(path.clone(), what);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         if fs::metadata(&path).is_ok_and(|m| m.len() == 0) {
             return Err(StoreError::Damaged { path, what: "it is empty".into() });
         }
         let mut db = Connection::open_with_flags(&path, flags).map_err(database("cannot be opened"))?;
-        check(&db).map_err(|what| StoreError::Damaged { path: path.clone(), what })?;
+        check(&db, &path)?;
         let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(database("cannot be read"))?;
         if version > migrations::NEWEST {
             return Err(StoreError::Newer { path, found: version, known: migrations::NEWEST });
@@ -61,14 +59,24 @@ impl Sqlite {
     }
 
     fn error(&self, what: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError + use<> {
-        let path = self.path.clone();
-        move |source| StoreError::Database { path, what, source }
+        failed(self.path.clone(), what)
+    }
+}
+
+/// What an error of the database means: that the file is damaged, or that it cannot be used now.
+fn failed(path: PathBuf, what: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError {
+    move |source| {
+        if trouble::is_damage(&source) {
+            return StoreError::Damaged { path, what: source.to_string() };
+        }
+        let trouble = Trouble::of(&source, path.parent().unwrap_or(&path));
+        StoreError::Database { path, what, trouble, source }
     }
 }
 
 fn create(dir: &Path, path: &Path) -> Result<(), StoreError> {
-    let io = |what| move |source| StoreError::Io { path: path.to_owned(), what, source };
-    let database = |source| StoreError::Database { path: path.to_owned(), what: "cannot be made", source };
+    let io = |what| move |source| StoreError::Io { path: path.to_owned(), what, trouble: Trouble::of_io(&source), source };
+    let database = |source| failed(path.to_owned(), "cannot be made")(source);
     let making = dir.join("state.db.new");
     for rest in ["", "-journal", "-wal", "-shm"] {
         // What an earlier attempt left; usually nothing.
@@ -83,10 +91,13 @@ fn create(dir: &Path, path: &Path) -> Result<(), StoreError> {
     File::open(dir).and_then(|d| d.sync_all()).map_err(io("cannot be made durable"))
 }
 
-/// What is wrong with the file, if anything is.
-fn check(db: &Connection) -> Result<(), String> {
-    let answer: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|e| e.to_string())?;
-    if answer == "ok" { Ok(()) } else { Err(answer) }
+/// Whether what stands in the file makes sense.
+fn check(db: &Connection, path: &Path) -> Result<(), StoreError> {
+    let answer = db.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    match answer.map_err(failed(path.to_owned(), "cannot be read"))?.as_str() {
+        "ok" => Ok(()),
+        what => Err(StoreError::Damaged { path: path.to_owned(), what: what.to_owned() }),
+    }
 }
 
 fn durably(db: &Connection) -> rusqlite::Result<()> {
@@ -142,7 +153,7 @@ impl StateStore for Sqlite {
                 outages: rows::outages(db)?,
             })
         };
-        read(&self.db).map_err(|e: rusqlite::Error| StoreError::Damaged { path: self.path.clone(), what: e.to_string() })
+        read(&self.db).map_err(self.error("cannot be read"))
     }
 
     fn commit(&mut self, records: &[Record]) -> Result<(), StoreError> {
@@ -216,6 +227,25 @@ mod tests {
         assert!(!Sqlite::open(dir.path()).unwrap().is_new());
     }
 
+    // spec: SEC-3, MON-7
+    #[test]
+    fn a_sound_file_that_cannot_be_used_now_is_not_called_damaged() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.db");
+        drop(Sqlite::open(dir.path()).unwrap());
+        let other = Connection::open(&path).unwrap();
+        other.pragma_update(None, "locking_mode", "EXCLUSIVE").unwrap();
+        other.execute("UPDATE meta SET node = 1", []).unwrap();
+        let error = Sqlite::open(dir.path()).unwrap_err();
+        assert!(matches!(error, StoreError::Database { trouble: Trouble::Held, .. }), "{error:?}");
+        assert!(error.to_string().contains("another program holds the file"), "{error}");
+        drop(other);
+        drop(Sqlite::open(dir.path()).unwrap());
+        // A name that no file can be made under, whoever asks.
+        let error = Sqlite::open(Path::new("/proc/self/fdinfo")).unwrap_err();
+        assert!(matches!(error, StoreError::Database { trouble: Trouble::Forbidden, .. }), "{error:?}");
+    }
+
     // spec: SEC-2, MON-7
     #[test]
     fn of_too_many_processes_the_dead_go_and_then_importers_of_former_lives_of_the_agent() {
@@ -256,7 +286,8 @@ mod tests {
         store.db.pragma_update(None, "max_page_count", pages).unwrap();
         let many: Vec<Record> = (0..500).map(|i| Record::Process(conformance::process(&format!("p-{i}"), i + 1))).collect();
         let error = store.commit(&many).unwrap_err();
-        assert!(error.in_full().contains("full"), "{}", error.in_full());
+        assert!(matches!(error, StoreError::Database { trouble: Trouble::Full, .. }), "{error:?}");
+        assert!(error.in_brief().contains("make room on the disk"), "{}", error.in_brief());
         assert_eq!(store.load().unwrap().processes, []);
         store.db.pragma_update(None, "max_page_count", 1 << 20).unwrap();
         store.commit(&many).unwrap();

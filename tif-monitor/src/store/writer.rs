@@ -89,7 +89,7 @@ impl Drop for Writer {
 fn receipt(ticket: Ticket, result: &Result<(), StoreError>) -> Done {
     match result {
         Ok(()) => Done::Stored(ticket),
-        Err(error) => Done::Failed(ticket, error.in_full()),
+        Err(error) => Done::Failed(ticket, error.in_brief()),
     }
 }
 
