@@ -31,11 +31,15 @@ fn an_agent_killed_under_load_comes_back_without_a_lost_value_a_false_death_or_a
     busy.wait_end("its time is over");
     let tally = std::fs::read_to_string(world.file_path("tally")).expect("the service's tally");
     // What it counted is what can be read, to the last one, though the agent was killed three times.
-    let (_, last) = watch.wait_line("the outage at its end", |line| event(line) == "outage");
-    assert_eq!(json(&last)["process"], "busy");
+    // It took its leave: that is no outage.
+    watch.wait_line("the last value", |line| event(line) == "report" && json(line)["quality"] == "stale");
+    assert!(watch.lines_so_far().iter().all(|l| event(l) != "outage"), "{:#?}", watch.lines_so_far());
     let rows = world.serve(&["--output", "jsonl", "get", "shop.accepted@busy"]).must(0).rows();
     assert_eq!(rows[0]["value"].to_string(), tally, "{rows:#?}");
-    assert_eq!(rows[0]["quality"], "outage");
+    assert_eq!(rows[0]["quality"], "stale");
+    let outages = world.serve(&["--output", "jsonl", "outages"]).must(0).rows();
+    assert!(outages.iter().all(|o| o["process"] != "busy"), "{outages:#?}");
+    assert_eq!((&world.process("busy")["state"], &world.process("busy")["cause"]), (&"unregistered".into(), &"left".into()));
 }
 
 // spec: EXP-3
@@ -57,10 +61,16 @@ fn a_process_that_dies_while_no_agent_is_there_is_found_dead_afterwards() {
     let mut service = world.service(&["--process", "alone"]);
     let before = world.process("alone")["key"].clone();
     agent.kill();
-    service.kill();
+    let killed = service.kill();
     let _agent = world.agent();
     let after = world.process("alone");
     assert_eq!((after["state"].as_str(), &after["key"]), (Some("dead"), &before));
+    // Nobody saw it: it is dated by when it was last known to live, and found when it was found.
+    let rows = world.serve(&["--output", "jsonl", "outages"]).must(0).rows();
+    let outage = rows.iter().find(|o| o["process"] == "alone").expect("its outage");
+    assert!(outage["found"].as_str() > outage["since"].as_str() && outage["cause"] == "gone, cause not seen", "{outage:#?}");
+    let least = u64::try_from(killed.elapsed().as_millis()).expect("a while");
+    assert!(outage["lasted_ms"].as_u64() >= Some(least.saturating_sub(50)), "{least} ms at least: {outage:#?}");
     let _again = world.service(&["--process", "alone"]);
     let again = world.process("alone");
     assert_eq!(again["state"], "alive");
@@ -118,4 +128,30 @@ fn the_end_of_an_outage_is_told_though_the_agent_was_killed_while_it_lasted() {
     watch.wait_line("live values", |line| event(line) == "report" && json(line)["quality"] == "good");
     let rows = world.serve(&["--output", "jsonl", "outages"]).must(0).rows();
     assert!(rows.iter().any(|r| r["id"] == json(&begun)["id"] && r["over"] == true), "{rows:#?}");
+}
+
+// spec: MON-7, OUT-4, OUT-6
+#[test]
+fn what_was_known_of_the_dead_and_the_living_is_known_after_a_restart() {
+    let world = world();
+    let mut agent = world.agent();
+    let mut service = world.service(&["--process", "alone"]);
+    let _calm = world.service(&["--process", "calm"]);
+    let mut watch = world.watch("shop.accepted@alone");
+    service.kill();
+    watch.wait_line("the outage", |line| event(line) == "outage");
+    let outage = |rows: Vec<serde_json::Value>| rows.into_iter().find(|o| o["process"] == "alone").expect("its outage");
+    let (before, row) = (world.process("alone"), outage(world.serve(&["--output", "jsonl", "outages"]).must(0).rows()));
+    assert_eq!(row["told"], 1);
+    let calm = world.process("calm")["since_ms"].as_u64().expect("a number");
+    agent.kill();
+    let _agent = world.agent();
+    watch.wait_line("the link is up again", |line| event(line) == "link" && json(line)["link"] == "up");
+    world.serve(&["--timeout", "10s", "wait", "shop.accepted@calm > 0"]).must(0);
+    let after = world.process("alone");
+    assert!(after["cause"].as_str().is_some_and(|c| c.contains("SIGKILL")), "{after:#?}");
+    assert_eq!((&after["cause"], &after["role"], &after["service"]), (&before["cause"], &before["role"], &before["service"]));
+    assert!(after["since_ms"].as_u64() >= before["since_ms"].as_u64(), "{before:#?} {after:#?}");
+    assert!(world.process("calm")["since_ms"].as_u64() >= Some(calm), "it went on");
+    assert_eq!(outage(world.serve(&["--output", "jsonl", "outages"]).must(0).rows())["told"], 1);
 }

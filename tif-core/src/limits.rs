@@ -41,6 +41,8 @@ pub const SEGMENT_LEN_MAX: u64 = 8 << 30;
 pub const CONNECTIONS_MAX: usize = 1024;
 /// Registrations of one OS process that live, whether they have a connection or not. Each holds a pidfd, and an exporter's a bell, a board and mappings.
 pub const REGISTRATIONS_MAX: usize = 64;
+/// Process numbers that are durably set apart ahead of those in use: so many new names can importers bring while the store cannot be written.
+pub const PROCESS_NUMBERS_AHEAD: u64 = 1000;
 /// Process names that an agent remembers, dead ones included (tombstones).
 pub const PROCESSES_MAX: usize = 65_536;
 /// Subscriptions of one importer.

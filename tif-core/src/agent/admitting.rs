@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 
 use super::exporting::Exporter;
 use super::io::{Conn, ControlValue, Moment, Output, ProcessRecord, Record, SlotDeclared};
+use super::leading::PROMOTE_TIMEOUT;
 use super::session::Session;
-use super::{Agent, Outbox, Waiting};
+use super::{Agent, Outbox, Question, Waiting};
 use crate::limits;
+use crate::machine::group::Elected;
 use crate::machine::process::{Changed, Former, Process, Registered};
 use crate::model::{Cause, Epoch, Key, Name, ProcessState, Refusal, Role};
 use crate::wire::{Credentials, Hello, Identity, PROTOCOL_MAX, PROTOCOL_MIN, Registration, SegmentFacts, ToProcess, Welcome};
@@ -31,7 +33,7 @@ impl Admitting {
         }
     }
 
-    pub(super) fn record(&self) -> ProcessRecord {
+    pub(super) fn record(&self, now: Moment, term: Epoch) -> ProcessRecord {
         ProcessRecord {
             name: self.registered.name.clone(),
             key: self.registered.key,
@@ -40,8 +42,11 @@ impl Admitting {
             service: self.service().map(|(service, _)| service.clone()),
             grouped: self.service().is_some_and(|(_, grouped)| grouped),
             role: self.role,
+            term,
             ended: false,
             program: self.hello.program.clone(),
+            cause: None,
+            since: now.stamp,
         }
     }
 }
@@ -130,7 +135,7 @@ impl Agent {
             Some(elected) => {
                 group.on_promoted(key, elected.epoch);
                 admitting.role = Role::Primary;
-                let record = Record::Term { service: service.clone(), epoch: elected.epoch };
+                let record = Record::Term { service: service.clone(), epoch: elected.epoch, leader: None };
                 self.admitting.insert(key, admitting);
                 self.store(record, Waiting::Term(service, elected, Some(key)), out);
             }
@@ -166,13 +171,47 @@ impl Agent {
         }
         let key = admitting.registered.key;
         self.admitting.insert(key, admitting);
-        self.store_admission(key, out);
+        self.store_admission(now, key, out);
     }
 
     // spec: PSM-1
-    pub(super) fn store_admission(&mut self, key: Key, out: &mut Outbox) {
+    pub(super) fn store_admission(&mut self, now: Moment, key: Key, out: &mut Outbox) {
         if let Some(admitting) = self.admitting.get(&key) {
-            self.store(Record::Process(admitting.record()), Waiting::Admission(key), out);
+            let term = admitting.service().map_or(Epoch(0), |(service, grouped)| self.term_of(service, grouped));
+            self.store(Record::Process(admitting.record(now, term)), Waiting::Admission(key), out);
+        }
+    }
+
+    /// The store cannot be written. Who only reads is let in all the same: its key is no other's, now or later, because the agent's epoch and the process's
+    /// number are durable. All that is lost if the agent ends before it is written is that it must register anew.
+    // spec: PSM-1, SEC-3
+    pub(super) fn on_admission_not_stored(&mut self, now: Moment, key: Key, refusal: Refusal, out: &mut Outbox) {
+        let imports = self.admitting.get(&key).is_some_and(|a| a.service().is_none());
+        match self.admitting.remove(&key) {
+            Some(admitting) if imports && self.registry.is_covered(key) => {
+                self.unwritten.insert(key);
+                self.admit(now, admitting, out);
+            }
+            Some(admitting) => {
+                self.admitting.insert(key, admitting);
+                self.refuse_admission(now, key, refusal, out);
+            }
+            None => {}
+        }
+    }
+
+    /// What the store could not be told is told again, if it still holds.
+    // spec: SEC-3, MON-7
+    pub(super) fn write_again(&mut self, now: Moment, out: &mut Outbox) {
+        for key in std::mem::take(&mut self.unwritten) {
+            if self.registry.current(key.proc) == Some(key)
+                && let Some(record) = self.record_of(now, key, false)
+            {
+                self.store(Record::Process(record), Waiting::Late(key), out);
+            }
+        }
+        for id in std::mem::take(&mut self.untold) {
+            self.store_outage(id, out);
         }
     }
 
@@ -187,7 +226,7 @@ impl Agent {
     // spec: PSM-9
     pub(super) fn abandon_admission(&mut self, now: Moment, key: Key, out: &mut Outbox) {
         if let Some(admitting) = self.take_admission_back(now, key, out) {
-            let record = ProcessRecord { ended: true, ..admitting.record() };
+            let record = ProcessRecord { ended: true, ..admitting.record(now, Epoch(0)) };
             self.store(Record::Process(record), Waiting::Nobody, out);
         }
     }
@@ -198,7 +237,7 @@ impl Agent {
         if let Some((service, grouped)) = admitting.service() {
             self.launcher.on_not_admitted(now.time, service);
             let elected = if grouped { self.groups.get_mut(service).and_then(|g| g.on_lost(key)) } else { None };
-            self.elect(&service.clone(), elected, out);
+            self.elect(now, &service.clone(), elected, out);
         }
         Some(admitting)
     }
@@ -239,8 +278,15 @@ impl Agent {
                 self.launcher.on_admitted(&service);
                 // Instruments of an earlier link stay bound until it is ready again.
                 let slots = self.exporters.remove(&key).map(|e| e.slots).unwrap_or_default();
-                let mut exporter =
-                    Exporter { name: name.clone(), service, grouped, conn: Some(conn), ready: false, declared: BTreeMap::new(), slots };
+                let mut exporter = Exporter {
+                    name: name.clone(),
+                    service: service.clone(),
+                    grouped,
+                    conn: Some(conn),
+                    ready: false,
+                    declared: BTreeMap::new(),
+                    slots,
+                };
                 for one in declared {
                     exporter.declare(one);
                 }
@@ -251,6 +297,9 @@ impl Agent {
                     .retain(|slot, id| declared.get(slot).is_some_and(|d| table.find(*id).is_some_and(|i| i.record == d.record())));
                 controls = self.controls_for(&exporter);
                 self.exporters.insert(key, exporter);
+                if role == Role::Primary && !resumed {
+                    self.ask(now, Question::Begin(service, Elected { key, epoch }), PROMOTE_TIMEOUT);
+                }
                 true
             }
         };

@@ -3,15 +3,15 @@
 //! The way of a death: the operating system says so → notices to the interested → the outage is written down and every importer of the source is told once → the
 //! group elects a successor (`leading`), or one is launched → it says it has taken over → every instrument is bound to it under its old id (`exporting`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::importing::Syncing;
 use super::io::{Conn, Moment, Output, ProcessRecord, Record};
-use super::outages::Corpse;
+use super::outages::{Corpse, Lost};
 use super::{Agent, Outbox, PROBE_AFTER, Question, Resource, SUSPECT_AFTER, Timer, Waiting};
 use crate::limits;
 use crate::machine::process::Former;
-use crate::model::{Cause, InstrumentId, Key, Name, Outage, Quality, Refusal, Report, Role, Slot};
+use crate::model::{Cause, Epoch, InstrumentId, Key, Name, Outage, OutageId, Quality, Refusal, Report, Slot};
 use crate::wire::ToProcess;
 
 impl Agent {
@@ -93,19 +93,16 @@ impl Agent {
 
     /// What a process leaves behind, however it ended.
     pub(super) fn end_process(&mut self, now: Moment, key: Key, cause: Cause, out: &mut Outbox) {
-        if let Some(mut record) = self.record_of(key, true) {
+        let left = cause == Cause::Unregistered;
+        if let Some(record) = self.record_of(now, key, true) {
             let former = Former { role: record.role, service: record.service.clone(), program: record.program.clone() };
             self.registry.remember(key, former);
-            if cause == Cause::Unregistered {
-                // So that an agent that starts later does not look for a successor.
-                record.role = Role::Importer;
-            }
             self.store(Record::Process(record.clone()), Waiting::Ended(Box::new(record)), out);
         }
         let conns: Vec<Conn> = self.sessions.iter().filter(|(_, s)| s.key == key).map(|(c, _)| *c).collect();
         for conn in conns {
             self.drop_session(conn, out);
-            if cause != Cause::Unregistered {
+            if !left {
                 out.push(Output::Close { conn });
             }
         }
@@ -122,7 +119,6 @@ impl Agent {
         }
         self.exporters.remove(&key);
         out.push(Output::Release { key });
-        let left = cause == Cause::Unregistered;
         if left {
             self.launcher.on_left(&service);
         } else {
@@ -131,13 +127,40 @@ impl Agent {
         let leads = !grouped || self.groups.get(&service).is_some_and(|g| g.leader() == Some(key));
         let elected = if grouped { self.groups.get_mut(&service).and_then(|g| g.on_lost(key)) } else { None };
         if stands || (leads && self.sources.get(&source).is_some_and(|s| s.outage.is_none())) {
-            let successor = self.groups.get(&service).is_some_and(|g| !g.is_empty());
+            let successor = grouped && self.groups.get(&service).is_some_and(|g| !g.is_empty());
             if left && !successor && self.ledger.forget_volatile(&source) {
                 self.store(Record::Forget { source: source.clone() }, Waiting::Forget(source.clone()), out);
             }
-            self.begin_outage(now, &source, &name, key, cause, out);
+            if left && !successor {
+                self.leave_source(now, &source, key, out);
+            } else {
+                self.begin_outage(now, &source, &name, key, cause, out);
+            }
         }
-        self.elect(&service, elected, out);
+        self.elect(now, &service, elected, out);
+    }
+
+    /// Its exporter took its leave and nobody is to follow: that is no outage. The last values stay, as old as they are, until they are too old to be shown.
+    // spec: OUT-1, OUT-7, SYN-1, SYN-4
+    fn leave_source(&mut self, now: Moment, source: &Name, key: Key, out: &mut Outbox) {
+        let state = self.sources.entry(source.clone()).or_default();
+        state.exporter = None;
+        state.left = Some(now.time);
+        let ids: Vec<InstrumentId> = self.table.of_source(source).collect();
+        let mut followed: BTreeMap<Conn, Vec<InstrumentId>> = BTreeMap::new();
+        for id in ids {
+            if let Some(instrument) = self.table.find_mut(id) {
+                instrument.bound = None;
+                instrument.quality = Quality::Stale { since: now.stamp };
+            }
+            for conn in self.interest.waiters(&Resource::Instrument(id)) {
+                followed.entry(conn).or_default().push(id);
+            }
+        }
+        self.drop_questions_to(key, out);
+        for (conn, ids) in followed {
+            self.show_stale(conn, source, &ids, None);
+        }
     }
 
     /// Ends that could not be written are written again.
@@ -162,8 +185,7 @@ impl Agent {
     /// The source is without a live exporter: its instruments are flagged, and each importer of any of them is told once.
     // spec: OUT-2
     pub(super) fn begin_outage(&mut self, now: Moment, source: &Name, process: &Name, key: Key, cause: Cause, out: &mut Outbox) {
-        let outage = self.outages.begin(now, &self.cpu, source, process, key, cause);
-        self.store(Record::Outage(outage.clone()), Waiting::Nobody, out);
+        let outage = self.outages.begin(Lost { at: now, found: None }, &self.cpu, source, process, key, cause);
         self.stats.outages += 1;
         let state = self.sources.entry(source.clone()).or_default();
         state.exporter = None;
@@ -179,8 +201,17 @@ impl Agent {
         }
         self.drop_questions_to(key, out);
         self.outages.told(outage.id, told.len() as u64);
+        self.store_outage(outage.id, out);
         for conn in told {
             self.tell_outage(conn, &outage);
+        }
+    }
+
+    /// How an outage stands is written down.
+    // spec: MON-7
+    pub(super) fn store_outage(&mut self, id: OutageId, out: &mut Outbox) {
+        if let Some(record) = self.outages.record(id) {
+            self.store(record, Waiting::Outage(id), out);
         }
     }
 
@@ -217,7 +248,7 @@ impl Agent {
     }
 
     /// What the store is to remember of a process now.
-    pub(super) fn record_of(&self, key: Key, ended: bool) -> Option<ProcessRecord> {
+    pub(super) fn record_of(&self, now: Moment, key: Key, ended: bool) -> Option<ProcessRecord> {
         let process = self.registry.find(key)?;
         let exporter = self.exporters.get(&key);
         Some(ProcessRecord {
@@ -228,8 +259,11 @@ impl Agent {
             service: exporter.map(|e| e.service.clone()),
             grouped: exporter.is_some_and(|e| e.grouped),
             role: self.role_of(key),
+            term: exporter.map_or(Epoch(0), |e| self.term_of(&e.service, e.grouped)),
             ended,
             program: process.former.program.clone(),
+            cause: process.cause.clone(),
+            since: now.stamp_of(process.lived_since().unwrap_or(process.since)),
         })
     }
 
@@ -271,7 +305,7 @@ impl Agent {
                 Question::Call(calling) => calling.key == key,
                 Question::Arm(arming) => arming.key == key,
                 Question::Validate(change) => self.changes.get(change).is_some_and(|c| c.key == key),
-                Question::Promote(_, elected) => elected.key == key,
+                Question::Promote(_, elected) | Question::Begin(_, elected) => elected.key == key,
                 Question::Sense(_) | Question::ComputeForSense(..) | Question::SampleForSense(_) | Question::Farewell(..) => false,
             })
             .map(|(number, _)| *number)

@@ -11,8 +11,8 @@ use super::outages::Tally;
 use super::table::Instrument;
 use super::{Agent, Outbox, Resource, Waiting};
 use crate::limits;
-use crate::machine::group::Elected;
-use crate::model::{Descriptor, Dimensions, InstrumentId, Key, Name, OutageId, Role, Slot};
+use crate::machine::group::{Elected, Group};
+use crate::model::{Descriptor, Dimensions, Epoch, InstrumentId, Key, Name, OutageId, Role, Slot, Time};
 use crate::wire::ToProcess;
 
 /// A process that exports.
@@ -64,6 +64,8 @@ impl Exporter {
 pub(super) struct Source {
     pub exporter: Option<Key>,
     pub outage: Option<OutageId>,
+    /// Its last exporter took its leave, then.
+    pub left: Option<Time>,
 }
 
 impl Agent {
@@ -87,11 +89,11 @@ impl Agent {
                 let elected = Elected { key, epoch: group.epoch() };
                 // Unless that is not durable yet: then it is told when it is.
                 // spec: GRP-8
-                if !self.tickets.values().any(|w| matches!(w, Waiting::Term(_, e, _) | Waiting::Leader(_, e) if *e == elected)) {
+                if !self.tickets.values().any(|w| matches!(w, Waiting::Term(_, e, _) if *e == elected)) {
                     self.promote(now, &service, elected, out);
                 }
             }
-            (_, elected) => self.elect(&service, elected, out),
+            (_, elected) => self.elect(now, &service, elected, out),
         }
     }
 
@@ -126,11 +128,12 @@ impl Agent {
         }
         let state = self.sources.entry(source.clone()).or_default();
         state.exporter = Some(key);
+        state.left = None;
         // A source that was forgotten meanwhile comes back to the outage that it left open.
         let outage = state.outage.take().or_else(|| self.outages.open_of(source));
         let ended = outage.and_then(|id| self.outages.end(now, id, &process, key, tally));
         if let Some(outage) = &ended {
-            self.store(Record::Outage(outage.clone()), Waiting::Nobody, out);
+            self.store_outage(outage.id, out);
         }
         self.confirm_changes(source, out);
         self.follow_source(now, source, key, ended, out);
@@ -208,6 +211,10 @@ impl Agent {
         }
     }
 
+    pub(super) fn term_of(&self, service: &Name, grouped: bool) -> Epoch {
+        self.groups.get(service).filter(|_| grouped).map(Group::epoch).unwrap_or_default()
+    }
+
     /// Whether an instrument is at the place that somebody named: its CPU, its process, or its source.
     pub(super) fn is_at(&self, instrument: &Instrument, at: &Name) -> bool {
         *at == self.cpu || *at == instrument.source || self.registry.find(instrument.key).is_some_and(|p| p.name == *at)
@@ -219,6 +226,7 @@ impl Agent {
             .sources
             .iter()
             .filter(|(_, s)| s.exporter.is_none())
+            .filter(|(_, s)| s.left.is_none_or(|left| now.time.since(left) >= limits::STALE_AFTER_OUTAGE))
             .filter(|(_, s)| {
                 s.outage.and_then(|id| self.outages.find(id)).is_none_or(|(_, began)| now.time.since(began) >= limits::CORPSE_RETENTION)
             })

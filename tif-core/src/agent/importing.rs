@@ -365,7 +365,7 @@ impl Agent {
     }
 
     /// The last values of a source that has no exporter.
-    fn show_stale(&mut self, conn: Conn, source: &Name, ids: &[InstrumentId], outage: Option<Outage>) {
+    pub(super) fn show_stale(&mut self, conn: Conn, source: &Name, ids: &[InstrumentId], outage: Option<Outage>) {
         let Some(key) = ids.first().and_then(|id| self.table.find(*id)).map(|i| i.key) else { return };
         self.queue(conn, ToProcess::ReportsBegin { source: source.clone(), key });
         self.announce(conn, ids);

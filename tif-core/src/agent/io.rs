@@ -64,6 +64,18 @@ pub struct Moment {
     pub stamp: Stamp,
 }
 
+impl Moment {
+    /// When a moment of the wall clock was, as far as that can be trusted: for what a store remembers.
+    pub fn time_of(&self, stamp: Stamp) -> Time {
+        Time(self.time.0.saturating_sub(self.stamp.0.saturating_sub(stamp.0)))
+    }
+
+    /// The wall clock at an earlier time.
+    pub fn stamp_of(&self, time: Time) -> Stamp {
+        Stamp(self.stamp.0.saturating_sub(self.time.0.saturating_sub(time.0)))
+    }
+}
+
 /// All that can happen to an agent.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
@@ -277,13 +289,20 @@ pub enum Record {
         source: Name,
     },
     /// An outage has begun, or is over.
-    Outage(Outage),
+    Outage {
+        /// As it is now.
+        outage: Outage,
+        /// How many importers were told that it began.
+        told: u64,
+    },
     /// A service's term has begun.
     Term {
         /// Which service.
         service: Name,
         /// The term.
         epoch: Epoch,
+        /// Who was elected in it, written in the same step. None for a process that is not admitted yet.
+        leader: Option<Box<ProcessRecord>>,
     },
 }
 
@@ -304,10 +323,17 @@ pub struct ProcessRecord {
     pub grouped: bool,
     /// Its role.
     pub role: Role,
+    /// The term of its group when this was written: in a later one the role means nothing.
+    // spec: GRP-8
+    pub term: Epoch,
     /// Whether it was dead or unregistered when last heard of.
     pub ended: bool,
     /// The program, in its own words.
     pub program: String,
+    /// How it ended, if it did and somebody saw it.
+    pub cause: Option<Cause>,
+    /// Since when it is as it is: registered, or ended.
+    pub since: Stamp,
 }
 
 /// A control's value as the store remembers it.
@@ -354,8 +380,12 @@ pub struct Start {
     pub cpu: Option<Name>,
     /// This start's number: durable, greater than any before.
     pub agent_epoch: u32,
-    /// The greatest process number given out.
+    /// The greatest process number that may have been given out. The next [`crate::limits::PROCESS_NUMBERS_AHEAD`] are durably this agent's.
     pub proc_max: u64,
+    /// Whether the kernel is the one under which the store was written last: else all processes died with the one before.
+    pub same_boot: bool,
+    /// When the agent before this one, in the same boot, last saw to it that all that it knew as living lived.
+    pub last_seen: Option<Moment>,
     /// The processes.
     pub processes: Vec<ProcessRecord>,
     /// Those of them that the shell found alive just now (by pid and start time), whose pidfd it watches.
@@ -366,8 +396,8 @@ pub struct Start {
     pub changes: Vec<ChangeRecord>,
     /// The terms of services.
     pub terms: Vec<(Name, Epoch)>,
-    /// The latest outages, oldest first, at most [`crate::limits::OUTAGES_KEPT_MAX`].
-    pub outages: Vec<Outage>,
+    /// The latest outages, oldest first, at most [`crate::limits::OUTAGES_KEPT_MAX`], each with how many importers were told.
+    pub outages: Vec<(Outage, u64)>,
     /// Services that can be launched, with what the machine needs to know of them.
     pub launchable: Vec<LaunchPolicy>,
 }

@@ -6,32 +6,33 @@ use std::time::Duration;
 
 use super::{Agent, Outbox, Question, Waiting};
 use crate::machine::group::{Elected, Group};
+use crate::machine::process::Process;
 use crate::model::notice::NoticeEvent;
 use crate::model::{Epoch, Key, Name, Role};
 use crate::wire::ToProcess;
 
 /// How long a standby may take to take over before another one is asked.
-const PROMOTE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const PROMOTE_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Agent {
-    pub(super) fn elect(&mut self, service: &Name, elected: Option<Elected>, out: &mut Outbox) {
-        if let Some(elected) = elected {
-            let record = Record::Term { service: service.clone(), epoch: elected.epoch };
-            self.store(record, Waiting::Term(service.clone(), elected, None), out);
+    /// The term and who leads in it become durable in one step, before it is told: an agent that restarts would elect another beside it.
+    // spec: GRP-8
+    pub(super) fn elect(&mut self, now: Moment, service: &Name, elected: Option<Elected>, out: &mut Outbox) {
+        let Some(elected) = elected else { return };
+        if !self.is_succession_clear(service) {
+            return self.on_term_not_stored(service, elected);
         }
+        let leader = self.record_of(now, elected.key, false).map(Box::new);
+        let record = Record::Term { service: service.clone(), epoch: elected.epoch, leader };
+        self.store(record, Waiting::Term(service.clone(), elected, None), out);
     }
 
-    /// The term is durable. So must be who leads in it, before it is told: an agent that restarts would elect another beside it.
     // spec: GRP-8
-    pub(super) fn on_term_stored(&mut self, service: Name, elected: Elected, out: &mut Outbox) {
-        if !self.is_succession_clear(&service) {
-            return self.on_term_not_stored(&service, elected);
+    pub(super) fn on_term_stored(&mut self, now: Moment, service: &Name, elected: Elected, out: &mut Outbox) {
+        if !self.is_succession_clear(service) {
+            return self.on_term_not_stored(service, elected);
         }
-        if self.is_elected(&service, elected)
-            && let Some(record) = self.record_of(elected.key, false)
-        {
-            self.store(Record::Process(record), Waiting::Leader(service, elected), out);
-        }
+        self.promote(now, service, elected, out);
     }
 
     /// Whether the store knows of the end of everybody who led before: an agent that restarts would take one for the primary still.
@@ -64,10 +65,26 @@ impl Agent {
 
     /// It was told to take over and has not said that it has: somebody else is to, in the next term.
     // spec: OUT-3, GRP-7
-    pub(super) fn on_not_promoted(&mut self, service: &Name, elected: Elected, out: &mut Outbox) {
-        if !self.is_elected(service, elected) {
+    pub(super) fn on_not_promoted(&mut self, now: Moment, service: &Name, elected: Elected, out: &mut Outbox) {
+        if self.is_elected(service, elected) {
+            self.pass_over(now, service, elected, out);
+        }
+    }
+
+    /// It was admitted as the primary and has never said that it is ready. It is passed over as soon as there is somebody else.
+    // spec: OUT-3, GRP-7
+    pub(super) fn on_not_begun(&mut self, now: Moment, service: Name, elected: Elected, out: &mut Outbox) {
+        let leads = self.groups.get(&service).is_some_and(|g| g.epoch() == elected.epoch && g.leader() == Some(elected.key));
+        if !leads || self.registry.find(elected.key).is_none_or(Process::was_born) {
             return;
         }
+        if self.groups.get_mut(&service).is_some_and(|g| g.on_not_begun(elected)) {
+            return self.pass_over(now, &service, elected, out);
+        }
+        self.ask(now, Question::Begin(service, elected), PROMOTE_TIMEOUT);
+    }
+
+    fn pass_over(&mut self, now: Moment, service: &Name, elected: Elected, out: &mut Outbox) {
         let Some(group) = self.groups.get_mut(service) else { return };
         group.on_not_elected(elected);
         // Until it says something of its own accord it is not asked again, unless there is nobody else.
@@ -78,7 +95,7 @@ impl Agent {
         }
         let epoch = next.map_or(elected.epoch, |n| n.epoch);
         self.tell(out, elected.key, ToProcess::Demote { epoch });
-        self.elect(service, next, out);
+        self.elect(now, service, next, out);
     }
 
     /// Without a durable term nobody may lead. The next rounds try again, in the next one.
@@ -89,11 +106,11 @@ impl Agent {
     }
 
     /// Groups that nobody leads though somebody could.
-    pub(super) fn elect_missing(&mut self, out: &mut Outbox) {
+    pub(super) fn elect_missing(&mut self, now: Moment, out: &mut Outbox) {
         let services: Vec<Name> = self.groups.keys().cloned().collect();
         for service in services {
             let elected = self.groups.get_mut(&service).and_then(Group::succeed);
-            self.elect(&service, elected, out);
+            self.elect(now, &service, elected, out);
         }
     }
 
@@ -114,7 +131,7 @@ impl Agent {
         if let Some(number) = asked {
             self.answered(number);
         }
-        if let Some(record) = self.record_of(key, false) {
+        if let Some(record) = self.record_of(now, key, false) {
             self.store(Record::Process(record), Waiting::Nobody, out);
         }
         self.notify(&name, Some(key), NoticeEvent::Role { role: Role::Primary, epoch });

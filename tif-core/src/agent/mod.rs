@@ -107,6 +107,10 @@ pub struct Agent {
     hung: BTreeSet<Key>,
     /// Ends of processes that the store does not know of yet.
     unended: BTreeMap<Key, io::ProcessRecord>,
+    /// Importers that live and of which the store does not know yet.
+    unwritten: BTreeSet<Key>,
+    /// Outages of which the store does not know yet how they stand.
+    untold: BTreeSet<crate::model::OutageId>,
     /// Sources whose values the store could not forget yet.
     unforgotten: BTreeSet<Name>,
     /// Connections whose queue has got its first item in this step.
@@ -136,6 +140,8 @@ enum Question {
     Validate(u64),
     /// A standby was told to take over.
     Promote(Name, crate::machine::group::Elected),
+    /// A process that was admitted as the primary has not said yet that it is ready.
+    Begin(Name, crate::machine::group::Elected),
     /// A procedure runs.
     Call(calling::Calling),
     /// A test point is armed or disarmed.
@@ -145,12 +151,15 @@ enum Question {
 /// What a write to the store holds up.
 #[derive(Debug)]
 enum Waiting {
-    /// A term, before anybody acts in it. With the process that is admitted as its primary.
+    /// A term and who leads in it, before anybody acts in it: an agent that restarts must not elect another. With the process that is admitted as its
+    /// primary.
     Term(Name, crate::machine::group::Elected, Option<Key>),
-    /// Who leads in the term, before it is told: an agent that restarts must not elect another.
-    Leader(Name, crate::machine::group::Elected),
     /// A process, before it gets its key.
     Admission(Key),
+    /// An importer that has its key already, because the store could not be written. Nobody waits; it is tried again.
+    Late(Key),
+    /// How an outage stands. If it does not become durable, it is tried again.
+    Outage(crate::model::OutageId),
     /// A change, before it is accepted.
     Change(u64),
     /// The end of a process. If it does not become durable, it is tried again, and nobody succeeds it before.
@@ -192,6 +201,8 @@ impl Agent {
             corpses: outages::Corpses::default(),
             hung: BTreeSet::new(),
             unended: BTreeMap::new(),
+            unwritten: BTreeSet::new(),
+            untold: BTreeSet::new(),
             unforgotten: BTreeSet::new(),
             filled: BTreeSet::new(),
             overrun: BTreeSet::new(),
@@ -332,7 +343,8 @@ impl Agent {
         self.expire_sources(now, out);
         self.probe_silent(now, out);
         self.end_again(out);
-        self.elect_missing(out);
+        self.write_again(now, out);
+        self.elect_missing(now, out);
         self.forget_again(out);
     }
 
@@ -350,7 +362,8 @@ impl Agent {
                 let reason = format!("its validator did not answer within {:?}", crate::limits::VALIDATE_TIMEOUT);
                 self.refuse_change(change, &Refusal::Invalid { name: String::new(), reason }, out);
             }
-            Question::Promote(service, elected) => self.on_not_promoted(&service, elected, out),
+            Question::Promote(service, elected) => self.on_not_promoted(now, &service, elected, out),
+            Question::Begin(service, elected) => self.on_not_begun(now, service, elected, out),
             Question::Call(calling) => {
                 self.finish_call(calling, Err("it did not answer within its time limit; it may still be running".into()), out)
             }
@@ -364,24 +377,28 @@ impl Agent {
     }
 
     fn on_stored(&mut self, now: Moment, ticket: Ticket, out: &mut Outbox) {
+        // The store can be written: what it could not be told before is told first.
+        self.end_again(out);
+        self.write_again(now, out);
         match self.tickets.remove(&ticket) {
             Some(Waiting::Term(service, _, Some(key))) => {
                 if self.is_succession_clear(&service) {
-                    self.store_admission(key, out);
+                    self.store_admission(now, key, out);
                 } else {
                     let reason = "the end of the primary before is not written yet".into();
                     self.refuse_admission(now, key, Refusal::Store { reason }, out);
                 }
             }
-            Some(Waiting::Term(service, elected, None)) => self.on_term_stored(service, elected, out),
-            Some(Waiting::Leader(service, elected)) => self.promote(now, &service, elected, out),
+            Some(Waiting::Term(service, elected, None)) => self.on_term_stored(now, &service, elected, out),
+            Some(Waiting::Late(key)) => self.registry.on_durable(key),
             Some(Waiting::Admission(key)) => {
+                self.registry.on_durable(key);
                 if let Some(admitting) = self.admitting.remove(&key) {
                     self.admit(now, admitting, out);
                 }
             }
             Some(Waiting::Change(change)) => self.on_change_stored(now, change, out),
-            Some(Waiting::Ended(_) | Waiting::Forget(_) | Waiting::Nobody) | None => {}
+            Some(Waiting::Ended(_) | Waiting::Forget(_) | Waiting::Outage(_) | Waiting::Nobody) | None => {}
         }
     }
 
@@ -389,8 +406,11 @@ impl Agent {
         self.stats.store_failures += 1;
         let refusal = Refusal::Store { reason: reason.chars().take(200).collect() };
         match self.tickets.remove(&ticket) {
-            Some(Waiting::Term(_, _, Some(key)) | Waiting::Admission(key)) => self.refuse_admission(now, key, refusal, out),
-            Some(Waiting::Term(service, elected, None) | Waiting::Leader(service, elected)) => self.on_term_not_stored(&service, elected),
+            Some(Waiting::Term(_, _, Some(key))) => self.refuse_admission(now, key, refusal, out),
+            Some(Waiting::Admission(key)) => self.on_admission_not_stored(now, key, refusal, out),
+            Some(Waiting::Late(key)) => drop(self.unwritten.insert(key)),
+            Some(Waiting::Outage(id)) => drop(self.untold.insert(id)),
+            Some(Waiting::Term(service, elected, None)) => self.on_term_not_stored(&service, elected),
             Some(Waiting::Change(change)) => self.refuse_change(change, &refusal, out),
             Some(Waiting::Ended(record)) => drop(self.unended.insert(record.key, *record)),
             Some(Waiting::Forget(source)) => drop(self.unforgotten.insert(source)),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::io::Moment;
+use super::io::{Moment, Record};
 use crate::limits;
 use crate::model::{Cause, Key, Name, Outage, OutageEnd, OutageId, Report, Stamp, Time};
 use crate::wire::{Announcement, OutageRow};
@@ -23,6 +23,15 @@ pub(super) struct Outages {
     entries: BTreeMap<OutageId, Entry>,
 }
 
+/// When an exporter was lost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lost {
+    /// At the earliest.
+    pub at: Moment,
+    /// At the latest, if nobody saw it.
+    pub found: Option<Stamp>,
+}
+
 /// What an ending outage is told of its end.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
@@ -36,21 +45,20 @@ impl Outages {
     /// Puts back what the store remembers. How long one has lasted is known by the wall clock only; it is shown and decides nothing but when its
     /// source is forgotten.
     // spec: MON-7
-    pub fn restore(&mut self, now: Moment, outage: Outage) {
-        let ago = |stamp: Stamp| Time(now.time.0.saturating_sub(now.stamp.0.saturating_sub(stamp.0)));
-        let ended = outage.end.as_ref().map(|end| ago(end.at));
+    pub fn restore(&mut self, now: Moment, outage: Outage, told: u64) {
+        let ended = outage.end.as_ref().map(|end| now.time_of(end.at));
         self.last = self.last.max(outage.id.0);
-        self.entries.insert(outage.id, Entry { began: ago(outage.since), ended, told: 0, outage });
+        self.entries.insert(outage.id, Entry { began: now.time_of(outage.since), ended, told, outage });
         self.make_room();
     }
 
     /// An exporter is lost.
-    pub fn begin(&mut self, now: Moment, cpu: &Name, source: &Name, process: &Name, key: Key, cause: Cause) -> Outage {
+    pub fn begin(&mut self, lost: Lost, cpu: &Name, source: &Name, process: &Name, key: Key, cause: Cause) -> Outage {
         self.last += 1;
         let id = OutageId(self.last);
-        let outage =
-            Outage { id, cpu: cpu.clone(), source: source.clone(), process: process.clone(), key, cause, since: now.stamp, end: None };
-        self.entries.insert(id, Entry { outage: outage.clone(), began: now.time, ended: None, told: 0 });
+        let (cpu, source, process) = (cpu.clone(), source.clone(), process.clone());
+        let outage = Outage { id, cpu, source, process, key, cause, since: lost.at.stamp, end: None, found: lost.found };
+        self.entries.insert(id, Entry { outage: outage.clone(), began: lost.at.time, ended: None, told: 0 });
         self.make_room();
         outage
     }
@@ -90,6 +98,11 @@ impl Outages {
 
     pub fn open_count(&self) -> u64 {
         self.entries.values().filter(|e| e.ended.is_none()).count() as u64
+    }
+
+    /// How an outage stands, for the store.
+    pub fn record(&self, id: OutageId) -> Option<Record> {
+        self.entries.get(&id).map(|e| Record::Outage { outage: e.outage.clone(), told: e.told })
     }
 
     /// Which outage a source is in, and since when.

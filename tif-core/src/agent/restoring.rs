@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::exporting::Exporter;
 use super::io::{Moment, ProcessRecord, Record, Start};
+use super::outages::Lost;
 use super::{Agent, Outbox, Waiting};
 use crate::machine::group::Group;
 use crate::model::{Cause, Incarnation, Key, Name, ProcessState, Role};
@@ -27,12 +28,20 @@ impl Agent {
         for (service, epoch) in start.terms {
             self.groups.insert(service, Group::new(epoch));
         }
-        for outage in start.outages {
+        for (outage, told) in start.outages {
             if outage.end.is_none() {
                 self.sources.entry(outage.source.clone()).or_default().outage = Some(outage.id);
             }
-            self.outages.restore(now, outage);
+            self.outages.restore(now, outage, told);
         }
+        // Who lived when the agent before this one last looked, and is dead now, died some time between.
+        // spec: OUT-4, OUT-6
+        let (last_seen, same_boot) = (start.last_seen, start.same_boot);
+        let lost = |process: &ProcessRecord| {
+            let registered = Moment { time: now.time_of(process.since), stamp: process.since };
+            let at = last_seen.filter(|seen| seen.time > registered.time).unwrap_or(registered);
+            Lost { at: if same_boot { at } else { now }, found: Some(now.stamp) }
+        };
         let alive: BTreeSet<Key> = start.alive.into_iter().collect();
         // Of each service the latest that is no more: whether it died.
         let mut latest: BTreeMap<Name, (Incarnation, bool)> = BTreeMap::new();
@@ -46,13 +55,21 @@ impl Agent {
         for process in start.processes {
             let is_last = registrations.get(&registration(&process)) == Some(&process.key.inc);
             let live = !process.ended && is_last && alive.contains(&process.key);
-            let left = process.ended && process.service.is_some() && process.role == Role::Importer;
+            let left = process.ended && process.cause == Some(Cause::Unregistered);
             let state = match (live, left) {
                 (true, _) => ProcessState::Unreachable,
                 (false, true) => ProcessState::Unregistered,
                 (false, false) => ProcessState::Dead,
             };
-            self.registry.restore(now.time, &process, state);
+            let found_dead = !live && !process.ended;
+            let lost = lost(&process);
+            let since = if found_dead { lost.at.time } else { now.time_of(process.since) };
+            self.registry.restore(now.time, since, &process, state);
+            if found_dead && process.service.is_some() {
+                // It died while no agent was there to see how.
+                let record = ProcessRecord { ended: true, since: lost.at.stamp, ..process.clone() };
+                self.store(Record::Process(record.clone()), Waiting::Ended(Box::new(record)), out);
+            }
             let Some(service) = process.service.clone() else { continue };
             if !live {
                 let last = latest.entry(service.clone()).or_insert((process.key.inc, !left));
@@ -71,10 +88,13 @@ impl Agent {
                 slots: BTreeMap::new(),
             };
             let source = exporter.source();
-            let leads = !process.grouped || matches!(process.role, Role::Primary | Role::ToBePrimary);
+            // What it was in an earlier term it is no more: somebody else was elected since.
+            // spec: GRP-8
+            let role = if process.term == self.term_of(&service, process.grouped) { process.role } else { Role::Standby };
+            let leads = !process.grouped || matches!(role, Role::Primary | Role::ToBePrimary);
             if live {
                 if process.grouped {
-                    self.groups.entry(service.clone()).or_default().restore(process.key, process.role);
+                    self.groups.entry(service.clone()).or_default().restore(process.key, role);
                 }
                 self.exporters.insert(process.key, exporter);
                 self.launcher.on_registered(&service);
@@ -82,13 +102,11 @@ impl Agent {
                     self.sources.entry(source).or_default();
                 }
             } else {
-                // It died while no agent was there to see how.
-                self.store(Record::Process(ProcessRecord { ended: true, ..process.clone() }), Waiting::Nobody, out);
                 if leads && self.sources.get(&source).is_none_or(|s| s.outage.is_none()) {
-                    let outage = self.outages.begin(now, &self.cpu, &source, &process.name, process.key, Cause::Unknown);
+                    let outage = self.outages.begin(lost, &self.cpu, &source, &process.name, process.key, Cause::Unknown);
                     self.stats.outages += 1;
                     self.sources.entry(source).or_default().outage = Some(outage.id);
-                    self.store(Record::Outage(outage), Waiting::Nobody, out);
+                    self.store_outage(outage.id, out);
                 }
             }
         }

@@ -11,6 +11,7 @@
 //! | a standby gets ready | no primary, none becoming | it is elected |
 //! | an elected member says it has taken over, in the current term | | it is primary |
 //! | the same, in an earlier term | | nothing: fenced |
+//! | one that was elected when it joined is never ready | a standby is | the senior one is elected in the next term |
 //!
 //! From the masterless process groups design: priority follows from status, then identity; roles are fenced by an epoch.
 // spec: GRP-5, GRP-8, OUT-3
@@ -134,6 +135,20 @@ impl Group {
             && member.role == Role::ToBePrimary
         {
             member.role = Role::Standby;
+        }
+    }
+
+    /// A member that came first and was the primary for that has never been ready. False if nobody else is ready either: then it stays.
+    pub fn on_not_begun(&mut self, elected: Elected) -> bool {
+        if self.epoch != elected.epoch || !self.members.iter().any(|(key, m)| m.ready && *key != elected.key) {
+            return false;
+        }
+        match self.members.get_mut(&elected.key).filter(|m| m.role == Role::Primary && !m.ready) {
+            Some(member) => {
+                member.role = Role::Standby;
+                true
+            }
+            None => false,
         }
     }
 

@@ -46,6 +46,8 @@ pub struct Process {
     pub nonce: u128,
     /// What it was, once it is over.
     pub former: Former,
+    /// Of one that the store remembers as living: since when it did, before its agent was lost.
+    lived_since: Option<Time>,
     /// It was ready once: what an unreachable one returns to. Before, nobody is told of it.
     ready: bool,
     /// What was known of the name before this life, should its registration have to be taken back.
@@ -56,6 +58,11 @@ impl Process {
     /// Whether it was ever ready, so that there is somebody of whom to tell.
     pub fn was_born(&self) -> bool {
         self.ready
+    }
+
+    /// Of one that lived before its agent was lost and was not heard of since: since when it lived.
+    pub fn lived_since(&self) -> Option<Time> {
+        self.lived_since
     }
 }
 
@@ -103,22 +110,27 @@ pub struct Registry {
     agent_epoch: u32,
     counter: u32,
     proc_max: u64,
+    /// Process numbers up to this one will not be given out by any later agent.
+    proc_covered: u64,
     by_name: BTreeMap<Name, Process>,
     by_proc: BTreeMap<ProcId, Name>,
 }
 
 impl Registry {
-    /// An empty registry. `agent_epoch` is durable and greater than any before; `proc_max` is the greatest process number ever given out.
+    /// An empty registry. `agent_epoch` is durable and greater than any before; `proc_max` is the greatest process number that may ever have been given
+    /// out, and the next [`limits::PROCESS_NUMBERS_AHEAD`] are set apart for this registry.
     pub fn new(node: NodeId, agent_epoch: u32, proc_max: u64) -> Registry {
-        Registry { node, agent_epoch, counter: 0, proc_max, by_name: BTreeMap::new(), by_proc: BTreeMap::new() }
+        let proc_covered = proc_max.saturating_add(limits::PROCESS_NUMBERS_AHEAD);
+        Registry { node, agent_epoch, counter: 0, proc_max, proc_covered, by_name: BTreeMap::new(), by_proc: BTreeMap::new() }
     }
 
     /// Puts back what the store remembers: as unreachable until it resumes, if it lives, as dead or unregistered if not.
     // spec: MON-7
-    pub fn restore(&mut self, now: Time, record: &ProcessRecord, state: ProcessState) {
-        let ProcessRecord { name, key, nonce, credentials, .. } = record.clone();
+    pub fn restore(&mut self, now: Time, since: Time, record: &ProcessRecord, state: ProcessState) {
+        let ProcessRecord { name, key, nonce, credentials, cause, .. } = record.clone();
         let former = Former { role: record.role, service: record.service.clone(), program: record.program.clone() };
-        let process = Process { name, key, state, since: now, cause: None, credentials, nonce, former, ready: true, before: None };
+        let (since, lived_since) = if state.is_live() { (now, Some(since)) } else { (since, None) };
+        let process = Process { name, key, state, since, cause, credentials, nonce, former, lived_since, ready: true, before: None };
         self.proc_max = self.proc_max.max(key.proc.0);
         self.by_proc.insert(key.proc, process.name.clone());
         self.by_name.insert(process.name.clone(), process);
@@ -159,7 +171,8 @@ impl Registry {
         let state = ProcessState::Starting;
         self.by_proc.insert(proc, name.clone());
         let (cause, former, ready) = (None, Former::default(), false);
-        let process = Process { name: name.clone(), key, state, since: now, cause, credentials, nonce, former, ready, before };
+        let lived_since = None;
+        let process = Process { name: name.clone(), key, state, since: now, cause, credentials, nonce, former, lived_since, ready, before };
         self.by_name.insert(name.clone(), process);
         Ok(Registered { key, name, resumed: false })
     }
@@ -175,7 +188,8 @@ impl Registry {
         let Some(process) = process else { return Err(Refusal::StaleKey { got: key, current }) };
         let changed = (process.state == ProcessState::Unreachable).then(|| {
             process.state = if process.ready { ProcessState::Alive } else { ProcessState::Starting };
-            process.since = now;
+            // It was its agent that was away, not the process.
+            process.since = process.lived_since.take().unwrap_or(now);
             Changed::Reachable
         });
         Ok((Registered { key, name: process.name.clone(), resumed: true }, changed))
@@ -328,7 +342,18 @@ impl Registry {
         }
     }
 
-    /// A registration is durable.
+    /// Whether no later agent will give this key's number to another name, though the key itself is not durable.
+    // spec: PSM-1, SEC-3
+    pub fn is_covered(&self, key: Key) -> bool {
+        key.proc.0 <= self.proc_covered
+    }
+
+    /// A process's record is durable, and with it that the numbers after its own are set apart.
+    pub fn on_durable(&mut self, key: Key) {
+        self.proc_covered = self.proc_covered.max(key.proc.0.saturating_add(limits::PROCESS_NUMBERS_AHEAD));
+    }
+
+    /// A registration is durable, or need not be.
     pub fn on_admitted(&mut self, key: Key) {
         if let Some(process) = self.live_mut(key) {
             process.before = None;

@@ -131,7 +131,7 @@ impl fmt::Display for Cause {
             }
             Cause::OutOfMemory => f.write_str("killed for memory"),
             Cause::Hung => f.write_str("hung: alive but silent"),
-            Cause::Unregistered => f.write_str("unregistered"),
+            Cause::Unregistered => f.write_str("left"),
             Cause::Handover => f.write_str("handover"),
             Cause::CpuDown => f.write_str("CPU down"),
             Cause::LinkCut => f.write_str("link cut"),

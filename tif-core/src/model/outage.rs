@@ -24,10 +24,14 @@ pub struct Outage {
     pub key: Key,
     /// Why.
     pub cause: Cause,
-    /// Since when, on the wall clock.
+    /// Since when, on the wall clock. If nobody saw it begin: when its process was last known to live.
     pub since: Stamp,
     /// How it ended; none while it lasts.
     pub end: Option<OutageEnd>,
+    /// If nobody saw it begin, because the agent was not there: when the process was found dead. It was lost some time between the two.
+    // spec: OUT-6, MON-7
+    #[serde(default)]
+    pub found: Option<Stamp>,
 }
 
 /// How an outage ended.
@@ -39,7 +43,7 @@ pub struct OutageEnd {
     pub key: Key,
     /// When, on the wall clock.
     pub at: Stamp,
-    /// How long the instruments were without an exporter.
+    /// How long the instruments were without an exporter; if nobody saw it begin, at most.
     pub gap_ms: u64,
     /// Instruments that are there as before.
     pub remapped: u64,

@@ -133,6 +133,14 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// Whether the same request may well be granted a little later, without anybody's doing anything about it.
+    // spec: SEC-3
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Refusal::Store { .. })
+    }
+}
+
 fn did_you_mean(nearest: &[String]) -> String {
     if nearest.is_empty() { "; `tif-serve ls` lists what there is".to_owned() } else { format!("; did you mean {}?", nearest.join(", ")) }
 }

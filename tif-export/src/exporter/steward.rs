@@ -148,6 +148,13 @@ impl Exporter {
         }
         self.take_controls(sender);
         send(sender, ToAgent::Ready);
+        // It took long to get ready, and was passed over: a term that is over by now, as the board says, is not begun any more.
+        // spec: GRP-8
+        let is_over = self.home().segment().is_some_and(|s| s.board_epoch() > welcome.epoch);
+        let role = match welcome.role {
+            Role::Primary | Role::ToBePrimary if is_over => Role::Standby,
+            role => role,
+        };
         let was = self.standing().write(|s| {
             if s.link != link {
                 // That connection has ended meanwhile. What it said of our role may not hold any more; the next one will say.
@@ -156,14 +163,14 @@ impl Exporter {
             s.key = Some(welcome.key);
             s.name = Some(welcome.name.clone());
             s.answer = Some(Answer::Connected);
-            if welcome.role == Role::ToBePrimary {
+            if role == Role::ToBePrimary {
                 return Some(s.role);
             }
             s.epoch = welcome.epoch;
-            Some(std::mem::replace(&mut s.role, welcome.role))
+            Some(std::mem::replace(&mut s.role, role))
         });
         let Some(was) = was else { return };
-        match (was, welcome.role) {
+        match (was, role) {
             (Role::Primary, Role::Primary) => {}
             (_, Role::Primary) => self.call(|s| &s.on_promoted, welcome.epoch),
             (_, Role::ToBePrimary) => {

@@ -144,10 +144,10 @@ impl Service {
 
     /// Starts it. Returns when the agent has answered and memorized controls have their values, or there is no agent, or the time is over.
     ///
-    /// Without an agent this is no error: the exporter goes on waiting for one. [`ServiceHandle::is_connected`] says how it is.
+    /// Without an agent, or with one that cannot write its store at the moment, this is no error: the exporter goes on waiting for one. [`ServiceHandle::is_connected`] says how it is.
     ///
     /// # Errors
-    /// If the options make no sense, or an agent is there and refuses.
+    /// If the options make no sense, or an agent is there and refuses for good.
     // spec: CTL-7, EXP-3
     pub fn start(mut self) -> Result<ServiceHandle, StartError> {
         if let Some(name) = self.process.take() {
@@ -165,9 +165,9 @@ impl Service {
         })?;
         let handle = ServiceHandle::new(self.exporter.clone());
         match self.exporter.standing().wait_answer(self.wait) {
-            // Dropping the handle stops the attempts.
-            // spec: PSM-8
-            Some(Answer::Refused(refusal)) => Err(StartError::Refused(refusal)),
+            // Dropping the handle stops the attempts. An agent that cannot take anybody at the moment is like none: it is asked again.
+            // spec: PSM-8, SEC-3
+            Some(Answer::Refused(refusal)) if !refusal.is_passing() => Err(StartError::Refused(refusal)),
             _ => Ok(handle),
         }
     }

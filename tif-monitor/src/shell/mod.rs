@@ -11,6 +11,7 @@ mod figures;
 mod outputs;
 mod process;
 mod scan;
+mod seen;
 mod sources;
 mod start;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use start::{Setup, StartError};
 
 use process::Process;
 use scan::Scan;
+use seen::Seen;
 use sources::{Source, Sources};
 
 /// The running agent.
@@ -66,6 +68,7 @@ pub struct Shell {
     supervisor: Supervisor,
     fabric: Box<dyn Fabric>,
     scan: Scan,
+    seen: Seen,
     figures: Figures,
     ending: bool,
 }
@@ -89,6 +92,7 @@ impl Shell {
             self.turn(None)?;
         }
         tracing::info!(target: "tif::shell", "ending; processes go on without an agent");
+        self.seen.write(now());
         self.writer.finish();
         self.take_receipts();
         self.flush();
@@ -101,7 +105,8 @@ impl Shell {
     /// If waiting fails.
     pub fn turn(&mut self, longest: Option<Duration>) -> io::Result<()> {
         let happened = self.sources.wait(self.timeout(longest))?;
-        let begun = now().time;
+        let woken = now();
+        let begun = woken.time;
         let (mut deaths, mut children) = (Vec::new(), Vec::new());
         for event in happened {
             match event.source {
@@ -126,7 +131,7 @@ impl Shell {
         }
         self.accept();
         self.read_connections();
-        self.on_timers();
+        self.on_timers(woken);
         self.flush();
         if !self.launches.is_empty() {
             self.launch_all();
@@ -145,7 +150,7 @@ impl Shell {
         [next.map(|at| at.since(now().time)), longest].into_iter().flatten().min()
     }
 
-    fn on_timers(&mut self) {
+    fn on_timers(&mut self, woken: Moment) {
         let time = now().time;
         while let Some((at, key)) = self.looks.first().copied()
             && at <= time
@@ -160,6 +165,8 @@ impl Shell {
         if self.scan.due <= time {
             self.scan.due = time + SCAN_PERIOD;
             self.scan_processes();
+            // Whoever was dead when this turn woke has been buried in it.
+            self.seen.write(woken);
             self.scan_connections();
             self.show_figures();
         }

@@ -15,6 +15,7 @@ use tif_process::{RunDir, peer};
 
 use super::process::Process;
 use super::scan::Scan;
+use super::seen::Seen;
 use super::sources::{Signals, Source, Sources};
 use super::{Figures, Shell, now};
 use crate::fabric::{Fabric, Peer};
@@ -73,6 +74,8 @@ impl Shell {
     pub fn start(mut setup: Setup) -> Result<Shell, StartError> {
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let beacon = Beacon::of(&setup.run_dir);
+        let seen = Seen::of(&setup.run_dir, boot.trim());
+        let last_seen = seen.last(now());
         let remembered = setup.store.load()?;
         let agent_epoch = setup.store.begin(beacon.least(setup.store_is_new), boot.trim())?;
         beacon.write(agent_epoch).map_err(io("write the agent's epoch into the run directory"))?;
@@ -94,6 +97,8 @@ impl Shell {
             cpu: Some(setup.cpu.clone()),
             agent_epoch,
             proc_max: remembered.proc_max,
+            same_boot,
+            last_seen,
             processes: remembered.processes,
             alive: living.iter().map(|(p, _)| p.key).collect(),
             controls: remembered.controls,
@@ -133,6 +138,7 @@ impl Shell {
             supervisor: setup.supervisor,
             fabric: setup.fabric,
             scan: Scan::new(at.time),
+            seen,
             figures: Figures::default(),
             ending: false,
         };

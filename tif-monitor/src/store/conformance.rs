@@ -1,7 +1,7 @@
 //! What every store must do: one suite, run on each of them.
 
 use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
-use tif_core::limits::{OUTAGES_KEPT_MAX, RESULTS_KEPT_MAX};
+use tif_core::limits::{OUTAGES_KEPT_MAX, PROCESS_NUMBERS_AHEAD, RESULTS_KEPT_MAX};
 use tif_core::model::{
     Cause, Epoch, Incarnation, Key, Name, NodeId, Outage, OutageEnd, OutageId, ProcId, Role, SetResult, Stamp, Value, Version,
 };
@@ -37,8 +37,11 @@ pub fn process(text: &str, proc: u64) -> ProcessRecord {
         service: Some(name("orders")),
         grouped: true,
         role: Role::Standby,
+        term: Epoch(proc),
         ended: false,
         program: "orders 1.0".into(),
+        cause: None,
+        since: Stamp(u64::MAX - proc),
     }
 }
 
@@ -81,27 +84,31 @@ fn epochs_grow(again: &Again) {
     assert_eq!(first, 5, "the least that was asked for");
     assert_eq!(again().begin(1, "a").unwrap(), 6);
     assert_eq!(again().begin(1, "b").unwrap(), 7);
-    assert_eq!(again().load().unwrap().boot, "b");
+    let seen = again().load().unwrap();
+    assert_eq!((seen.boot.as_str(), seen.proc_max), ("b", 3 * PROCESS_NUMBERS_AHEAD), "each life has numbers of its own");
 }
 
 fn what_is_committed_is_remembered(again: &Again) {
     let mut store = again();
     store.begin(1, "a").unwrap();
-    let (p, q) = (process("orders-1", 1), ProcessRecord { service: None, ended: true, ..process("alpha", 2) });
+    let (p, q) =
+        (process("orders-1", 1), ProcessRecord { service: None, ended: true, cause: Some(Cause::Unregistered), ..process("alpha", 2) });
     let c = control("orders.note", u64::MAX, true);
     store
         .commit(&[
             Record::Process(ProcessRecord { role: Role::Primary, ..p.clone() }),
             Record::Process(q.clone()),
             Record::Control { control: c.clone(), change: change("one") },
-            Record::Term { service: name("orders"), epoch: Epoch(1) },
+            Record::Term { service: name("orders"), epoch: Epoch(1), leader: None },
         ])
         .unwrap();
-    store.commit(&[Record::Process(p.clone()), Record::Term { service: name("orders"), epoch: Epoch(u64::MAX) }]).unwrap();
+    // A term and who leads in it are one write.
+    let leader = Some(Box::new(p.clone()));
+    store.commit(&[Record::Term { service: name("orders"), epoch: Epoch(u64::MAX), leader }]).unwrap();
     drop(store);
     let seen = again().load().unwrap();
     assert_eq!(seen.processes, [q, p], "by name, the latest of each");
-    assert_eq!(seen.proc_max, 2);
+    assert_eq!(seen.proc_max, 2 + PROCESS_NUMBERS_AHEAD, "numbers are set apart ahead of those in use");
     assert_eq!(seen.controls, [c]);
     assert_eq!(seen.changes, [change("one")]);
     assert_eq!(seen.terms, [(name("orders"), Epoch(u64::MAX))]);
@@ -135,12 +142,23 @@ fn an_outage_is_remembered_as_it_was_last(again: &Again) {
     let key = process("orders-1", 1).key;
     let since = Stamp(5);
     let (cpu, source) = (name("cpu1"), name("orders"));
-    let begun = Outage { id: OutageId(1), cpu, source, process: name("orders-1"), key, cause: Cause::Hung, since, end: None };
+    let begun = Outage {
+        id: OutageId(1),
+        cpu,
+        source,
+        process: name("orders-1"),
+        key,
+        cause: Cause::Hung,
+        since,
+        end: None,
+        found: Some(Stamp(6)),
+    };
     let end = OutageEnd { process: name("orders-2"), key, at: Stamp(9), gap_ms: 4, remapped: 3, removed: 2, added: 1, carried: 0 };
     let over = Outage { end: Some(end), ..begun.clone() };
     let later = Outage { id: OutageId(7), ..begun.clone() };
-    store.commit(&[Record::Outage(begun.clone()), Record::Outage(over.clone()), Record::Outage(later.clone())]).unwrap();
-    assert_eq!(again().load().unwrap().outages, [over, later]);
+    let record = |outage: &Outage, told| Record::Outage { outage: outage.clone(), told };
+    store.commit(&[record(&begun, 0), record(&over, 3), record(&later, 1)]).unwrap();
+    assert_eq!(again().load().unwrap().outages, [(over, 3), (later, 1)]);
 }
 
 // spec: OUT-4, MON-7
@@ -151,10 +169,12 @@ fn of_too_many_outages_the_oldest_ended_ones_go(again: &Again) {
     let outage = |id: u64, ended: bool| {
         let (cpu, source) = (name("cpu1"), name("orders"));
         let end = ended.then(|| end.clone());
-        Record::Outage(Outage { id: OutageId(id), cpu, source, process: name("orders-1"), key, cause: Cause::Hung, since: Stamp(5), end })
+        let (id, process, since) = (OutageId(id), name("orders-1"), Stamp(5));
+        let outage = Outage { id, cpu, source, process, key, cause: Cause::Hung, since, end, found: None };
+        Record::Outage { outage, told: 0 }
     };
     let max = OUTAGES_KEPT_MAX as u64;
-    let ids = |again: &Again| -> Vec<u64> { again().load().unwrap().outages.iter().map(|o| o.id.0).collect() };
+    let ids = |again: &Again| -> Vec<u64> { again().load().unwrap().outages.iter().map(|(o, _)| o.id.0).collect() };
     let full: Vec<Record> = (1..=max).map(|id| outage(id, id == 2 || id == 4)).collect();
     store.commit(&full).unwrap();
     assert_eq!(ids(again).len(), OUTAGES_KEPT_MAX);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
-use tif_core::limits::{OUTAGES_KEPT_MAX, RESULTS_KEPT_MAX};
+use tif_core::limits::{OUTAGES_KEPT_MAX, PROCESS_NUMBERS_AHEAD, RESULTS_KEPT_MAX};
 use tif_core::model::{Epoch, Name, NodeId, Outage, OutageId, RequestId};
 
 use super::{Remembered, StateStore, StoreError};
@@ -25,7 +25,7 @@ struct Contents {
     change_of: BTreeMap<RequestId, u64>,
     changes_count: u64,
     terms: BTreeMap<Name, Epoch>,
-    outages: BTreeMap<OutageId, Outage>,
+    outages: BTreeMap<OutageId, (Outage, u64)>,
     failing: bool,
 }
 
@@ -40,8 +40,7 @@ impl Contents {
     fn write(&mut self, record: &Record) {
         match record {
             Record::Process(process) => {
-                self.proc_max = self.proc_max.max(process.key.proc.0);
-                self.processes.insert(process.name.clone(), process.clone());
+                self.write_process(process);
             }
             Record::Control { control, change } => {
                 self.controls.insert((control.source.clone(), control.name.clone()), control.clone());
@@ -57,18 +56,26 @@ impl Contents {
                 }
             }
             Record::Forget { source } => self.controls.retain(|(of, _), control| of != source || control.memorized),
-            Record::Outage(outage) => {
-                self.outages.insert(outage.id, outage.clone());
+            Record::Outage { outage, told } => {
+                self.outages.insert(outage.id, (outage.clone(), *told));
                 while self.outages.len() > OUTAGES_KEPT_MAX {
-                    let ended = self.outages.values().find(|o| o.end.is_some());
-                    let Some(oldest) = ended.or_else(|| self.outages.values().next()).map(|o| o.id) else { break };
+                    let ended = self.outages.values().find(|(o, _)| o.end.is_some());
+                    let Some(oldest) = ended.or_else(|| self.outages.values().next()).map(|(o, _)| o.id) else { break };
                     self.outages.remove(&oldest);
                 }
             }
-            Record::Term { service, epoch } => {
+            Record::Term { service, epoch, leader } => {
                 self.terms.insert(service.clone(), *epoch);
+                if let Some(leader) = leader {
+                    self.write_process(leader);
+                }
             }
         }
+    }
+
+    fn write_process(&mut self, process: &ProcessRecord) {
+        self.proc_max = self.proc_max.max(process.key.proc.0 + PROCESS_NUMBERS_AHEAD);
+        self.processes.insert(process.name.clone(), process.clone());
     }
 }
 
@@ -78,6 +85,7 @@ impl StateStore for Memory {
         let next = contents.epoch.checked_add(1).ok_or(StoreError::Refused("the agent's epochs are used up"))?;
         contents.epoch = next.max(least);
         contents.boot = boot.to_owned();
+        contents.proc_max += PROCESS_NUMBERS_AHEAD;
         Ok(contents.epoch)
     }
 

@@ -3,7 +3,8 @@
 use rusqlite::Connection;
 
 /// Step `i` makes version `i + 1`.
-pub const STEPS: &[&str] = &["
+pub const STEPS: &[&str] = &[
+    "
     CREATE TABLE meta (
         id       INTEGER PRIMARY KEY CHECK (id = 1),
         node     INTEGER NOT NULL,
@@ -54,7 +55,16 @@ pub const STEPS: &[&str] = &["
         service TEXT PRIMARY KEY,
         epoch   INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+    ALTER TABLE processes ADD COLUMN cause BLOB;
+    ALTER TABLE processes ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE processes ADD COLUMN term INTEGER NOT NULL DEFAULT 0;
+    -- Who had taken its leave was marked so by its role.
+    UPDATE processes SET cause = X'AC756E72656769737465726564' WHERE ended AND service IS NOT NULL AND role = 'importer';
+    ALTER TABLE outages ADD COLUMN told INTEGER NOT NULL DEFAULT 0;
+",
+];
 
 /// The newest version.
 pub const NEWEST: i64 = STEPS.len() as i64;

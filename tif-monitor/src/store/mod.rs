@@ -17,6 +17,8 @@ mod writer;
 use std::path::PathBuf;
 
 use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
+#[cfg(doc)]
+use tif_core::limits::PROCESS_NUMBERS_AHEAD;
 use tif_core::model::{Epoch, Name, NodeId, Outage};
 
 pub use memory::Memory;
@@ -32,7 +34,7 @@ pub struct Remembered {
     /// The boot in which the processes were last seen; their pids and start times mean nothing in another.
     // spec: PSM-9
     pub boot: String,
-    /// The greatest process number given out.
+    /// The greatest process number that may have been given out.
     pub proc_max: u64,
     /// The processes, by name.
     pub processes: Vec<ProcessRecord>,
@@ -42,14 +44,15 @@ pub struct Remembered {
     pub changes: Vec<ChangeRecord>,
     /// The terms of services, by name.
     pub terms: Vec<(Name, Epoch)>,
-    /// The latest outages, oldest first.
-    pub outages: Vec<Outage>,
+    /// The latest outages, oldest first, each with how many importers were told.
+    pub outages: Vec<(Outage, u64)>,
 }
 
 /// Durable state of one agent.
 pub trait StateStore: Send + std::fmt::Debug {
     /// Begins another life: the agent's epoch, greater than any before and at least `least`, is durable when this returns. `boot` is
-    /// remembered from now on as the boot in which processes were seen.
+    /// remembered from now on as the boot in which processes were seen. So many process numbers after [`Remembered::proc_max`], as it was loaded before,
+    /// are this life's: [`PROCESS_NUMBERS_AHEAD`].
     ///
     /// # Errors
     /// If it is not durable; then no key may be given out.

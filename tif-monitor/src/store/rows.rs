@@ -5,7 +5,7 @@ use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
-use tif_core::limits::{OUTAGES_KEPT_MAX, RESULTS_KEPT_MAX};
+use tif_core::limits::{OUTAGES_KEPT_MAX, PROCESS_NUMBERS_AHEAD, RESULTS_KEPT_MAX};
 use tif_core::model::{Epoch, Incarnation, Key, Name, NodeId, Outage, ProcId, RequestId, Role, Stamp, Version};
 use tif_core::wire::Credentials;
 
@@ -53,11 +53,11 @@ pub fn write(db: &Connection, record: &Record) -> rusqlite::Result<()> {
             db.prepare_cached("DELETE FROM controls WHERE source = ? AND NOT memorized")?.execute([source.as_str()])?;
             Ok(())
         }
-        Record::Outage(outage) => write_outage(db, outage),
-        Record::Term { service, epoch } => {
+        Record::Outage { outage, told } => write_outage(db, outage, *told),
+        Record::Term { service, epoch, leader } => {
             db.prepare_cached("INSERT OR REPLACE INTO terms (service, epoch) VALUES (?, ?)")?
                 .execute(params![service.as_str(), bits(epoch.0)])?;
-            Ok(())
+            leader.as_ref().map_or(Ok(()), |leader| write_process(db, leader))
         }
     }
 }
@@ -65,8 +65,8 @@ pub fn write(db: &Connection, record: &Record) -> rusqlite::Result<()> {
 fn write_process(db: &Connection, p: &ProcessRecord) -> rusqlite::Result<()> {
     db.prepare_cached(
         "INSERT OR REPLACE INTO processes
-         (name, node, proc, inc, nonce, pid, uid, gid, started, service, grouped, role, ended, program)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         (name, node, proc, inc, nonce, pid, uid, gid, started, service, grouped, role, ended, program, cause, since, term)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
     .execute(params![
         p.name.as_str(),
@@ -83,8 +83,12 @@ fn write_process(db: &Connection, p: &ProcessRecord) -> rusqlite::Result<()> {
         p.role.word(),
         p.ended,
         p.program,
+        p.cause.as_ref().map(pack).transpose()?,
+        bits(p.since.0),
+        bits(p.term.0),
     ])?;
-    db.prepare_cached("UPDATE meta SET proc_max = max(proc_max, ?)")?.execute([bits(p.key.proc.0)])?;
+    let ahead = p.key.proc.0.saturating_add(PROCESS_NUMBERS_AHEAD);
+    db.prepare_cached("UPDATE meta SET proc_max = max(proc_max, ?)")?.execute([bits(ahead)])?;
     Ok(())
 }
 
@@ -103,8 +107,12 @@ fn write_change(db: &Connection, c: &ChangeRecord) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn write_outage(db: &Connection, outage: &Outage) -> rusqlite::Result<()> {
-    db.prepare_cached("INSERT OR REPLACE INTO outages (id, outage) VALUES (?, ?)")?.execute(params![bits(outage.id.0), pack(outage)?])?;
+fn write_outage(db: &Connection, outage: &Outage, told: u64) -> rusqlite::Result<()> {
+    db.prepare_cached("INSERT OR REPLACE INTO outages (id, outage, told) VALUES (?, ?, ?)")?.execute(params![
+        bits(outage.id.0),
+        pack(outage)?,
+        bits(told)
+    ])?;
     let count: u64 = db.prepare_cached("SELECT count(*) FROM outages")?.query_row([], |row| row.get::<_, i64>(0)).map(|n| n as u64)?;
     for _ in OUTAGES_KEPT_MAX as u64..count {
         let oldest = outage_to_go(db)?;
@@ -130,9 +138,9 @@ fn outage_to_go(db: &Connection) -> rusqlite::Result<Option<i64>> {
 }
 
 /// The outages, oldest first.
-pub fn outages(db: &Connection) -> rusqlite::Result<Vec<Outage>> {
+pub fn outages(db: &Connection) -> rusqlite::Result<Vec<(Outage, u64)>> {
     let mut statement = db.prepare("SELECT * FROM outages ORDER BY id")?;
-    let rows = statement.query_map([], |row| unpack(row, "outage"))?;
+    let rows = statement.query_map([], |row| Ok((unpack(row, "outage")?, number(row, "told")?)))?;
     rows.collect()
 }
 
@@ -149,8 +157,11 @@ pub fn processes(db: &Connection) -> rusqlite::Result<Vec<ProcessRecord>> {
             service: row.get::<_, Option<String>>("service")?.map(Name::try_from).transpose().map_err(nonsense)?,
             grouped: row.get("grouped")?,
             role: role(row)?,
+            term: Epoch(number(row, "term")?),
             ended: row.get("ended")?,
             program: row.get("program")?,
+            cause: row.get::<_, Option<Vec<u8>>>("cause")?.map(|bytes| rmp_serde::from_slice(&bytes).map_err(nonsense)).transpose()?,
+            since: Stamp(number(row, "since")?),
         })
     })?;
     rows.collect()

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 use tif_core::agent::io::Record;
-use tif_core::limits::PROCESSES_MAX;
+use tif_core::limits::{PROCESS_NUMBERS_AHEAD, PROCESSES_MAX};
 use tif_core::model::NodeId;
 
 use super::trouble::{self, Trouble};
@@ -133,7 +133,9 @@ impl StateStore for Sqlite {
             Err(source) => return Err(error(source)),
         };
         let epoch = last.checked_add(1).ok_or(StoreError::Refused("the agent's epochs are used up"))?.max(least);
-        self.db.execute("UPDATE meta SET epoch = ?, boot = ?", rusqlite::params![epoch, boot]).map_err(error)?;
+        let ahead = i64::try_from(PROCESS_NUMBERS_AHEAD).unwrap_or(i64::MAX);
+        let values = rusqlite::params![epoch, boot, ahead];
+        self.db.execute("UPDATE meta SET epoch = ?, boot = ?, proc_max = proc_max + ?", values).map_err(error)?;
         Ok(epoch)
     }
 

@@ -58,9 +58,10 @@ pub(super) fn line(event: &Event, now: Stamp) -> Option<String> {
 }
 
 fn outage_line(outage: &Outage) -> (Stamp, String) {
-    let Outage { id, source, process, key, cause, since, .. } = outage;
+    let Outage { id, source, process, key, cause, since, found, .. } = outage;
+    let found = found.map(|at| format!(", found dead at {}", rfc3339(at))).unwrap_or_default();
     match &outage.end {
-        None => (*since, format!("outage {id} of {source}: {process}#{} lost, {cause}", key.inc)),
+        None => (*since, format!("outage {id} of {source}: {process}#{} lost, {cause}{found}", key.inc)),
         Some(end) => (
             end.at,
             format!(

@@ -53,5 +53,6 @@ pub(crate) fn outage(source: &str, end: Option<OutageEnd>) -> Outage {
         cause: Cause::Signal { signal: 9, core: false },
         since: Stamp(5),
         end,
+        found: None,
     }
 }

@@ -305,6 +305,9 @@ pub struct OutageRow {
     pub key: String,
     pub cause: String,
     pub since: String,
+    /// If nobody saw it begin: when the process was found dead. It was lost some time since `since`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
     /// Whether it is over; the fields below are there only then.
     pub over: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -350,6 +353,7 @@ impl OutageRow {
             key: outage.key.to_string(),
             cause: outage.cause.to_string(),
             since: rfc3339(outage.since),
+            found: outage.found.map(rfc3339),
             over: end.is_some(),
             new_process: end.map(|e| e.process.to_string()),
             new_key: end.map(|e| e.key.to_string()),

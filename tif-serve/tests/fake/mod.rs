@@ -304,6 +304,7 @@ pub fn outage(end: bool) -> Outage {
         cause: Cause::Signal { signal: 9, core: false },
         since: Stamp(NOW.0 - 1_037_000_000),
         end,
+        found: None,
     }
 }
 

@@ -359,6 +359,7 @@ pub(super) fn outage(now: Now) -> Outage {
         cause: Cause::Signal { signal: 9, core: false },
         since: now.wall,
         end: None,
+        found: None,
     }
 }
 

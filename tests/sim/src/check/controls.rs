@@ -33,7 +33,7 @@ impl Controls {
                 }
             }
             Record::Forget { source } => self.versions.retain(|(of, _), (_, memorized)| of != source || *memorized),
-            Record::Process(_) | Record::Term { .. } | Record::Outage(_) => {}
+            Record::Process(_) | Record::Term { .. } | Record::Outage { .. } => {}
         }
         Ok(())
     }

@@ -112,8 +112,9 @@ fn look_at_importer(world: &World, who: Who, importer: &Importer, standing: &BTr
                 return wrong("convergence", format!("importer {who} shows {record} of {source} as fresh, and it is not there"));
             }
         }
-        // spec: OUT-2
-        let lost = view.wire.is_some() && !view.rows.is_empty() && !standing.contains_key(source);
+        // spec: OUT-2, OUT-7
+        let took_leave = view.wire.and_then(|key| world.checks.keys.owner(key)).is_some_and(|who| world.processes[who].left);
+        let lost = view.wire.is_some() && !view.rows.is_empty() && !standing.contains_key(source) && !took_leave;
         match (&view.outage, standing.contains_key(source)) {
             (Some(outage), true) => return wrong("outages", format!("importer {who} was not told that outage {} is over", outage.id)),
             (None, _) if lost => return wrong("outages", format!("importer {who} was not told of the outage of {source}")),

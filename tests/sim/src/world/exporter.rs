@@ -49,6 +49,8 @@ pub struct Exporter {
     pub board: Board,
     /// The term in which it believes to be the primary.
     pub primary_in: Option<Epoch>,
+    /// The term in which it is to be the primary as soon as it is ready.
+    pub elected_in: Option<Epoch>,
     /// Watched slots that have changed since the last sweep.
     pub changed: BTreeSet<Slot>,
     /// Changes of its table since the last sweep.
@@ -67,6 +69,7 @@ impl Exporter {
             cells: BTreeMap::new(),
             board: Board::default(),
             primary_in: None,
+            elected_in: None,
             changed: BTreeSet::new(),
             table: Vec::new(),
             sweep_due: false,

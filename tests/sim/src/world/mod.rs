@@ -186,6 +186,8 @@ pub struct World {
     pub calm: bool,
     /// Commits fail.
     pub store_fails: bool,
+    /// No write is done at all.
+    pub store_full: bool,
     /// Launches by what becomes of them; none: chance decides.
     pub launches: Vec<Name>,
     weather: Weather,
@@ -217,6 +219,7 @@ impl World {
             checks: Checks::default(),
             calm: weather.still,
             store_fails: false,
+            store_full: false,
             launches: Vec::new(),
             weather,
             events: BTreeMap::new(),

@@ -114,8 +114,18 @@ impl World {
             return;
         }
         let (from, to) = (process.key.unwrap_or(Key::NONE), process.agent);
+        let is_ready = matches!(body, ToAgent::Ready);
         let at = self.under_way(conn, 0);
         self.after(at, Event::ToAgent(conn, from, to, Box::new(body)));
+        if let Some(exporter) = self.processes[who].exporter_mut().filter(|_| is_ready)
+            && let Some(epoch) = exporter.elected_in.take()
+            // A term that is over by now, as its board says, is not begun any more.
+            && exporter.board.epoch <= epoch
+        {
+            exporter.primary_in = Some(epoch);
+            let service = exporter.service.clone();
+            self.takes_office(who, &service, epoch);
+        }
     }
 
     /// The same, now, on its present connection.
@@ -239,13 +249,10 @@ impl World {
             // Its controls first, then ready.
             // spec: CTL-7
             exporter.apply();
-            let (service, grouped) = (exporter.service.clone(), exporter.grouped);
-            if grouped {
-                exporter.primary_in = (welcome.role == Role::Primary).then_some(welcome.epoch);
-                if let Some(epoch) = exporter.primary_in {
-                    self.takes_office(who, &service, epoch);
-                }
-            }
+            let leads = (exporter.grouped && welcome.role == Role::Primary).then_some(welcome.epoch);
+            // Who was the primary goes on; who was not begins when it says that it is ready.
+            exporter.elected_in = leads.filter(|_| exporter.primary_in.is_none());
+            exporter.primary_in = leads.filter(|_| exporter.primary_in.is_some());
             let delay = self.delay();
             self.says_later(who, conn, delay, ToAgent::Ready);
         } else {

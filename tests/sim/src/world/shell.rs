@@ -1,7 +1,7 @@
 //! The agent's shell, modelled: what it feeds the agent with, and what it does for it.
 
 use tif_core::agent::Agent;
-use tif_core::agent::io::{Conn, Input, Output};
+use tif_core::agent::io::{Conn, Input, Output, Record};
 use tif_core::model::notice::NoticeEvent;
 use tif_core::model::{Cause, Key, Name};
 use tif_core::wire::{Credentials, Hello, Identity, Registration, SegmentFacts, ToProcess};
@@ -71,6 +71,7 @@ impl World {
         if self.agent.take().is_none() {
             return;
         }
+        self.store.last_seen = Some(self.moment());
         self.note(|| "agent is killed".into());
         while self.random.percent(30) && self.store.is_waiting() {
             self.commit_one();
@@ -152,8 +153,9 @@ impl World {
                 let result = self.checks.keys.on_admit(key, who, &welcomed.name);
                 let durable = self.store.processes.get(&welcomed.name).is_some_and(|r| r.key == key);
                 let (alive, started) = (process.alive, process.started);
+                let excused = process.importer().is_some() && self.store.failed.contains(&key);
                 self.judge(result);
-                let result = self.checks.keys.on_durable(key, durable);
+                let result = self.checks.keys.on_durable(key, durable, excused);
                 self.judge(result);
                 self.watched.insert(key, who);
                 if !alive {
@@ -275,9 +277,12 @@ impl World {
     }
 
     fn commit_one(&mut self) -> Option<(tif_core::agent::io::Ticket, Option<String>)> {
-        let fails = self.store_fails && self.random.percent(70);
+        let fails = self.store_full || (self.store_fails && self.random.percent(70));
         let (ticket, record) = self.store.commit(fails)?;
         if let Some(record) = &record {
+            if let Record::Process(process) = record {
+                self.checks.keys.on_commit(process.key);
+            }
             let result = self.checks.controls.on_commit(record);
             self.judge(result);
         }

@@ -1,8 +1,9 @@
 //! The store: what was not committed when its agent ended is gone; commits take their time and can fail.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use tif_core::agent::io::{ChangeRecord, ControlRecord, LaunchPolicy, ProcessRecord, Record, Start, Ticket};
+use tif_core::agent::io::{ChangeRecord, ControlRecord, LaunchPolicy, Moment, ProcessRecord, Record, Start, Ticket};
+use tif_core::limits::PROCESS_NUMBERS_AHEAD;
 use tif_core::model::{Epoch, Key, Name, NodeId, Outage, OutageId};
 
 /// What survives, and what waits to.
@@ -17,9 +18,13 @@ pub struct Store {
     /// The terms.
     pub terms: BTreeMap<Name, Epoch>,
     /// The outages.
-    pub outages: BTreeMap<OutageId, Outage>,
+    pub outages: BTreeMap<OutageId, (Outage, u64)>,
     /// How often values that are not memorized were forgotten, by source.
     pub forgotten: BTreeMap<Name, u64>,
+    /// When the agent last saw to it that the living live.
+    pub last_seen: Option<Moment>,
+    /// Keys of which the store could not be told.
+    pub failed: BTreeSet<Key>,
     agent_epoch: u32,
     proc_max: u64,
     queue: VecDeque<(Ticket, Record)>,
@@ -41,11 +46,14 @@ impl Store {
     pub fn commit(&mut self, fails: bool) -> Option<(Ticket, Option<Record>)> {
         let (ticket, record) = self.queue.pop_front()?;
         if fails {
+            if let Record::Process(process) = &record {
+                self.failed.insert(process.key);
+            }
             return Some((ticket, None));
         }
         match record.clone() {
             Record::Process(process) => {
-                self.proc_max = self.proc_max.max(process.key.proc.0);
+                self.proc_max = self.proc_max.max(process.key.proc.0 + PROCESS_NUMBERS_AHEAD);
                 self.processes.insert(process.name.clone(), process);
             }
             Record::Control { control, change } => {
@@ -56,11 +64,14 @@ impl Store {
                 self.controls.retain(|(of, _), control| *of != source || control.memorized);
                 *self.forgotten.entry(source).or_default() += 1;
             }
-            Record::Outage(outage) => {
-                self.outages.insert(outage.id, outage);
+            Record::Outage { outage, told } => {
+                self.outages.insert(outage.id, (outage, told));
             }
-            Record::Term { service, epoch } => {
+            Record::Term { service, epoch, leader } => {
                 self.terms.insert(service, epoch);
+                if let Some(leader) = leader {
+                    self.processes.insert(leader.name.clone(), *leader);
+                }
             }
         }
         Some((ticket, Some(record)))
@@ -76,13 +87,17 @@ impl Store {
         if epoch_grows || self.agent_epoch == 0 {
             self.agent_epoch += 1;
         }
+        let proc_max = self.proc_max;
+        self.proc_max += PROCESS_NUMBERS_AHEAD;
         let processes: Vec<ProcessRecord> = self.processes.values().cloned().collect();
         let alive: Vec<Key> = processes.iter().filter(|p| !p.ended && alive(p)).map(|p| p.key).collect();
         Start {
             node: NodeId(1),
             cpu: "cpu1".parse().ok(),
             agent_epoch: self.agent_epoch,
-            proc_max: self.proc_max,
+            proc_max,
+            same_boot: true,
+            last_seen: self.last_seen,
             processes,
             alive,
             controls: self.controls.values().cloned().collect(),
