@@ -126,6 +126,13 @@ fn the_end_of_an_outage_is_told_though_the_agent_was_killed_while_it_lasted() {
     let (_, over) = watch.wait_line("the end of the outage", |line| event(line) == "outage" && json(line)["over"] == true);
     assert_eq!((&json(&over)["id"], &json(&over)["new_process"]), (&json(&begun)["id"], &serde_json::json!("alone")));
     watch.wait_line("live values", |line| event(line) == "report" && json(line)["quality"] == "good");
+    // Each once, though two agents told it.
+    let lines: Vec<serde_json::Value> = watch.lines_so_far().iter().map(|l| json(l)).collect();
+    let count = |fits: &dyn Fn(&serde_json::Value) -> bool| lines.iter().filter(|l| fits(l)).count();
+    assert_eq!(count(&|l| l["event"] == "outage" && l["over"] == false), 1, "{lines:#?}");
+    assert_eq!(count(&|l| l["event"] == "outage" && l["over"] == true), 1, "{lines:#?}");
+    assert_eq!(count(&|l| l["event"] == "notice" && l["what"] == "died"), 1, "{lines:#?}");
+    assert_eq!(count(&|l| l["event"] == "standing" && l["standing"] == "stale"), 1, "{lines:#?}");
     let rows = world.serve(&["--output", "jsonl", "outages"]).must(0).rows();
     assert!(rows.iter().any(|r| r["id"] == json(&begun)["id"] && r["over"] == true), "{rows:#?}");
 }

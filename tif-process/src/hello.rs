@@ -15,6 +15,7 @@ pub fn hello(identity: Identity, registration: Registration, program: impl Into<
         registration,
         resume,
         program: program.into(),
+        outages: Vec::new(),
     }
 }
 

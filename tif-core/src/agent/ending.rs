@@ -94,10 +94,10 @@ impl Agent {
     /// What a process leaves behind, however it ended.
     pub(super) fn end_process(&mut self, now: Moment, key: Key, cause: Cause, out: &mut Outbox) {
         let left = cause == Cause::Unregistered;
-        if let Some(record) = self.record_of(now, key, true) {
+        let record = self.record_of(now, key, true);
+        if let Some(record) = &record {
             let former = Former { role: record.role, service: record.service.clone(), program: record.program.clone() };
             self.registry.remember(key, former);
-            self.store(Record::Process(record.clone()), Waiting::Ended(Box::new(record)), out);
         }
         let conns: Vec<Conn> = self.sessions.iter().filter(|(_, s)| s.key == key).map(|(c, _)| *c).collect();
         for conn in conns {
@@ -110,6 +110,7 @@ impl Agent {
             session.armed.retain(|(of, _)| *of != key);
         }
         let Some(exporter) = self.exporters.get(&key) else {
+            self.store_end(record, out);
             return out.push(Output::Release { key });
         };
         let (service, source, name, grouped) = (exporter.service.clone(), exporter.source(), exporter.name.clone(), exporter.grouped);
@@ -137,6 +138,8 @@ impl Agent {
                 self.begin_outage(now, &source, &name, key, cause, out);
             }
         }
+        // After the outage: an agent that starts between the two finds a dead process, and not one that left no outage.
+        self.store_end(record, out);
         self.elect(now, &service, elected, out);
     }
 
@@ -160,6 +163,12 @@ impl Agent {
         self.drop_questions_to(key, out);
         for (conn, ids) in followed {
             self.show_stale(conn, source, &ids, None);
+        }
+    }
+
+    fn store_end(&mut self, record: Option<ProcessRecord>, out: &mut Outbox) {
+        if let Some(record) = record {
+            self.store(Record::Process(record.clone()), Waiting::Ended(Box::new(record)), out);
         }
     }
 
@@ -220,6 +229,19 @@ impl Agent {
     pub(super) fn tell_outage(&mut self, conn: Conn, outage: &Outage) {
         if self.sessions.get_mut(&conn).is_some_and(|s| s.outages.insert(outage.id)) {
             self.queue(conn, ToProcess::Outage(outage.clone()));
+        }
+    }
+
+    /// An importer was told over another link, or by another agent, that these outages had begun: it is not told so again, and of each that it is over.
+    // spec: OUT-2, OUT-4, MON-5
+    pub(super) fn take_up_outages(&mut self, conn: Conn, told: &[Key]) {
+        for key in told.iter().take(limits::OUTAGES_KEPT_MAX) {
+            let Some(outage) = self.outages.of_key(*key).cloned() else { continue };
+            if outage.end.is_some() {
+                self.queue(conn, ToProcess::Outage(outage));
+            } else if let Some(session) = self.sessions.get_mut(&conn) {
+                session.outages.insert(outage.id);
+            }
         }
     }
 

@@ -342,8 +342,8 @@ impl Agent {
         self.corpses.expire(now.time);
         self.expire_sources(now, out);
         self.probe_silent(now, out);
-        self.end_again(out);
         self.write_again(now, out);
+        self.end_again(out);
         self.elect_missing(now, out);
         self.forget_again(out);
     }
@@ -378,8 +378,8 @@ impl Agent {
 
     fn on_stored(&mut self, now: Moment, ticket: Ticket, out: &mut Outbox) {
         // The store can be written: what it could not be told before is told first.
-        self.end_again(out);
         self.write_again(now, out);
+        self.end_again(out);
         match self.tickets.remove(&ticket) {
             Some(Waiting::Term(service, _, Some(key))) => {
                 if self.is_succession_clear(&service) {

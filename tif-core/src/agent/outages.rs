@@ -100,6 +100,11 @@ impl Outages {
         self.entries.values().filter(|e| e.ended.is_none()).count() as u64
     }
 
+    /// The outage that the loss of this exporter was.
+    pub fn of_key(&self, key: Key) -> Option<&Outage> {
+        self.entries.values().rev().map(|e| &e.outage).find(|o| o.key == key)
+    }
+
     /// How an outage stands, for the store.
     pub fn record(&self, id: OutageId) -> Option<Record> {
         self.entries.get(&id).map(|e| Record::Outage { outage: e.outage.clone(), told: e.told })

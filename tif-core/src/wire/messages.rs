@@ -88,6 +88,10 @@ pub struct Hello {
     pub resume: Option<Resume>,
     /// How it is called by people: program and version.
     pub program: String,
+    /// The keys of exporters of whose outage it was told that it began, and not yet that it is over. It is told only what it does not know.
+    // spec: OUT-2
+    #[serde(default)]
+    pub outages: Vec<Key>,
 }
 
 /// The agent's answer. A board (the agent's segment) comes with it for an exporter, one descriptor.

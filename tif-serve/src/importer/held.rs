@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use tif_core::limits::STALE_AFTER_OUTAGE;
 use tif_core::machine::sync::{Source, State};
-use tif_core::model::{Incarnation, Key, Stamp, Time};
+use tif_core::model::{Incarnation, Key, Name, Stamp, Time};
 use tif_core::wire::Announcement;
 
 use super::source::Now;
+use super::{Event, Standing};
 
 /// One source.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub(super) struct Held {
     pub(super) old_since: Option<Stamp>,
     /// A value of this round that is not.
     pub(super) good: bool,
+    /// The consumer was told that all of it is stale, and of nothing since that is not.
+    pub(super) marked: bool,
     /// How often this exporter's end mark did not fit, one after the other.
     pub(super) attempts: u32,
 }
@@ -53,6 +56,7 @@ impl Held {
             lost_since: None,
             old_since: None,
             good: false,
+            marked: false,
             attempts: 0,
         }
     }
@@ -67,6 +71,13 @@ impl Held {
     pub(super) fn lose(&mut self, now: Now) {
         self.machine.on_lost(now.time);
         self.lost_since.get_or_insert(now.time);
+    }
+
+    /// The consumer is told that all of it is stale, unless it knows.
+    pub(super) fn mark(&mut self, source: &Name, since: Stamp, out: &mut Vec<Event>) {
+        if !std::mem::replace(&mut self.marked, true) {
+            out.push(Event::Standing { source: source.clone(), standing: Standing::Stale { since } });
+        }
     }
 
     /// An exporter begins to say what there is.

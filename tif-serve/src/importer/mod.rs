@@ -13,6 +13,7 @@ mod event;
 mod handle;
 mod held;
 mod interest;
+mod notices;
 mod random;
 mod reader;
 mod request;

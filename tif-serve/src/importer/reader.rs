@@ -10,6 +10,7 @@ use tif_process::{Connection, RunDir, wait_for_agent};
 
 use super::backlog::Backlog;
 use super::interest::Interest;
+use super::notices::Notices;
 use super::source::{Now, Sources};
 use super::{Event, Link};
 
@@ -29,6 +30,7 @@ pub(super) struct Reader {
     interest: Arc<Interest>,
     backlog: Arc<Backlog>,
     sources: Sources,
+    notices: Notices,
     started: Instant,
     resync_at: Option<Time>,
     out: Vec<Event>,
@@ -45,7 +47,17 @@ enum Over {
 impl Reader {
     /// One that has read nothing yet.
     pub(super) fn new(run_dir: RunDir, hello: Hello, interest: Arc<Interest>, backlog: Arc<Backlog>) -> Reader {
-        Reader { run_dir, hello, interest, backlog, sources: Sources::default(), started: Instant::now(), resync_at: None, out: Vec::new() }
+        Reader {
+            run_dir,
+            hello,
+            interest,
+            backlog,
+            sources: Sources::default(),
+            notices: Notices::default(),
+            started: Instant::now(),
+            resync_at: None,
+            out: Vec::new(),
+        }
     }
 
     /// Until the importer is dropped.
@@ -67,6 +79,7 @@ impl Reader {
             tracing::info!(target: "tif::importer", agent = %self.interest.welcome().agent, "the agent is gone");
             // spec: MON-5
             let key = self.interest.welcome().key;
+            self.hello.outages = self.sources.outages();
             self.hello.identity = Identity::Exactly(name.clone());
             self.hello.resume = if matches!(over, Over::Deposed) { None } else { Some(Resume { key }) };
             // An agent that admits us and ends it at once must not be asked without a pause.
@@ -198,7 +211,11 @@ impl Reader {
                 }
             }
             ToProcess::Outage(outage) => self.sources.on_outage(now, outage, &mut self.out),
-            ToProcess::Notice(notice) => self.out.push(Event::Notice(notice)),
+            ToProcess::Notice(notice) => {
+                if self.notices.is_news(&notice, false) {
+                    self.out.push(Event::Notice(notice));
+                }
+            }
             ToProcess::Ping { nonce } => self.interest.send(ToAgent::Pong { nonce }),
             // spec: PSM-7
             ToProcess::StaleKey { .. } => return Some(Over::Deposed),
@@ -207,7 +224,10 @@ impl Reader {
                 tracing::warn!(target: "tif::importer", %refusal, "the agent refuses");
             }
             ToProcess::LookedUp { req, .. } => {
-                if let Some(ToProcess::LookedUp { notice, .. }) = self.interest.answer(req, message) {
+                // Asked again over a new link: what is known already is no news.
+                if let Some(ToProcess::LookedUp { notice, .. }) = self.interest.answer(req, message)
+                    && self.notices.is_news(&notice, true)
+                {
                     self.out.push(Event::Notice(notice));
                 }
             }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use tif_core::limits::STALE_AFTER_OUTAGE;
+use tif_core::limits::{OUTAGES_KEPT_MAX, STALE_AFTER_OUTAGE};
 use tif_core::machine::sync::{self, Ended, State};
 use tif_core::model::{InstrumentId, Key, Name, Outage, Pattern, Quality, Report, Stamp, Time};
 use tif_core::wire::{Announcement, ReportsEnd};
@@ -28,6 +28,10 @@ pub(super) struct Sources {
     /// Everything has been asked for again: the agent withdraws each of these once for that, and it is on its way back. What other sources say meanwhile
     /// may have been sent before the agent heard of it, so only the withdrawals themselves tell how far it is.
     asked_again: HashSet<InstrumentId>,
+    /// Exporters of whose outage it was told, and not yet that it is over.
+    outages: BTreeSet<Key>,
+    /// And those of which it was told that it is over.
+    over: BTreeSet<Key>,
 }
 
 /// When something happens, for deciding and for people.
@@ -54,7 +58,7 @@ impl Sources {
         let held = self.sources.entry(source.clone()).or_insert_with(Held::new);
         let another = held.anew || held.wire != Some(key);
         if another && held.is_live() && !held.records.is_empty() {
-            out.push(Event::Standing { source, standing: Standing::Stale { since: now.stamp } });
+            held.mark(&source, now.stamp, out);
         }
         held.begin(now, key);
     }
@@ -74,6 +78,7 @@ impl Sources {
             if let Some(known) = known.as_ref().filter(|known| known.instrument != announcement.instrument) {
                 forget_number(&mut self.instruments, known);
             }
+            held.marked &= known.is_some();
             // spec: SYN-5
             if known.is_none_or(|known| known != announcement) {
                 out.push(Event::Announced(announcement));
@@ -90,7 +95,7 @@ impl Sources {
                     && held.machine.state() != State::Stale
                 {
                     held.lose(now);
-                    out.push(Event::Standing { source, standing: Standing::Stale { since: now.stamp } });
+                    held.mark(&source, now.stamp, out);
                 }
                 continue;
             }
@@ -136,6 +141,7 @@ impl Sources {
                     return;
                 }
                 held.good = true;
+                held.marked = false;
             }
             // Says itself that it is old, so it can do no harm; but it makes nothing fresh.
             Quality::Stale { since } | Quality::Outage { since, .. } => {
@@ -184,7 +190,7 @@ impl Sources {
                     // spec: SYN-4
                     held.machine.on_still_lost(now.time);
                     held.lost_since.get_or_insert(now.time);
-                    out.push(Event::Standing { source: end.source, standing: Standing::Stale { since } });
+                    held.mark(&end.source, since, out);
                 }
                 if held.is_over() {
                     self.drop_what_is_over();
@@ -197,7 +203,9 @@ impl Sources {
     // spec: OUT-2, SYN-1
     pub(super) fn on_outage(&mut self, now: Now, outage: Outage, out: &mut Vec<Event>) {
         let lost = outage.end.is_none().then(|| (outage.source.clone(), outage.key, outage.since));
-        out.push(Event::Outage(outage));
+        if self.is_news(&outage) {
+            out.push(Event::Outage(outage));
+        }
         let Some((source, key, since)) = lost else { return };
         let Some(held) = self.sources.get_mut(&source) else { return };
         // The news may be older than what the successor has sent already.
@@ -206,8 +214,30 @@ impl Sources {
         }
         held.lose(now);
         if !held.records.is_empty() {
-            out.push(Event::Standing { source, standing: Standing::Stale { since } });
+            held.mark(&source, since, out);
         }
+    }
+
+    /// Whether it says anything that was not said: each loss begins once and ends once, also over several links and agents.
+    // spec: OUT-2, OUT-4
+    fn is_news(&mut self, outage: &Outage) -> bool {
+        let bounded = |keys: &mut BTreeSet<Key>| {
+            if keys.len() >= OUTAGES_KEPT_MAX {
+                keys.pop_first();
+            }
+        };
+        if outage.end.is_some() {
+            bounded(&mut self.over);
+            // Also one of which it was not told that it began: then it knows now that it was.
+            return self.over.insert(outage.key) | self.outages.remove(&outage.key);
+        }
+        bounded(&mut self.outages);
+        !self.over.contains(&outage.key) && self.outages.insert(outage.key)
+    }
+
+    /// The exporters of whose outage it was told, and not yet that it is over.
+    pub(super) fn outages(&self) -> Vec<Key> {
+        self.outages.iter().copied().collect()
     }
 
     /// The agent is gone: nothing is confirmed any more, and its numbers mean nothing.
@@ -221,7 +251,7 @@ impl Sources {
             held.anew = true;
             held.attempts = 0;
             if !held.records.is_empty() {
-                out.push(Event::Standing { source: source.clone(), standing: Standing::Stale { since: now.stamp } });
+                held.mark(source, now.stamp, out);
             }
         }
         self.drop_what_is_over();

@@ -65,6 +65,7 @@ pub struct Checks {
 impl Checks {
     pub(crate) fn on_agent_start(&mut self) {
         self.launches.on_agent_start();
+        self.outages.on_agent_start();
     }
 
     /// How many notices of deaths were told.

@@ -84,6 +84,8 @@ pub struct Importer {
     pub last_req: u64,
     /// The number of the last subscription.
     pub last_wish: u32,
+    /// Exporters of whose outage it was told, and not yet that it is over.
+    pub told: BTreeSet<Key>,
     /// It reads only now and then.
     pub slow: bool,
     /// End marks that did not fit.
@@ -97,7 +99,6 @@ impl Importer {
         for view in self.views.values_mut() {
             view.machine.on_link_lost(now);
             view.wire = None;
-            view.outage = None;
         }
         for pending in std::mem::take(&mut self.pending).into_values() {
             self.retries.extend(pending.again);
@@ -157,6 +158,11 @@ impl Importer {
                 }
             }
             ToProcess::Outage(outage) => {
+                if outage.end.is_some() {
+                    self.told.remove(&outage.key);
+                } else {
+                    self.told.insert(outage.key);
+                }
                 let Some(view) = self.views.get_mut(&outage.source) else { return false };
                 if outage.end.is_some() {
                     view.outage = None;

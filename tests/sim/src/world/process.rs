@@ -93,6 +93,7 @@ impl World {
             registration,
             resume: process.key.map(|key| Resume { key }),
             program: "sim 1.0".into(),
+            outages: process.importer().map(|i| i.told.iter().copied().collect()).unwrap_or_default(),
         };
         let at = self.under_way(conn, 0);
         self.after(at, Event::HelloArrives(conn, Box::new(hello)));
@@ -148,7 +149,6 @@ impl World {
         if let Some(importer) = process.importer_mut() {
             importer.on_link_lost(now);
             self.checks.notices.on_link_lost(who);
-            self.checks.outages.on_link_lost(who);
         }
         if let Some(link) = self.links.get_mut(&conn) {
             link.process_end = false;
