@@ -163,3 +163,45 @@ fn the_last_values_of_a_dead_incarnation_can_be_browsed() {
     let listed = world.serve(&["--output", "jsonl", "ls", &format!("shop.**@alone#{incarnation}")]).must(0).rows();
     assert!(listed.len() > 10, "{listed:#?}");
 }
+
+// spec: OUT-3, GRP-7
+#[test]
+fn as_many_members_run_as_the_launch_specification_says_and_what_cannot_be_launched_is_told() {
+    let world = world();
+    let service = format!(
+        "[service.shop]\ncommand = [{:?}, \"service\", \"--standby\"]\nmembers = 2\n[service.nothing]\ncommand = [\"/no/such/program\"]\n",
+        env!("CARGO_BIN_EXE_tif-fixture")
+    );
+    let config = world.file("tif.toml", &service);
+    let agent = world.agent_with(["--no-host".as_ref(), "--config".as_ref(), config.as_os_str()]);
+    let members = || -> Vec<Value> { world.processes().into_iter().filter(|p| p["service"] == "shop" && p["state"] == "alive").collect() };
+    let until = |what: &str, fits: &dyn Fn(&[Value]) -> bool| {
+        let end = std::time::Instant::now() + tif_tests::process::PATIENCE;
+        loop {
+            let now = members();
+            if fits(&now) {
+                return now;
+            }
+            assert!(std::time::Instant::now() < end, "{what}: {now:#?}\n{}", agent.errors());
+        }
+    };
+    let signal = |member: &Value, signal| {
+        let pid = i32::try_from(member["pid"].as_u64().expect("a pid")).expect("a pid");
+        rustix::process::kill_process(rustix::process::Pid::from_raw(pid).expect("a pid"), signal).expect("it runs");
+    };
+    let both = until("two are started", &|m| m.len() == 2);
+    signal(&both[0], Signal::KILL);
+    let both = until("the lost one is replaced", &|m| m.len() == 2 && m.iter().all(|p| p["key"] != both[0]["key"]));
+    for member in &both {
+        signal(member, Signal::KILL);
+    }
+    let both = until("both are replaced", &|m| m.len() == 2 && m.iter().all(|p| both.iter().all(|b| b["key"] != p["key"])));
+    // What cannot be launched is said at the start, and at each attempt with the time of the next.
+    let log = agent.errors();
+    assert!(log.contains("service.nothing: there is no program") && log.contains("launch failed") && log.contains("next="), "{log}");
+    // They outlive their agent: ended by their ids.
+    drop(agent);
+    for member in &both {
+        signal(member, Signal::TERM);
+    }
+}

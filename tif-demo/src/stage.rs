@@ -153,13 +153,15 @@ impl Stage {
         struct Launch {
             command: Vec<String>,
             members: u32,
+            /// The story starts the first ones itself.
+            start: bool,
         }
         let program = std::env::current_exe().context("cannot find this program")?;
         let mut command = vec![program.into_os_string()];
         command.extend(self.indexer());
         let text = |word: OsString| word.into_string().map_err(|word| anyhow::anyhow!("{word:?} is not UTF-8: use another directory"));
         let command = command.into_iter().map(text).collect::<anyhow::Result<_>>()?;
-        Ok(toml::to_string(&Config { service: BTreeMap::from([(service::NAME, Launch { command, members: 2 })]) })?)
+        Ok(toml::to_string(&Config { service: BTreeMap::from([(service::NAME, Launch { command, members: 2, start: false })]) })?)
     }
 }
 

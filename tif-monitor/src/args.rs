@@ -19,6 +19,10 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// Launch specifications of services, and defaults for the above.
+    ///
+    /// [service.NAME] with command = ["program", "argument"], env, cwd, members (1), start (true: what is missing is started two seconds after the agent;
+    /// false: only lost members are replaced), hung_after, output ("log" or "inherit"). A member that takes its leave is not replaced until the next boot or until
+    /// somebody starts it again. Launches that fail are tried again with growing pauses, and are logged with when.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// What is logged on stderr: error, warn, info, debug, trace, or by room, as `info,tif::door=debug`.

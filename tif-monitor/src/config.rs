@@ -38,9 +38,12 @@ pub struct Launch {
     pub env: BTreeMap<String, String>,
     /// Where it runs; the agent's own directory if not said.
     pub cwd: Option<PathBuf>,
-    /// How many members the service should have.
+    /// How many members the service should have. What is missing is started, but for those that took their leave.
     #[serde(default = "one")]
     pub members: u32,
+    /// Whether members that are missing when the agent starts are started. If not, somebody else does that, and only lost ones are replaced.
+    #[serde(default = "yes")]
+    pub start: bool,
     /// A process that is alive but silent for so long is ended: `5s`. Never, if not said.
     #[serde(default, deserialize_with = "duration")]
     pub hung_after: Option<Duration>,
@@ -58,6 +61,21 @@ pub enum Sink {
     Log,
     /// Where the agent's go.
     Inherit,
+}
+
+/// Whether a program can be found as `exec` would: by its path, or by its name along `PATH`.
+fn is_there(program: &Path, cwd: Option<&Path>) -> bool {
+    let runs = |path: &Path| {
+        std::fs::metadata(path).is_ok_and(|m| m.is_file() && std::os::unix::fs::PermissionsExt::mode(&m.permissions()) & 0o111 != 0)
+    };
+    if program.components().count() > 1 {
+        return runs(program) || cwd.is_some_and(|cwd| runs(&cwd.join(program)));
+    }
+    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|dir| runs(&dir.join(program))))
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn one() -> u32 {
@@ -117,11 +135,23 @@ impl Config {
         Ok(config)
     }
 
+    /// Launch specifications whose program is not there, in words. No reason not to start: one service's missing program must not take the instruments of
+    /// all others away, and it may come while the agent runs.
+    // spec: OUT-3
+    pub fn missing_programs(&self) -> Vec<String> {
+        let missing = |(service, launch): (&Name, &Launch)| {
+            let program = launch.command.first().filter(|program| !is_there(Path::new(program), launch.cwd.as_deref()))?;
+            Some(format!("service.{service}: there is no program {program:?} that can be executed"))
+        };
+        self.service.iter().filter_map(missing).collect()
+    }
+
     /// What the core needs to know of the launch specifications.
     pub fn policies(&self) -> Vec<LaunchPolicy> {
         let policy = |(service, launch): (&Name, &Launch)| LaunchPolicy {
             service: service.clone(),
             members: launch.members,
+            starts: launch.start,
             hung_after: launch.hung_after,
         };
         self.service.iter().map(policy).collect()
@@ -144,14 +174,25 @@ mod tests {
             [service.bills]
             command = ["bills"]
             members = 2
+            start = false
             output = "inherit"
             "#,
         )
         .unwrap();
         let orders = &config.service[&"orders".parse().unwrap()];
         assert_eq!((orders.members, orders.hung_after, orders.output), (1, Some(Duration::from_millis(1500)), Sink::Log));
-        assert_eq!(config.policies()[0].members, 2);
+        assert!(orders.start);
+        assert_eq!((config.policies()[0].members, config.policies()[0].starts), (2, false));
         assert_eq!(config.policies()[0].hung_after, None);
+    }
+
+    // spec: OUT-3
+    #[test]
+    fn a_program_that_is_not_there_is_named_with_its_service() {
+        let text = "[service.orders]\ncommand = [\"/no/such/orders\"]\n[service.bills]\ncommand = [\"no-such-bills\"]\n[service.sh]\ncommand = [\"sh\"]";
+        let missing = Config::parse(text).unwrap().missing_programs();
+        assert_eq!(missing.len(), 2, "{missing:?}");
+        assert!(missing[0].contains("service.bills") && missing[1].contains("/no/such/orders"), "{missing:?}");
     }
 
     #[test]

@@ -61,6 +61,9 @@ fn run(args: Args) -> Result<(), Failure> {
     // Tests may run several agents in one process; the first one's filter stays.
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours()).try_init();
     let config = args.config.as_deref().map(Config::read).transpose().map_err(usage)?.unwrap_or_default();
+    for what in config.missing_programs() {
+        tracing::error!(target: "tif::supervisor", what, "it cannot be launched; it is tried again and again when a member is missing");
+    }
     let cpu = args.cpu.or(config.cpu.clone()).ok_or_else(|| usage(anyhow::anyhow!("say what this CPU is called: --cpu NAME")))?;
     let state_dir = args.state_dir.or(config.state_dir.clone());
     let state_dir = state_dir.ok_or_else(|| usage(anyhow::anyhow!("say where to keep what must survive the agent: --state-dir DIR")))?;

@@ -226,7 +226,8 @@ impl Agent {
     // spec: PSM-9
     pub(super) fn abandon_admission(&mut self, now: Moment, key: Key, out: &mut Outbox) {
         if let Some(admitting) = self.take_admission_back(now, key, out) {
-            let record = ProcessRecord { ended: true, ..admitting.record(now, Epoch(0)) };
+            // It never was a member of anything.
+            let record = ProcessRecord { ended: true, service: None, grouped: false, ..admitting.record(now, Epoch(0)) };
             self.store(Record::Process(record), Waiting::Nobody, out);
         }
     }

@@ -407,8 +407,10 @@ pub struct Start {
 pub struct LaunchPolicy {
     /// The service.
     pub service: Name,
-    /// How many members it should have; one is launched when there are fewer.
+    /// How many members it should have; when there are fewer, what is missing is launched.
     pub members: u32,
+    /// Also those that are missing though none was lost: when the agent starts.
+    pub starts: bool,
     /// A process that is alive but silent for so long is ended. None: never.
     pub hung_after: Option<Duration>,
 }

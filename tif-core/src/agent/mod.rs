@@ -250,6 +250,11 @@ impl Agent {
         [self.timers.first(), self.launcher.deadline()].into_iter().flatten().min()
     }
 
+    /// When a member of a service is launched next; none if none is missing.
+    pub fn next_launch(&self, service: &Name) -> Option<Time> {
+        self.launcher.next(service)
+    }
+
     /// The next message of reports for a connection that can be written to, with the receiver's key; none when its queue is empty.
     // spec: MON-6
     pub fn pull(&mut self, conn: Conn) -> Option<(Key, ToProcess)> {

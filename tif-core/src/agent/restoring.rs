@@ -6,6 +6,7 @@ use super::exporting::Exporter;
 use super::io::{Moment, ProcessRecord, Record, Start};
 use super::outages::Lost;
 use super::{Agent, Outbox, Waiting};
+use crate::limits;
 use crate::machine::group::Group;
 use crate::model::{Cause, Incarnation, Key, Name, ProcessState, Role};
 
@@ -17,7 +18,7 @@ impl Agent {
             if let Some(limit) = policy.hung_after {
                 self.hung_after.insert(policy.service.clone(), limit);
             }
-            self.launcher.allow(policy.service, policy.members);
+            self.launcher.allow(now.time, policy.service, policy.members, policy.starts);
         }
         for control in start.controls {
             self.ledger.restore(control);
@@ -43,8 +44,10 @@ impl Agent {
             Lost { at: if same_boot { at } else { now }, found: Some(now.stamp) }
         };
         let alive: BTreeSet<Key> = start.alive.into_iter().collect();
-        // Of each service the latest that is no more: whether it died.
-        let mut latest: BTreeMap<Name, (Incarnation, bool)> = BTreeMap::new();
+        // Of each service those that are no more: whether they left.
+        let mut former: BTreeMap<Name, BTreeMap<Incarnation, bool>> = BTreeMap::new();
+        // Of each source the exporter that died last.
+        let mut died: BTreeMap<Name, ProcessRecord> = BTreeMap::new();
         // Of one registration that was taken back and made again, both may be remembered: the later is the one.
         let mut registrations: BTreeMap<(u128, u32, u64), Incarnation> = BTreeMap::new();
         let registration = |p: &ProcessRecord| (p.nonce, p.credentials.pid, p.credentials.started);
@@ -72,10 +75,9 @@ impl Agent {
             }
             let Some(service) = process.service.clone() else { continue };
             if !live {
-                let last = latest.entry(service.clone()).or_insert((process.key.inc, !left));
-                *last = (*last).max((process.key.inc, !left));
+                former.entry(service.clone()).or_default().insert(process.key.inc, left);
             }
-            if process.ended {
+            if process.ended && left {
                 continue;
             }
             let exporter = Exporter {
@@ -92,6 +94,16 @@ impl Agent {
             // spec: GRP-8
             let role = if process.term == self.term_of(&service, process.grouped) { process.role } else { Role::Standby };
             let leads = !process.grouped || matches!(role, Role::Primary | Role::ToBePrimary);
+            if process.ended {
+                // Long ago it is history, with or without a record.
+                if leads && now.time.since(now.time_of(process.since)) < limits::CORPSE_RETENTION {
+                    let last = died.entry(source).or_insert_with(|| process.clone());
+                    if last.key.inc < process.key.inc {
+                        *last = process;
+                    }
+                }
+                continue;
+            }
             if live {
                 if process.grouped {
                     self.groups.entry(service.clone()).or_default().restore(process.key, role);
@@ -101,18 +113,36 @@ impl Agent {
                 if leads {
                     self.sources.entry(source).or_default();
                 }
-            } else {
-                if leads && self.sources.get(&source).is_none_or(|s| s.outage.is_none()) {
-                    let outage = self.outages.begin(lost, &self.cpu, &source, &process.name, process.key, Cause::Unknown);
-                    self.stats.outages += 1;
-                    self.sources.entry(source).or_default().outage = Some(outage.id);
-                    self.store_outage(outage.id, out);
-                }
+            } else if leads && self.sources.get(&source).is_none_or(|s| s.outage.is_none()) {
+                let outage = self.outages.begin(lost, &self.cpu, &source, &process.name, process.key, Cause::Unknown);
+                self.stats.outages += 1;
+                self.sources.entry(source).or_default().outage = Some(outage.id);
+                self.store_outage(outage.id, out);
             }
         }
         // spec: MON-7, OUT-3
-        for (service, (_, died)) in latest {
-            if died {
+        // Its end was written down and its outage could not be any more: it is one all the same.
+        // spec: OUT-1, MON-7
+        for (source, process) in died {
+            let is_known = self.sources.get(&source).is_some_and(|s| s.outage.is_some()) || self.outages.of_key(process.key).is_some();
+            let has_other = self.exporters.iter().any(|(key, e)| {
+                e.source() == source && (!e.grouped || self.groups.get(&e.service).is_some_and(|g| g.leader() == Some(*key)))
+            });
+            if !is_known && !has_other {
+                let lost = Lost { at: Moment { time: now.time_of(process.since), stamp: process.since }, found: None };
+                let cause = process.cause.clone().unwrap_or(Cause::Unknown);
+                let outage = self.outages.begin(lost, &self.cpu, &source, &process.name, process.key, cause);
+                self.sources.entry(source).or_default().outage = Some(outage.id);
+                self.store_outage(outage.id, out);
+            }
+        }
+        for (service, lives) in former {
+            // Those that left since the last one died. With another boot everything begins anew.
+            let left = lives.values().rev().take_while(|left| **left).count();
+            if same_boot {
+                self.launcher.on_had_left(&service, u32::try_from(left).unwrap_or(u32::MAX));
+            }
+            if left == 0 {
                 self.launcher.on_found_dead(now.time, &service);
             }
         }

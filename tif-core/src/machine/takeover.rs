@@ -1,4 +1,8 @@
-//! Launching a successor when no standby is there: how fast, how often, and when to stop hurrying.
+//! Launching what is missing of a service's members: how fast, how often, and when to stop hurrying.
+//!
+//! A service has as many members as its launch specification says. A lost one is replaced; those that are missing when the agent starts are started after
+//! a moment in which survivors and others may come, unless the specification says that somebody else starts them. A member that took its leave is not missed,
+//! until the next boot or until somebody starts one in its place.
 //!
 //! Each death of a member adds one to the service's penalty, which halves every minute. Up to four, a replacement is launched at once; above,
 //! each further point doubles a pause from 0.1 s up to 30 s. All services of a CPU together launch at most five in ten seconds. A child that was
@@ -37,8 +41,12 @@ struct Service {
     under_way: VecDeque<Time>,
     penalty: f64,
     penalty_at: Time,
-    /// It has lost a member, so missing ones are to be replaced. A service that was never there or took its leave is not started.
+    /// It has lost a member: what is missing is replaced at once.
     lost: bool,
+    /// Members that took their leave and are not missed.
+    left: u32,
+    /// From when on what is missing is started though nobody was lost; none: never.
+    starts_at: Option<Time>,
     not_before: Time,
 }
 
@@ -50,8 +58,8 @@ pub struct Launcher {
 }
 
 impl Launcher {
-    /// A service that can be launched, and how many members it should have.
-    pub fn allow(&mut self, service: Name, members: u32) {
+    /// A service that can be launched, and how many members it should have. `starts`: also those that were never there.
+    pub fn allow(&mut self, now: Time, service: Name, members: u32, starts: bool) {
         let fresh = Service {
             members,
             live: 0,
@@ -59,6 +67,8 @@ impl Launcher {
             penalty: 0.0,
             penalty_at: Time::ZERO,
             lost: false,
+            left: 0,
+            starts_at: starts.then_some(now + START_GRACE),
             not_before: Time::ZERO,
         };
         self.services.insert(service, fresh);
@@ -73,7 +83,10 @@ impl Launcher {
     pub fn on_registered(&mut self, service: &Name) {
         if let Some(s) = self.services.get_mut(service) {
             s.live += 1;
-            s.under_way.pop_front();
+            if s.under_way.pop_front().is_none() {
+                // Started by somebody else, in the place of one that had left.
+                s.left = s.left.saturating_sub(1);
+            }
         }
     }
 
@@ -88,7 +101,14 @@ impl Launcher {
     pub fn on_left(&mut self, service: &Name) {
         if let Some(s) = self.services.get_mut(service) {
             s.live = s.live.saturating_sub(1);
-            s.lost &= s.live > 0;
+            s.left = (s.left + 1).min(s.members);
+        }
+    }
+
+    /// At the agent's start: so many took their leave under the agent before, and nobody came in their place.
+    pub fn on_had_left(&mut self, service: &Name, left: u32) {
+        if let Some(s) = self.services.get_mut(service) {
+            s.left = left.min(s.members);
         }
     }
 
@@ -97,7 +117,7 @@ impl Launcher {
     pub fn on_not_admitted(&mut self, now: Time, service: &Name) {
         if let Some(s) = self.services.get_mut(service) {
             s.live = s.live.saturating_sub(1);
-            if s.lost {
+            if s.missing() > 0 {
                 s.under_way.push_back(now);
             }
         }
@@ -138,7 +158,7 @@ impl Launcher {
                 s.under_way.pop_front();
                 s.punish(now);
             }
-            while s.wants() && now >= s.not_before && self.recent.len() < BUCKET {
+            while s.next().is_some_and(|at| now >= at) && self.recent.len() < BUCKET {
                 self.recent.push_back(now);
                 s.under_way.push_back(now);
                 launch.push(name.clone());
@@ -147,11 +167,16 @@ impl Launcher {
         launch
     }
 
+    /// When the next member of a service is launched, as far as it alone is concerned; none if none is missing.
+    pub fn next(&self, service: &Name) -> Option<Time> {
+        self.services.get(service).and_then(Service::next)
+    }
+
     /// When [`Launcher::due`] may have something next.
     pub fn deadline(&self) -> Option<Time> {
         let bucket = if self.recent.len() < BUCKET { None } else { self.recent.front().map(|at| *at + BUCKET_PERIOD) };
         let one = |s: &Service| {
-            let launch = s.wants().then(|| bucket.map_or(s.not_before, |b| b.max(s.not_before)));
+            let launch = s.next().map(|at| bucket.map_or(at, |b| b.max(at)));
             let patience = s.under_way.front().map(|at| *at + REGISTER_TIMEOUT);
             [launch, patience].into_iter().flatten().min()
         };
@@ -160,8 +185,16 @@ impl Launcher {
 }
 
 impl Service {
-    fn wants(&self) -> bool {
-        self.lost && self.live + (self.under_way.len() as u32) < self.members
+    fn missing(&self) -> u32 {
+        self.members.saturating_sub(self.live + self.left)
+    }
+
+    /// When the next one is to be launched; none if enough are there or under way.
+    fn next(&self) -> Option<Time> {
+        if self.missing() <= self.under_way.len() as u32 {
+            return None;
+        }
+        if self.lost { Some(self.not_before) } else { self.starts_at.map(|at| at.max(self.not_before)) }
     }
 
     fn punish(&mut self, now: Time) {
@@ -187,7 +220,7 @@ mod tests {
 
     fn launcher(members: u32) -> Launcher {
         let mut launcher = Launcher::default();
-        launcher.allow(service(), members);
+        launcher.allow(at(0), service(), members, false);
         launcher
     }
 
@@ -206,6 +239,36 @@ mod tests {
         assert!(l.due(at(11)).is_empty(), "one is under way");
         l.on_registered(&service());
         assert!(l.due(at(20_000)).is_empty());
+    }
+
+    // spec: OUT-3, GRP-7
+    #[test]
+    fn members_that_were_never_there_are_started_after_a_moment_for_those_that_come_by_themselves() {
+        let mut l = Launcher::default();
+        l.allow(at(0), service(), 3, true);
+        l.on_registered(&service());
+        assert!(l.due(at(1_999)).is_empty());
+        assert_eq!(l.deadline(), Some(at(0) + START_GRACE));
+        assert_eq!(l.due(at(2_000)).len(), 2);
+        assert!(l.due(at(3_000)).is_empty(), "both are under way");
+        l.on_registered(&service());
+        l.on_registered(&service());
+        // One takes its leave: not missed, also when another dies.
+        l.on_left(&service());
+        assert!(l.due(at(100_000)).is_empty());
+        l.on_died(at(100_000), &service());
+        assert_eq!(l.due(at(100_000)).len(), 1);
+        l.on_registered(&service());
+        assert!(l.due(at(200_000)).is_empty());
+        // Somebody starts it again: from now on it is missed.
+        l.on_registered(&service());
+        l.on_died(at(200_000), &service());
+        assert_eq!(l.due(at(200_000)).len(), 1);
+        // An agent that starts later knows who had left.
+        let mut later = Launcher::default();
+        later.allow(at(0), service(), 3, true);
+        later.on_had_left(&service(), 2);
+        assert_eq!(later.due(at(5_000)).len(), 1);
     }
 
     #[test]

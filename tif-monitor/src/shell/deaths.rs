@@ -48,7 +48,7 @@ impl Shell {
         self.bury(pid, ended.started, &cause);
         if !ended.registered {
             let reason = format!("process {pid} ended before it registered: {cause}");
-            self.feed(Input::LaunchFailed { service: ended.service, reason });
+            self.launch_failed(ended.service, reason);
         }
     }
 

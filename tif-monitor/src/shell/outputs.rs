@@ -181,12 +181,16 @@ impl Shell {
             self.children.insert(pid, token);
             Ok(pid)
         });
-        self.inputs.push_back(match launched {
-            Ok(pid) => Input::Launched { service, pid },
-            Err(reason) => {
-                tracing::warn!(target: "tif::supervisor", process = %service, reason, "launch failed");
-                Input::LaunchFailed { service, reason }
-            }
-        });
+        match launched {
+            Ok(pid) => self.inputs.push_back(Input::Launched { service, pid }),
+            Err(reason) => self.launch_failed(service, reason),
+        }
+    }
+
+    /// Says so, and when it is tried again.
+    pub(super) fn launch_failed(&mut self, service: Name, reason: String) {
+        self.feed(Input::LaunchFailed { service: service.clone(), reason: reason.clone() });
+        let next = self.agent.next_launch(&service).map(|at| at.since(now().time));
+        tracing::warn!(target: "tif::supervisor", %service, reason, ?next, "launch failed");
     }
 }

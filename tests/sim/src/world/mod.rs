@@ -236,10 +236,10 @@ impl World {
         world
     }
 
-    /// The services that can be launched.
-    pub fn policies() -> Vec<LaunchPolicy> {
-        let policy = |service: &str, members, hung_after| LaunchPolicy { service: name(service), members, hung_after };
-        vec![policy("orders", 2, None), policy("billing", 1, Some(Duration::from_secs(6)))]
+    /// The services that can be launched. Where nothing happens by itself, only what was lost is.
+    pub fn policies(&self) -> Vec<LaunchPolicy> {
+        let policy = |service: &str, members, starts, hung_after| LaunchPolicy { service: name(service), members, starts, hung_after };
+        vec![policy("orders", 2, !self.weather.still, None), policy("billing", 1, false, Some(Duration::from_secs(6)))]
     }
 
     /// The clock as the agent sees it.

@@ -39,7 +39,7 @@ impl World {
         let processes = &self.processes;
         let runs = |pid: u32, started: u64| processes.iter().any(|p| p.alive && p.pid == pid && p.started == started);
         let grows = self.weather.defect != Some(Defect::ReuseIncarnation);
-        let mut start = self.store.start(World::policies(), grows, |r| runs(r.credentials.pid, r.credentials.started));
+        let mut start = self.store.start(self.policies(), grows, |r| runs(r.credentials.pid, r.credentials.started));
         if self.has(Defect::ForgetChanges) {
             start.changes.clear();
         }
