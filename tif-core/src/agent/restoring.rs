@@ -90,9 +90,9 @@ impl Agent {
                 slots: BTreeMap::new(),
             };
             let source = exporter.source();
-            // What it was in an earlier term it is no more: somebody else was elected since.
+            // What one that lives was in an earlier term it is no more: somebody else was elected since. One that is dead was lost as what it was.
             // spec: GRP-8
-            let role = if process.term == self.term_of(&service, process.grouped) { process.role } else { Role::Standby };
+            let role = if !live || process.term == self.term_of(&service, process.grouped) { process.role } else { Role::Standby };
             let leads = !process.grouped || matches!(role, Role::Primary | Role::ToBePrimary);
             if process.ended {
                 // Long ago it is history, with or without a record.
@@ -125,10 +125,8 @@ impl Agent {
         // spec: OUT-1, MON-7
         for (source, process) in died {
             let is_known = self.sources.get(&source).is_some_and(|s| s.outage.is_some()) || self.outages.of_key(process.key).is_some();
-            let has_other = self.exporters.iter().any(|(key, e)| {
-                e.source() == source && (!e.grouped || self.groups.get(&e.service).is_some_and(|g| g.leader() == Some(*key)))
-            });
-            if !is_known && !has_other {
+            // If somebody has followed it, that ends it as soon as it is back.
+            if !is_known {
                 let lost = Lost { at: Moment { time: now.time_of(process.since), stamp: process.since }, found: None };
                 let cause = process.cause.clone().unwrap_or(Cause::Unknown);
                 let outage = self.outages.begin(lost, &self.cpu, &source, &process.name, process.key, cause);

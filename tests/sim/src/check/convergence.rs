@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tif_core::model::significance::Threshold;
-use tif_core::model::{Coarsen, Kind, Name, Quality, Slot, Value, Version};
+use tif_core::model::{Coarsen, Kind, Name, Outage, Quality, Slot, Value, Version};
 use tif_core::wire::Identity;
 
 use super::notices::Told;
@@ -115,8 +115,12 @@ fn look_at_importer(world: &World, who: Who, importer: &Importer, standing: &BTr
         // spec: OUT-2, OUT-7
         let took_leave = view.wire.and_then(|key| world.checks.keys.owner(key)).is_some_and(|who| world.processes[who].left);
         let lost = view.wire.is_some() && !view.rows.is_empty() && !standing.contains_key(source) && !took_leave;
+        // What no store ever knew, because it failed and the agent was killed before it could say it again, no later agent can end.
+        let is_known = |outage: &Outage| world.store.outages.values().any(|(o, _)| o.key == outage.key);
         match (&view.outage, standing.contains_key(source)) {
-            (Some(outage), true) => return wrong("outages", format!("importer {who} was not told that outage {} is over", outage.id)),
+            (Some(outage), true) if is_known(outage) => {
+                return wrong("outages", format!("importer {who} was not told that outage {} is over", outage.id));
+            }
             (None, _) if lost => return wrong("outages", format!("importer {who} was not told of the outage of {source}")),
             _ => {}
         }
