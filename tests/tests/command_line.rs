@@ -43,6 +43,10 @@ fn bad_input_gets_a_refusal_with_the_reason_and_the_way_out_and_changes_nothing(
     check(&world, &["fire", "shop.add", "a=1"], 2, &["`b`", "a=u64 b=u64"]);
     check(&world, &["fire", "shop.add", "a=1", "b=2", "c=3"], 2, &["`c`"]);
     check(&world, &["fire", "shop.add", "a=1", "b=x"], 2, &["whole number"]);
+    check(&world, &["set", "shop.seats", "4294967296"], 2, &["allowed are 0 to 4294967295"]);
+    check(&world, &["set", "shop.ever", "9007199254740994"], 2, &["allowed are 0 to 9007199254740993"]);
+    check(&world, &["set", "shop.ever", "9007199254740993"], 2, &["the nearest is 9007199254740992"]);
+    check(&world, &["fire", "shop.sit", "seat=4294967296"], 2, &["allowed are 0 to 4294967295"]);
     check(&world, &["arm", "shop.before_commit", "fail", "--probability", "2"], 2, &["0 to 1"]);
     check(&world, &["arm", "shop.before_commit", "fail", "--where", "colour==red", "--outlive"], 2, &["colour", "order"]);
     check(&world, &["arm", "shop.add", "fail", "--outlive"], 2, &["procedure"]);
@@ -51,6 +55,7 @@ fn bad_input_gets_a_refusal_with_the_reason_and_the_way_out_and_changes_nothing(
     check(&world, &["ls", "--cpu", "nowhere"], 3, &["cpu1"]);
 
     assert_eq!(world.value("shop.batch"), 64);
+    assert_eq!((world.value("shop.seats"), world.value("shop.sit")), (json!(4), json!(0)));
     assert_eq!(world.value("shop.mode"), "friendly");
     assert_eq!(world.value("shop.limit"), 100);
 }
@@ -76,7 +81,7 @@ fn every_kind_of_instrument_is_discovered_and_read() {
     assert_eq!(kind("shop.before_commit").0, "test_point");
     assert_eq!(kind("shop.add").0, "procedure");
     let batch = rows.iter().find(|r| r["name"] == "shop.batch").expect("just seen");
-    assert_eq!((&batch["help"], &batch["range"]), (&json!("Orders handled in one batch."), &json!([1.0, 4096.0])));
+    assert_eq!((&batch["help"], &batch["range"]), (&json!("Orders handled in one batch."), &json!([1, 4096])));
     assert!(batch["declared"]["file"].as_str().is_some_and(|f| f.ends_with("service.rs")), "{batch}");
 
     world.serve(&["--timeout", "10s", "wait", "shop.accepted > 100"]).must(0);

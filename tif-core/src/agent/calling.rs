@@ -8,7 +8,7 @@ use super::io::{Conn, Moment};
 use super::{Agent, Outbox, Question, Requester, Underway};
 use crate::limits;
 use crate::model::control::FaultAction;
-use crate::model::{Argument, Arming, InstrumentId, Key, Kind, Refusal, RequestId, Slot, TestPointKind, Value, value};
+use crate::model::{Argument, Arming, InstrumentId, Key, Kind, Refusal, RequestId, Slot, TestPointKind, Value};
 use crate::wire::ToProcess;
 
 /// How much longer than its time limit a procedure's answer may take to come.
@@ -135,7 +135,8 @@ impl Agent {
                 let reason = format!("the argument `{}` must be given once; {}", argument.name, signature());
                 return Err(Refusal::Unfit { name: address, reason });
             };
-            let value = value::parse(literal, argument.value_type, &argument.choices)
+            let value = argument
+                .admit(literal)
                 .map_err(|e| Refusal::Unfit { name: format!("{address} {}", argument.name), reason: e.to_string() })?;
             values.push(value);
         }
@@ -279,7 +280,7 @@ fn check_arming(arming: &Arming, fields: &[Argument]) -> Result<(), String> {
             let known = if known.is_empty() { "it has no fields".to_owned() } else { format!("its fields are {}", known.join(", ")) };
             return Err(format!("no field is called `{}`; {known}", condition.field));
         };
-        value::parse(&condition.literal, field.value_type, &field.choices).map_err(|e| format!("{}: {e}", field.name))?;
+        field.admit(&condition.literal).map_err(|e| format!("{}: {e}", field.name))?;
     }
     Ok(())
 }

@@ -155,7 +155,7 @@ fn fits(descriptor: &Descriptor, value: &Value) -> bool {
 mod tests {
     use super::*;
     use crate::model::descriptor::tests::control;
-    use crate::model::{SetResult, Stamp};
+    use crate::model::{Number, SetResult, Stamp};
 
     fn source() -> Name {
         "orders".parse().unwrap()
@@ -229,7 +229,7 @@ mod tests {
         let (record, done) = change("a", 1, 100, true);
         ledger.apply(&record, done);
         let mut narrower = control(None);
-        narrower.range = Some((1.0, 64.0));
+        narrower.range = Some((Number::Whole(1), Number::Whole(64)));
         assert!(board(&ledger, &narrower).is_empty());
         assert_eq!(ledger.current(&(source(), "orders.batch".into()), &narrower), (Version(1), Value::U64(64)));
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::alarm::Limits;
 use super::name::Name;
+use super::number::Number;
 use super::significance::Significance;
 use super::unit::Unit;
 use super::value::{self, Value, ValueType};
@@ -85,6 +86,22 @@ pub struct Argument {
     /// The choices, for a choice.
     #[serde(default)]
     pub choices: Vec<String>,
+    /// The least and the greatest value allowed, both included: what the type of the service's own takes.
+    #[serde(default)]
+    pub range: Option<(Number, Number)>,
+}
+
+impl Argument {
+    /// Reads a value for this argument and checks type, choices and range.
+    ///
+    /// # Errors
+    /// With the first thing that is wrong and what would be right.
+    // spec: TST-2
+    pub fn admit(&self, literal: &str) -> Result<Value, Unfit> {
+        let value = value::parse(literal, self.value_type, &self.choices).map_err(Unfit::Type)?;
+        within(&value, self.range, Unit::ONE, literal)?;
+        Ok(value)
+    }
 }
 
 /// Where in the source it was declared.
@@ -117,10 +134,10 @@ pub struct Descriptor {
     pub unit: Unit,
     /// The least and the greatest value allowed, both included, in the unit.
     #[serde(default)]
-    pub range: Option<(f64, f64)>,
+    pub range: Option<(Number, Number)>,
     /// Values are the range's start (or 0) plus whole multiples of this.
     #[serde(default)]
-    pub step: Option<f64>,
+    pub step: Option<Number>,
     /// A control's value before anybody changed it.
     #[serde(default)]
     pub default: Option<Value>,
@@ -163,25 +180,23 @@ pub enum Unfit {
         /// What was given.
         got: String,
         /// The least allowed.
-        min: f64,
+        min: Number,
         /// The greatest allowed.
-        max: f64,
+        max: Number,
         /// The unit, with a space before it; empty for plain numbers.
         unit: String,
     },
     /// It is between two steps.
-    #[error("{got} is between two steps: allowed are multiples of {step} from {from}; the nearest are {below} and {above}")]
+    #[error("{got} is between two steps: allowed are multiples of {step} from {from}; {nearest}")]
     Step {
         /// What was given.
         got: String,
         /// The step.
-        step: f64,
+        step: Number,
         /// Where the steps start.
-        from: f64,
-        /// The nearest allowed value below.
-        below: f64,
-        /// The nearest allowed value above.
-        above: f64,
+        from: Number,
+        /// The nearest allowed values, in words.
+        nearest: String,
     },
 }
 
@@ -223,24 +238,15 @@ impl Descriptor {
     /// # Errors
     /// With what would be right.
     pub fn check(&self, value: &Value, shown: &str) -> Result<(), Unfit> {
-        let Some(number) = value.as_f64() else { return Ok(()) };
-        let got = || shown.chars().take(64).collect::<String>();
-        if let Some((min, max)) = self.range
-            && !(min <= number && number <= max)
-        {
-            let unit = if self.unit == Unit::ONE { String::new() } else { format!(" {}", self.unit) };
-            return Err(Unfit::Range { got: got(), min, max, unit });
-        }
-        if let Some(step) = self.step {
-            let from = self.range.map_or(0.0, |(min, _)| min);
-            let steps = (number - from) / step;
-            // Decimal steps are not exact in binary: a millionth of a step is not a difference.
-            if steps.is_nan() || (steps - steps.round()).abs() >= 1e-6 {
-                let (below, above) = (from + steps.floor() * step, from + steps.ceil() * step);
-                return Err(Unfit::Step { got: got(), step, from, below, above });
-            }
-        }
-        Ok(())
+        within(value, self.range, self.unit, shown)?;
+        let (Some(step), Some(number)) = (self.step, Number::of(value)) else { return Ok(()) };
+        let from = self.range.map_or(Number::Whole(0), |(min, _)| min);
+        let Some((below, above)) = number.off_step(from, step) else { return Ok(()) };
+        let nearest = match self.range {
+            Some((_, max)) if !above.at_most(max) => format!("the nearest is {below}"),
+            _ => format!("the nearest are {below} and {above}"),
+        };
+        Err(Unfit::Step { got: cut(shown), step, from, nearest })
     }
 
     /// Whether the bounds of [`limits`] hold and the parts fit one another. A declaration in a segment is a stranger's.
@@ -271,8 +277,8 @@ impl Descriptor {
         if !(self.scale.is_finite() && self.scale > 0.0) {
             return Err("the scale must be a positive number".into());
         }
-        if self.range.is_some_and(|(min, max)| min.is_nan() || max.is_nan() || min > max)
-            || self.step.is_some_and(|s| !(s.is_finite() && s > 0.0))
+        if self.range.is_some_and(|(min, max)| !min.at_most(max))
+            || self.step.map(Number::as_f64).is_some_and(|s| !(s.is_finite() && s > 0.0))
         {
             return Err("the range is empty or the step is not a positive number".into());
         }
@@ -298,6 +304,9 @@ impl Descriptor {
         if arguments.iter().any(|a| a.name.len() > 64 || a.choices.len() > limits::CHOICES_MAX || a.choices.iter().any(|c| c.len() > 64)) {
             return Err("an argument's name or choices are too long".into());
         }
+        if arguments.iter().any(|a| a.range.is_some_and(|(min, max)| !min.at_most(max))) {
+            return Err("an argument's range is empty".into());
+        }
         Ok(())
     }
 
@@ -307,16 +316,31 @@ impl Descriptor {
     }
 }
 
+/// Whether a value is in the range.
+fn within(value: &Value, range: Option<(Number, Number)>, unit: Unit, shown: &str) -> Result<(), Unfit> {
+    let (Some((min, max)), Some(number)) = (range, Number::of(value)) else { return Ok(()) };
+    if min.at_most(number) && number.at_most(max) {
+        return Ok(());
+    }
+    let unit = if unit == Unit::ONE { String::new() } else { format!(" {unit}") };
+    Err(Unfit::Range { got: cut(shown), min, max, unit })
+}
+
+/// What was given, as far as it is told back.
+fn cut(shown: &str) -> String {
+    shown.chars().take(64).collect()
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
 
     /// A control of whole numbers from 1 to 4096, in steps of `step`.
-    pub(crate) fn control(step: Option<f64>) -> Descriptor {
+    pub(crate) fn control(step: Option<i128>) -> Descriptor {
         Descriptor {
             help: "Orders in one batch.".into(),
-            range: Some((1.0, 4096.0)),
-            step,
+            range: Some((Number::Whole(1), Number::Whole(4096))),
+            step: step.map(Number::Whole),
             default: Some(Value::U64(64)),
             ..Descriptor::bare("batch".parse().unwrap(), Kind::Control { memorized: true, validated: false }, ValueType::U64)
         }
@@ -334,8 +358,29 @@ pub(crate) mod tests {
         check(None, "4097", Err("allowed are 1 to 4096"));
         check(None, "0", Err("allowed are 1 to 4096"));
         check(None, "many", Err("a whole number"));
-        check(Some(5.0), "11", Ok(11));
-        check(Some(5.0), "12", Err("nearest are 11 and 16"));
+        check(Some(5), "11", Ok(11));
+        check(Some(5), "12", Err("nearest are 11 and 16"));
+        check(Some(100), "4096", Err("the nearest is 4001"));
+    }
+
+    // spec: CTL-1
+    #[test]
+    fn bounds_of_whole_numbers_are_exact() {
+        let most = (1u64 << 53) + 1;
+        let descriptor = Descriptor { range: Some((Number::Whole(0), Number::Whole(most.into()))), ..control(None) };
+        assert_eq!(descriptor.admit(&most.to_string()).unwrap(), Value::U64(most));
+        let refused = descriptor.admit(&(most + 1).to_string()).unwrap_err().to_string();
+        assert!(refused.ends_with("allowed are 0 to 9007199254740993"), "{refused}");
+    }
+
+    // spec: TST-2
+    #[test]
+    fn an_argument_is_one_that_its_type_can_hold() {
+        let range = Some((Number::Whole(0), Number::Whole(u32::MAX.into())));
+        let argument = Argument { name: "limit".into(), value_type: ValueType::U64, choices: Vec::new(), range };
+        assert_eq!(argument.admit("4294967295").unwrap(), Value::U64(u32::MAX.into()));
+        let refused = argument.admit("4294967296").unwrap_err().to_string();
+        assert_eq!(refused, "4294967296 is out of range: allowed are 0 to 4294967295");
     }
 
     // spec: EXP-7
@@ -347,7 +392,7 @@ pub(crate) mod tests {
             |d| d.default = Some(Value::Bool(true)),
             |d| d.default = Some(Value::U64(0)),
             |d| d.scale = f64::NAN,
-            |d| d.range = Some((f64::NAN, 1.0)),
+            |d| d.range = Some((Number::Float(f64::NAN), Number::Float(1.0))),
             |d| d.choices = vec!["x".into(); 65],
             |d| d.value_type = ValueType::Histogram,
         ];

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tif_core::model::significance::Threshold;
-use tif_core::model::{Declared, Descriptor, Kind, Slot, TestPointKind, ValueType};
+use tif_core::model::{Declared, Descriptor, Kind, Number, Slot, TestPointKind, ValueType};
 
 use super::Scope;
 use crate::Shown;
@@ -47,13 +47,13 @@ impl Field {
     }
 
     /// Both ends are allowed.
-    pub fn range(mut self, min: f64, max: f64) -> Field {
+    pub fn range(mut self, min: Number, max: Number) -> Field {
         self.descriptor.range = Some((min, max));
         self
     }
 
     /// The distance of allowed values.
-    pub fn step(mut self, step: f64) -> Field {
+    pub fn step(mut self, step: Number) -> Field {
         self.descriptor.step = Some(step);
         self
     }
@@ -156,14 +156,14 @@ impl Field {
 
     /// Ends the declaration: an [`Indicator`].
     pub fn indicator<T: Shown>(mut self, scope: &Scope<'_>) -> Indicator<T> {
-        self.descriptor.choices = T::choices();
+        self.of_type::<T>();
         let place = self.place(scope, Kind::Gauge, T::TYPE);
         Indicator::new(T::Cell::open(scope.home(), place.as_ref()), Judge::new(&self.descriptor))
     }
 
     /// Ends the declaration: a [`Dynamic`].
     pub fn dynamic<T: Shown>(mut self, scope: &Scope<'_>) -> Dynamic<T> {
-        self.descriptor.choices = T::choices();
+        self.of_type::<T>();
         let place = self.place(scope, Kind::Dynamic { every: self.every }, T::TYPE);
         let dynamic = Dynamic::new(T::Cell::open(scope.home(), place.as_ref()), Judge::new(&self.descriptor), self.every);
         self.enter(scope, place.as_ref(), Live::Dynamic(dynamic.side()));
@@ -172,7 +172,7 @@ impl Field {
 
     /// Ends the declaration: a [`Control`].
     pub fn control<T: Shown>(mut self, scope: &Scope<'_>, default: T) -> Control<T> {
-        self.descriptor.choices = T::choices();
+        self.of_type::<T>();
         self.descriptor.default = Some(default.to_value());
         let kind = Kind::Control { memorized: self.is_memorized, validated: self.is_validated };
         let place = self.place(scope, kind, T::TYPE);
@@ -234,6 +234,13 @@ impl Field {
         Field::new(name, help, self.descriptor.declared.clone()).place(scope, Kind::Gauge, ValueType::Text)
     }
 
+    /// What the values' own type brings with it: choices, and a range no wider than what it can hold.
+    // spec: CTL-1
+    fn of_type<T: Shown>(&mut self) {
+        self.descriptor.choices = T::choices();
+        self.descriptor.range = within(self.descriptor.range, self.descriptor.step, T::RANGE);
+    }
+
     fn place(&mut self, scope: &Scope<'_>, kind: Kind, value_type: ValueType) -> Option<Place> {
         self.descriptor.path = scope.path(self.name);
         self.descriptor.kind = kind;
@@ -245,5 +252,36 @@ impl Field {
         if let Some(place) = place {
             scope.home().enter(place, live);
         }
+    }
+}
+
+/// What is left of the declared range within that of the type.
+fn within(declared: Option<(Number, Number)>, step: Option<Number>, of_type: Option<(Number, Number)>) -> Option<(Number, Number)> {
+    let Some((least, most)) = of_type else { return declared };
+    let Some((min, max)) = declared else {
+        // Steps are counted from the range's start, and without one from 0: it must not shift them.
+        let least = match least.off_step(Number::Whole(0), step.unwrap_or(Number::Whole(1))) {
+            Some((_, above)) => above,
+            None => least,
+        };
+        return Some((least, most));
+    };
+    Some((if min.at_most(least) { least } else { min }, if most.at_most(max) { most } else { max }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Number::Whole;
+
+    // spec: CTL-1
+    #[test]
+    fn a_range_is_no_wider_than_the_type_and_steps_stay_where_they_are() {
+        let small = <i32 as Shown>::RANGE;
+        assert_eq!(within(None, None, small), small);
+        assert_eq!(within(None, None, <u64 as Shown>::RANGE), None);
+        assert_eq!(within(None, Some(Whole(5)), small), Some((Whole(-2_147_483_645), Whole(i32::MAX.into()))));
+        assert_eq!(within(Some((Whole(0), Whole(1 << 40))), None, small), Some((Whole(0), Whole(i32::MAX.into()))));
+        assert_eq!(within(Some((Whole(1), Whole(9))), None, small), Some((Whole(1), Whole(9))));
     }
 }

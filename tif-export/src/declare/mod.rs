@@ -4,6 +4,7 @@ mod field;
 mod scope;
 
 use tif_core::model::Argument;
+pub use tif_core::model::Number;
 
 pub use crate::procedure::{Arguments, NoProcedures, Outcome, Procedure};
 pub use crate::procedure_metrics::PROCEDURE_METRICS;
@@ -29,12 +30,12 @@ macro_rules! declared {
 
 /// An argument of a procedure.
 pub fn argument<T: Shown>(name: &str) -> Argument {
-    Argument { name: name.to_owned(), value_type: T::TYPE, choices: T::choices() }
+    Argument { name: name.to_owned(), value_type: T::TYPE, choices: T::choices(), range: T::RANGE }
 }
 
 /// A field of a record.
 pub fn field<T: Captured>(name: &str) -> Argument {
-    Argument { name: name.to_owned(), value_type: T::TYPE, choices: T::choices() }
+    Argument { name: name.to_owned(), value_type: T::TYPE, choices: T::choices(), range: T::RANGE }
 }
 
 /// Runs the body of a measured function. As an argument of this type the closure may give away what it has borrowed.
@@ -73,6 +74,12 @@ pub const fn is_on_step(value: f64, from: f64, step: f64) -> bool {
     }
     let nearest = (if steps < 0.0 { steps - 0.5 } else { steps + 0.5 }) as i64 as f64;
     (steps - nearest).abs() < 1e-6
+}
+
+/// The same of whole numbers.
+#[doc(hidden)]
+pub const fn is_on_whole_step(value: i128, from: i128, step: i128) -> bool {
+    step > 0 && (value - from) % step == 0
 }
 
 const fn same(a: &[u8], b: &[u8]) -> bool {

@@ -6,6 +6,7 @@ fn fields() -> Vec<Argument> {
         name: name.into(),
         value_type,
         choices: choices.iter().map(|c| (*c).to_owned()).collect(),
+        range: None,
     };
     vec![field("size", ValueType::U64, &[]), field("mode", ValueType::Choice, &["fast", "safe"]), field("who", ValueType::Text, &[])]
 }

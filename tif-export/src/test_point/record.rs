@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tif_core::model::{Argument, Value, ValueType};
+use tif_core::model::{Argument, Number, Value, ValueType};
 
 use crate::Shown;
 use crate::value::cut;
@@ -43,12 +43,14 @@ pub struct Injected {
 )]
 pub trait Captured {
     const TYPE: ValueType;
+    const RANGE: Option<(Number, Number)> = None;
     fn choices() -> Vec<String>;
     fn capture(&self) -> Value;
 }
 
 impl<T: Shown> Captured for T {
     const TYPE: ValueType = T::TYPE;
+    const RANGE: Option<(Number, Number)> = T::RANGE;
     fn choices() -> Vec<String> {
         T::choices()
     }

@@ -7,7 +7,7 @@ mod choice;
 use std::time::Duration;
 
 use tif_core::limits;
-use tif_core::model::{Value, ValueType};
+use tif_core::model::{Number, Value, ValueType};
 
 use crate::segment::{ScalarCell, WideCell};
 pub use cell::Cell;
@@ -23,6 +23,8 @@ pub use choice::Choice;
 pub trait Shown: Clone + Send + Sync + 'static {
     /// Its type in descriptors and on the wire.
     const TYPE: ValueType;
+    /// The least and the greatest value that it can hold, if these are not those of [`Shown::TYPE`].
+    const RANGE: Option<(Number, Number)> = None;
     /// Where such a value lies in the segment.
     type Cell: Cell<Self> + Clone;
     /// The names of a choice's values; none for other types.
@@ -44,9 +46,10 @@ pub trait Scalar: Shown<Cell = ScalarCell> + Copy {
 }
 
 macro_rules! scalar {
-    ($ty:ty, $type:ident, $value:ident($to:expr, $from:expr), $to_bits:expr, $from_bits:expr) => {
+    ($ty:ty, $type:ident, $value:ident($to:expr, $from:expr), $to_bits:expr, $from_bits:expr $(, $range:expr)?) => {
         impl Shown for $ty {
             const TYPE: ValueType = ValueType::$type;
+            $(const RANGE: Option<(Number, Number)> = Some($range);)?
             type Cell = ScalarCell;
             fn to_value(&self) -> Value {
                 Value::$value($to(*self))
@@ -74,8 +77,22 @@ macro_rules! scalar {
 scalar!(bool, Bool, Bool(|v| v, Some), u64::from, |bits| bits != 0);
 scalar!(i64, I64, I64(|v| v, Some), |v| v as u64, |bits| bits as i64);
 scalar!(u64, U64, U64(|v| v, Some), |v| v, |bits| bits);
-scalar!(i32, I64, I64(i64::from, |v| i32::try_from(v).ok()), |v| i64::from(v) as u64, |bits| bits as i32);
-scalar!(u32, U64, U64(u64::from, |v| u32::try_from(v).ok()), u64::from, |bits| bits as u32);
+scalar!(
+    i32,
+    I64,
+    I64(i64::from, |v| i32::try_from(v).ok()),
+    |v| i64::from(v) as u64,
+    |bits| bits as i32,
+    (Number::Whole(i32::MIN as i128), Number::Whole(i32::MAX as i128))
+);
+scalar!(
+    u32,
+    U64,
+    U64(u64::from, |v| u32::try_from(v).ok()),
+    u64::from,
+    |bits| bits as u32,
+    (Number::Whole(0), Number::Whole(u32::MAX as i128))
+);
 scalar!(f64, F64, F64(|v| v, Some), f64::to_bits, f64::from_bits);
 scalar!(Duration, Duration, Duration(nanoseconds, |v| Some(Duration::from_nanos(v))), nanoseconds, Duration::from_nanos);
 

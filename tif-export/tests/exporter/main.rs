@@ -13,7 +13,7 @@ use tif::{
     Arming, Control, Counter, Dynamic, Epoch, Exported, FaultAction, Indicator, Instruments, Role, Service, ServiceHandle, StartError,
     TestPoint, Value, dims,
 };
-use tif_core::model::{Refusal, Slot, Version};
+use tif_core::model::{Number, Refusal, Slot, Version};
 use tif_core::wire::{Identity, Registration, ToAgent, ToProcess};
 
 /// Each test has a service of its own: there is one exporter per service in a process.
@@ -504,6 +504,6 @@ fn what_is_declared_says_where() {
     let (_handle, peer) = start(Service::of(&ORDERS).run_dir(dir.path()), &agent, Role::Solo, &[]);
     let (slot, descriptor) = peer.find("batch").unwrap();
     assert_ne!(*slot, Slot(u32::MAX));
-    assert_eq!((descriptor.declared.crate_name.as_str(), descriptor.range), ("tif-export", Some((1.0, 4096.0))));
+    assert_eq!((descriptor.declared.crate_name.as_str(), descriptor.range), ("tif-export", Some((Number::Whole(1), Number::Whole(4096)))));
     assert!(descriptor.declared.file.ends_with("tests/exporter/main.rs") && descriptor.declared.line > 20, "{:?}", descriptor.declared);
 }

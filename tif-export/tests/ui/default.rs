@@ -38,6 +38,15 @@ struct Orders {
     /// No value.
     #[tif(default)]
     empty: Control<u32>,
+    /// A bound that the type cannot hold.
+    #[tif(default = 1, range = 0..=5_000_000_000)]
+    wide: Control<u32>,
+    /// A bound between two whole numbers.
+    #[tif(default = 1, range = 0.5..=4.5)]
+    broken: Control<u32>,
+    /// One more than the greatest, where floats do not tell them apart.
+    #[tif(default = 9_007_199_254_740_993, range = 0..=9_007_199_254_740_992)]
+    exact: Control<u64>,
 }
 
 fn main() {}

@@ -8,7 +8,7 @@ use tif_core::model::significance::{Significance, Threshold};
 use tif_core::model::{Kind, Quality, Report, SetResult, Stamp, TestPointKind, ValueType};
 use tif_core::wire;
 
-use super::value::number;
+use super::value::bound;
 use super::{VERSION, rfc3339, value};
 use crate::importer::address;
 
@@ -74,7 +74,10 @@ impl DeclarationRow {
         let a = &row.announcement;
         let d = &a.descriptor;
         let arguments = |list: &[tif_core::model::Argument]| {
-            list.iter().map(|a| json!({"name": a.name, "type": a.value_type.to_string(), "choices": a.choices})).collect::<Json>()
+            let range = |a: &tif_core::model::Argument| a.range.map_or(Json::Null, |(min, max)| json!([bound(min), bound(max)]));
+            list.iter()
+                .map(|a| json!({"name": a.name, "type": a.value_type.to_string(), "choices": a.choices, "range": range(a)}))
+                .collect::<Json>()
         };
         let mut r = DeclarationRow {
             v: VERSION,
@@ -89,8 +92,8 @@ impl DeclarationRow {
             quality: row.quality.word(),
             source: a.source.to_string(),
             dimensions: a.dims.iter().map(|(k, v)| (k.to_owned(), json!(v))).collect::<serde_json::Map<_, _>>().into(),
-            range: d.range.map_or(Json::Null, |(min, max)| json!([number(min), number(max)])),
-            step: d.step.map_or(Json::Null, number),
+            range: d.range.map_or(Json::Null, |(min, max)| json!([bound(min), bound(max)])),
+            step: d.step.map_or(Json::Null, bound),
             default: d.default.as_ref().map_or(Json::Null, |v| value(v, &d.choices)),
             choices: d.choices.clone(),
             limits: if d.limits.is_empty() { Json::Null } else { json!(d.limits) },

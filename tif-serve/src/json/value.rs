@@ -1,8 +1,8 @@
 //! Values as JSON.
 
 use serde_json::{Value as Json, json};
-use tif_core::model::Value;
 use tif_core::model::histogram::bounds_of;
+use tif_core::model::{Number, Value};
 
 /// A value as the module's table says; `choices` are the names of a choice's values.
 // spec: INS-3
@@ -34,6 +34,14 @@ pub(super) fn number(v: f64) -> Json {
         None if v.is_nan() => json!("NaN"),
         None if v > 0.0 => json!("inf"),
         None => json!("-inf"),
+    }
+}
+
+/// A bound of a declaration: whole numbers as such.
+pub(super) fn bound(v: Number) -> Json {
+    match v {
+        Number::Float(v) => number(v),
+        Number::Whole(_) => json!(v),
     }
 }
 

@@ -234,12 +234,13 @@ pub fn zoo() -> Vec<(Announcement, Report)> {
     mode.choices = vec!["fast".into(), "safe".into()];
     mode.default = Some(Value::Choice(0));
     let mut workers = descriptor("workers", Kind::Control { memorized: false, validated: false }, ValueType::I64);
-    (workers.range, workers.step, workers.default) = (Some((-8.0, 64.0)), Some(1.0), Some(Value::I64(4)));
+    (workers.range, workers.step, workers.default) =
+        (Some((Number::Whole(-8), Number::Whole(64))), Some(Number::Whole(1)), Some(Value::I64(4)));
     let mut oldest = descriptor("queue.oldest", Kind::Dynamic { every: Duration::from_secs(1) }, ValueType::F64);
     oldest.unit = "s".parse().unwrap();
     let timeout = descriptor("timeout", Kind::Gauge, ValueType::Duration);
     let flush = TestPointKind::Procedure {
-        arguments: vec![Argument { name: "limit".into(), value_type: ValueType::U64, choices: vec![] }],
+        arguments: vec![Argument { name: "limit".into(), value_type: ValueType::U64, choices: vec![], range: None }],
         returns: "u64".into(),
         timeout: Duration::from_secs(5),
         idempotent: false,

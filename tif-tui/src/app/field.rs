@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 use tif_core::limits;
-use tif_core::model::value::{self, parse_duration};
+use tif_core::model::value::parse_duration;
 use tif_core::model::{Argument, FaultAction, ValueType};
 use tif_core::wire::Announcement;
 use tui_input::Input;
@@ -60,7 +60,7 @@ impl Field {
         let text = self.input.value();
         match &self.rule {
             Rule::Control(announcement) => announcement.descriptor.admit(text).err().map(|unfit| unfit.to_string()),
-            Rule::Argument(argument) => value::parse(text, argument.value_type, &argument.choices).err().map(|e| e.to_string()),
+            Rule::Argument(argument) => argument.admit(text).err().map(|unfit| unfit.to_string()),
             Rule::Action => action(text).err(),
             Rule::Probability => probability(text).err(),
             Rule::Hits => hits(text).err(),

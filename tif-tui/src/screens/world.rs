@@ -10,9 +10,9 @@ use ratatui::buffer::Cell;
 use ratatui::layout::Size;
 use tif_core::model::histogram::{BUCKETS, bucket_of};
 use tif_core::model::{
-    Alarm, Argument, Cause, Declared, Descriptor, Dimensions, Epoch, Incarnation, InstrumentId, Key, Kind, Limits, Name, NodeId, Outage,
-    OutageEnd, OutageId, ProcId, ProcessState, Quality, Report, RequestId, Role, SetResult, Stamp, TestPointKind, Time, Value, ValueType,
-    Version, histogram::Histogram,
+    Alarm, Argument, Cause, Declared, Descriptor, Dimensions, Epoch, Incarnation, InstrumentId, Key, Kind, Limits, Name, NodeId, Number,
+    Outage, OutageEnd, OutageId, ProcId, ProcessState, Quality, Report, RequestId, Role, SetResult, Stamp, TestPointKind, Time, Value,
+    ValueType, Version, histogram::Histogram,
 };
 use tif_core::wire::{Announcement, ProcessRow};
 
@@ -295,10 +295,10 @@ pub(super) fn orders(process: &str) -> Vec<(Arc<Announcement>, Value, Alarm)> {
     latency.help = "Time to handle one order.".into();
     let mut batch = descriptor("batch", Kind::Control { memorized: true, validated: false }, ValueType::U64);
     batch.help = "Orders handled in one batch.".into();
-    (batch.range, batch.default) = (Some((1.0, 4096.0)), Some(Value::U64(64)));
+    (batch.range, batch.default) = (Some((Number::Whole(1), Number::Whole(4096))), Some(Value::U64(64)));
     let mut mode = descriptor("mode", Kind::Control { memorized: false, validated: true }, ValueType::Choice);
     (mode.choices, mode.default) = (vec!["fast".into(), "safe".into()], Some(Value::Choice(0)));
-    let argument = |name: &str, value_type| Argument { name: name.into(), value_type, choices: Vec::new() };
+    let argument = |name: &str, value_type| Argument { name: name.into(), value_type, choices: Vec::new(), range: None };
     let point = TestPointKind::InPath { fields: vec![argument("size", ValueType::U64)] };
     let flush = TestPointKind::Procedure {
         arguments: vec![argument("limit", ValueType::U64), argument("quiet", ValueType::Bool)],

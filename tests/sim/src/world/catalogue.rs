@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tif_core::model::descriptor::Argument;
 use tif_core::model::significance::Threshold;
-use tif_core::model::{Descriptor, Dimensions, Kind, Limits, Significance, TestPointKind, Value, ValueType};
+use tif_core::model::{Descriptor, Dimensions, Kind, Limits, Number, Significance, TestPointKind, Value, ValueType};
 
 /// A declared instrument and its first value.
 pub type Declaration = (Descriptor, Dimensions, Value);
@@ -16,7 +16,7 @@ fn descriptor(path: &str, kind: Kind, value_type: ValueType) -> Descriptor {
 /// A control of whole numbers from 1 to 4096.
 pub fn control(path: &str, memorized: bool, validated: bool) -> Declaration {
     let mut d = descriptor(path, Kind::Control { memorized, validated }, ValueType::U64);
-    d.range = Some((1.0, 4096.0));
+    d.range = Some((Number::Whole(1), Number::Whole(4096)));
     d.default = Some(Value::U64(64));
     (d, Dimensions::NONE, Value::U64(64))
 }
@@ -41,7 +41,7 @@ pub fn of_service() -> Vec<Declaration> {
     level.limits = Limits { warn_above: Some(60.0), critical_above: Some(80.0), hysteresis: 5.0, ..Limits::default() };
     let seldom = Significance { at_most_every: Some(Duration::from_millis(100)), ..Significance::ANY };
     let often = Significance { at_least_every: Some(Duration::from_millis(700)), ..Significance::ANY };
-    let argument = Argument { name: "count".into(), value_type: ValueType::U64, choices: Vec::new() };
+    let argument = Argument { name: "count".into(), value_type: ValueType::U64, choices: Vec::new(), range: None };
     let timeout = Duration::from_secs(1);
     let procedure = TestPointKind::Procedure { arguments: vec![argument], returns: "u64".into(), timeout, idempotent: false };
     vec![

@@ -5,14 +5,15 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Expr, ExprLit, Lit};
 use tif_core::limits;
+use tif_core::model::Number as Exact;
 
 use super::handle::{Class, Value};
 use super::settings::Settings;
-use crate::literal::{self, Number};
+use crate::literal::{self, Bound};
 
 impl Settings<'_> {
     // spec: EXP-5, CTL-1
-    pub(super) fn control(&mut self, value: &Value, range: Option<(Number, Number)>, step: Option<Number>, ident: Span) -> TokenStream {
+    pub(super) fn control(&mut self, value: &Value, range: Option<(Bound, Bound)>, step: Option<Bound>, ident: Span) -> TokenStream {
         if self.entries.flag("memorized", self.errors) {
             self.code.extend(quote!(.memorized()));
         }
@@ -95,29 +96,32 @@ impl Settings<'_> {
     }
 
     /// Range and step of the default: here if they are literals, else by the compiler.
-    fn default_fits(&mut self, value: &Value, expr: &Expr, range: Option<(Number, Number)>, step: Option<Number>) {
-        let known = match (value.class, expr) {
-            (Class::Duration, Expr::Lit(ExprLit { lit: Lit::Str(t), .. })) => literal::nanoseconds(&t.value()).map(|ns| ns as f64 / 1e9),
-            (Class::Duration, _) => None,
-            (Class::Whole(..) | Class::Float, _) => literal::value_of(expr),
+    fn default_fits(&mut self, value: &Value, expr: &Expr, range: Option<(Bound, Bound)>, step: Option<Bound>) {
+        let (known, number) = match (value.class, expr) {
+            (Class::Duration, Expr::Lit(ExprLit { lit: Lit::Str(t), .. })) => {
+                let Some(ns) = literal::nanoseconds(&t.value()) else { return };
+                (Some(Exact::Float(ns as f64 / 1e9)), TokenStream::new())
+            }
+            (Class::Duration, _) => (None, quote!(::core::time::Duration::as_secs_f64(&(#expr)))),
+            (Class::Whole(..), _) => (literal::whole_of(expr).map(Exact::Whole), quote!((#expr) as i128)),
+            (Class::Float, _) => (literal::value_of(expr).map(Exact::Float), quote!((#expr) as f64)),
             _ => return,
         };
         if let (Class::Whole(least, most), Some(v)) = (value.class, known)
-            && !(least <= v && v <= most)
+            && !(Exact::Whole(least).at_most(v) && v.at_most(Exact::Whole(most)))
         {
             self.errors.at(expr.span(), format!("{v} does not fit the control's type"));
             return;
         }
         // What the compiler compares, where it is not known here. In seconds, if it is a duration.
-        let number = match (value.class, known) {
-            (Class::Duration, Some(v)) => quote!(#v),
-            (Class::Duration, None) => quote!(::core::time::Duration::as_secs_f64(&(#expr))),
-            _ => quote!((#expr) as f64),
+        let number = match known {
+            Some(Exact::Float(v)) => quote!(#v),
+            _ => number,
         };
-        if let Some((Number { known: Some(min), .. }, Number { known: Some(max), .. })) = &range
+        if let Some((Bound { known: Some(min), .. }, Bound { known: Some(max), .. })) = &range
             && let Some(v) = known
         {
-            if !(*min <= v && v <= *max) {
+            if !(min.at_most(v) && v.at_most(*max)) {
                 self.errors.at(expr.span(), format!("the default {v} is outside the range: allowed are {min} to {max}"));
                 return;
             }
@@ -128,22 +132,25 @@ impl Settings<'_> {
             });
         }
         let Some(step) = step else { return };
-        let from = range.as_ref().map_or(Some(0.0), |(a, _)| a.known);
+        let zero = if matches!(value.class, Class::Whole(..)) { Exact::Whole(0) } else { Exact::Float(0.0) };
+        let from = range.as_ref().map_or(Some(zero), |(a, _)| a.known);
         if let (Some(step), Some(from), Some(v)) = (step.known, from, known) {
-            let steps = (v - from) / step;
-            // As the agent judges it: decimal steps are not exact in binary.
-            if (steps - steps.round()).abs() >= 1e-6 {
-                let (below, above) = (from + steps.floor() * step, from + steps.ceil() * step);
+            // As the agent judges it.
+            if let Some((below, above)) = v.off_step(from, step) {
                 self.errors.at(
                     expr.span(),
                     format!("the default {v} is between two steps: allowed are multiples of {step} from {from}, the nearest are {below} and {above}"),
                 );
             }
         } else {
-            let from = range.map_or(quote!(0f64), |(a, _)| a.code);
+            let (is_on, zero) = match zero {
+                Exact::Whole(_) => (quote!(is_on_whole_step), quote!(0i128)),
+                Exact::Float(_) => (quote!(is_on_step), quote!(0f64)),
+            };
+            let from = range.map_or(zero, |(a, _)| a.code);
             let step = step.code;
             self.check.extend(quote_spanned! {expr.span()=>
-                const _: () = ::core::assert!(::tif::declare::is_on_step(#number, #from, #step), "the default is between two steps");
+                const _: () = ::core::assert!(::tif::declare::#is_on(#number, #from, #step), "the default is between two steps");
             });
         }
     }

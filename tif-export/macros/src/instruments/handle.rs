@@ -31,7 +31,7 @@ pub struct Value {
 pub enum Class {
     Bool,
     /// Whole numbers between the two.
-    Whole(f64, f64),
+    Whole(i128, i128),
     Float,
     Text,
     Duration,
@@ -176,7 +176,7 @@ impl Handle {
     /// What class of value it shows.
     pub fn class(&self) -> Option<Class> {
         match self {
-            Handle::Counter => Some(Class::Whole(0.0, u64::MAX as f64)),
+            Handle::Counter => Some(Class::Whole(0, u64::MAX as i128)),
             Handle::Indicator(v) | Handle::Dynamic(v) | Handle::Control(v) => Some(v.class),
             Handle::Histogram => Some(Class::Float),
             Handle::TestPoint(_) | Handle::Nested => None,
@@ -197,10 +197,10 @@ pub fn class_of(ty: &Type, span: Span, errors: &mut Errors) -> Option<Class> {
     let word = last_segment(ty).map(|s| s.ident.to_string()).unwrap_or_default();
     let instead = match word.as_str() {
         "bool" => return Some(Class::Bool),
-        "i64" => return Some(Class::Whole(i64::MIN as f64, i64::MAX as f64)),
-        "u64" => return Some(Class::Whole(0.0, u64::MAX as f64)),
-        "i32" => return Some(Class::Whole(f64::from(i32::MIN), f64::from(i32::MAX))),
-        "u32" => return Some(Class::Whole(0.0, f64::from(u32::MAX))),
+        "i64" => return Some(Class::Whole(i64::MIN as i128, i64::MAX as i128)),
+        "u64" => return Some(Class::Whole(0, u64::MAX as i128)),
+        "i32" => return Some(Class::Whole(i32::MIN as i128, i32::MAX as i128)),
+        "u32" => return Some(Class::Whole(0, u32::MAX as i128)),
         "f64" => return Some(Class::Float),
         "String" => return Some(Class::Text),
         "Duration" => return Some(Class::Duration),

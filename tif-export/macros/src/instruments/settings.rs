@@ -4,12 +4,12 @@ use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Expr, RangeLimits};
-use tif_core::model::unit;
+use tif_core::model::{Number as Exact, unit};
 
 use super::handle::{Class, Handle, Value};
 use crate::attribute::Entries;
 use crate::errors::Errors;
-use crate::literal::Number;
+use crate::literal::{Bound, Number};
 
 /// Reads the settings of a field one after the other, each into a line of code.
 pub(super) struct Settings<'a> {
@@ -102,7 +102,23 @@ impl Settings<'_> {
         Some(number)
     }
 
-    fn range(&mut self, class: Option<Class>) -> Option<(Number, Number)> {
+    /// A bound of the values: of their own type.
+    fn bound(&mut self, expr: &Expr, class: Option<Class>) -> Option<Bound> {
+        let read = match class {
+            Some(Class::Whole(..)) => Bound::whole(expr),
+            _ => Bound::float(expr, class == Some(Class::Duration)),
+        };
+        let bound = self.errors.ok(read)?;
+        if let (Some(Class::Whole(least, most)), Some(known)) = (class, bound.known)
+            && !(Exact::Whole(least).at_most(known) && known.at_most(Exact::Whole(most)))
+        {
+            self.errors.at(bound.span, format!("{known} does not fit the instrument's type: it takes {least} to {most}"));
+            return None;
+        }
+        Some(bound)
+    }
+
+    fn range(&mut self, class: Option<Class>) -> Option<(Bound, Bound)> {
         if !self.allows("range") {
             return None;
         }
@@ -119,25 +135,37 @@ impl Settings<'_> {
             self.errors.at(expr.span(), "a range has both ends, and both are allowed: write it with ..= as 1..=4096");
             return None;
         };
-        let seconds = class == Some(Class::Duration);
-        let (start, end) = (Number::read(start, seconds), Number::read(end, seconds));
-        let (start, end) = (self.errors.ok(start)?, self.errors.ok(end)?);
+        let (start, end) = (self.bound(start, class), self.bound(end, class));
+        let (start, end) = (start?, end?);
         if let (Some(a), Some(b)) = (start.known, end.known)
-            && a > b
+            && !a.at_most(b)
         {
             self.errors.at(expr.span(), format!("an empty range: {a} is more than {b}"));
             return None;
         }
-        let (a, b) = (&start.code, &end.code);
+        let (a, b) = (start.declared(), end.declared());
         self.code.extend(quote_spanned!(expr.span()=> .range(#a, #b)));
         Some((start, end))
     }
 
-    fn step(&mut self, class: Option<Class>) -> Option<Number> {
-        let step = self.size("step", class, false)?;
-        let code = &step.code;
+    /// Of a histogram it is no bound, but what one recorded step is.
+    fn step(&mut self, class: Option<Class>) -> Option<Bound> {
+        if !self.allows("step") {
+            return None;
+        }
+        let (at, expr) = self.entries.value("step", self.errors)?;
+        if !class.is_some_and(Class::is_number) {
+            self.errors.at(at, "`step` goes with numbers only");
+            return None;
+        }
+        let step = self.bound(&expr, class)?;
+        if step.known.is_some_and(|v| v.as_f64() <= 0.0) {
+            self.errors.at(step.span, "`step` must be more than 0");
+            return None;
+        }
         if !matches!(self.handle, Handle::Histogram) {
-            self.code.extend(quote!(.step(#code)));
+            let step = step.declared();
+            self.code.extend(quote!(.step(#step)));
         }
         Some(step)
     }
@@ -214,7 +242,7 @@ impl Settings<'_> {
         }
     }
 
-    fn histogram(&mut self, is_time: Option<f64>, step: Option<Number>) -> TokenStream {
+    fn histogram(&mut self, is_time: Option<f64>, step: Option<Bound>) -> TokenStream {
         match (is_time, step) {
             (Some(_), Some(step)) => {
                 self.errors.at(step.span, "a histogram of time has steps of a nanosecond: leave `step` out");
@@ -224,7 +252,7 @@ impl Settings<'_> {
                 let scale = proc_macro2::Literal::f64_suffixed(1.0 / ns);
                 quote!(.histogram_of_time(scope, #scale))
             }
-            (None, Some(Number { code, .. })) => quote!(.histogram(scope, #code)),
+            (None, Some(Bound { code, .. })) => quote!(.histogram(scope, #code)),
             (None, None) => quote!(.histogram(scope, 1f64)),
         }
     }
