@@ -80,6 +80,8 @@ pub const VALIDATE_TIMEOUT: Duration = Duration::from_secs(2);
 pub const APPLY_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a dynamic indicator may take to answer a request.
 pub const COMPUTE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Calls of one exporter that run at the same time, those that overran their time limit included. Each has a thread of the service.
+pub const CALLS_RUNNING_MAX: usize = 8;
 /// The longest time limit that a procedure may declare.
 pub const PROCEDURE_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 /// The longest that a test point may stay armed (TST-1).

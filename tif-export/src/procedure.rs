@@ -1,9 +1,11 @@
 //! Procedures that can be called from outside.
 // spec: TST-2
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Weak;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tif_core::limits;
@@ -93,31 +95,43 @@ pub(crate) type Target<T> = Weak<Owned<T>>;
 pub(crate) trait ProcedureSide: Send + Sync {
     /// Calls it, here and now.
     fn call(&self, arguments: Vec<Value>) -> Result<String, String>;
+    /// A call has run longer than its time limit. Shown until one returns.
+    fn overran(&self, timeout: Duration);
+}
+
+/// How often it was called, and when the calls that run began.
+#[derive(Default)]
+struct Calls {
+    count: u64,
+    running: BTreeMap<u64, Instant>,
 }
 
 /// A procedure and what it shows: how often it was called, and its last result.
 pub(crate) struct ProcedureCall<T: 'static> {
     procedure: &'static Procedure<T>,
     target: Target<T>,
-    calls: Mutex<u64>,
+    calls: Mutex<Calls>,
     cell: ScalarCell,
     last: WideCell,
 }
 
 impl<T> ProcedureCall<T> {
     pub(crate) fn new(procedure: &'static Procedure<T>, target: Target<T>, cell: ScalarCell, last: WideCell) -> ProcedureCall<T> {
-        ProcedureCall { procedure, target, calls: Mutex::new(0), cell, last }
+        ProcedureCall { procedure, target, calls: Mutex::default(), cell, last }
     }
 }
 
 impl<T: Send + Sync> ProcedureSide for ProcedureCall<T> {
     fn call(&self, arguments: Vec<Value>) -> Result<String, String> {
         let target = self.target.upgrade().ok_or("the instance whose procedure this is was dropped")?;
-        {
+        let number = {
             let mut calls = self.calls.lock();
-            *calls += 1;
-            self.cell.store(*calls, |_| true);
-        }
+            calls.count += 1;
+            let number = calls.count;
+            calls.running.insert(number, Instant::now());
+            self.cell.store(number, |_| true);
+            number
+        };
         let mut arguments = Arguments::new(arguments);
         let result = catch_unwind(AssertUnwindSafe(|| (self.procedure.call)(target.value(), &mut arguments)))
             .unwrap_or_else(|payload| Err(format!("panicked: {}", panics::text(&*payload))));
@@ -127,7 +141,19 @@ impl<T: Send + Sync> ProcedureSide for ProcedureCall<T> {
             Ok(text) => text.clone(),
             Err(text) => format!("error: {text}"),
         };
+        // With the lock: what has returned is not shown as running.
+        let mut calls = self.calls.lock();
+        calls.running.remove(&number);
         self.last.store(cut(&line, limits::TEXT_LEN_MAX));
+        drop(calls);
         result
+    }
+
+    fn overran(&self, timeout: Duration) {
+        let calls = self.calls.lock();
+        let over = calls.running.values().filter(|begun| begun.elapsed() >= timeout).count();
+        if over > 0 {
+            self.last.store(&format!("no result within {timeout:?}: {over} of {} calls that run are over their time", calls.running.len()));
+        }
     }
 }

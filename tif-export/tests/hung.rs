@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use fake::{FakeAgent, Peer, key};
-use tif::{Dynamic, Exported, Indicator, Instruments, Role, Service, ServiceHandle, Value};
-use tif_core::model::Slot;
+use tif::{Control, Dynamic, Exported, Indicator, Instruments, Role, Service, ServiceHandle, Value, dims};
+use tif_core::limits::CALLS_RUNNING_MAX;
+use tif_core::model::{Slot, Version};
 use tif_core::wire::{ToAgent, ToProcess};
 
 fn start(service: Service, agent: &FakeAgent) -> (ServiceHandle, Peer) {
@@ -27,16 +28,22 @@ fn start(service: Service, agent: &FakeAgent) -> (ServiceHandle, Peer) {
 #[derive(Instruments)]
 #[tif(service = "computing")]
 struct Computing {
+    /// Would not hang.
+    #[tif(every = "10ms")]
+    waiting: Dynamic<u64>,
+}
+
+/// One of those that hang.
+#[derive(Instruments)]
+#[tif(service = "computing")]
+struct Hanging {
     /// Hangs.
     #[tif(every = "10ms")]
-    one: Dynamic<u64>,
-    /// Hangs, too.
-    #[tif(every = "10ms")]
-    two: Dynamic<u64>,
-    /// Would not.
-    #[tif(every = "10ms")]
-    three: Dynamic<u64>,
+    hung: Dynamic<u64>,
 }
+
+/// As many as there are threads for them.
+const HUNG: usize = 8;
 
 static COMPUTING: Exported<Computing> = Exported::new();
 
@@ -45,29 +52,29 @@ static COMPUTING: Exported<Computing> = Exported::new();
 fn a_watched_indicator_that_waits_behind_hung_providers_shows_that_it_is_not_computed() {
     let dir = tempfile::tempdir().unwrap();
     let agent = FakeAgent::at(dir.path());
+    let all: Vec<_> = (0..HUNG).map(|n| Hanging::export(dims![n = n])).collect();
     let (_handle, mut peer) = start(Service::of(&COMPUTING).run_dir(dir.path()), &agent);
     let (release, is_released) = mpsc::channel::<()>();
     let is_released = Arc::new(Mutex::new(is_released));
-    for hung in [&COMPUTING.one, &COMPUTING.two] {
+    for hung in all.iter().map(|h| &h.hung) {
         let theirs = Arc::clone(&is_released);
         // Until the sender is dropped.
         hung.provide(move || theirs.lock().unwrap().recv().map_or(1, |()| 0));
     }
-    COMPUTING.three.provide(|| 3);
-    let slots = ["one", "two", "three"].map(|name| peer.slot(name));
-    let waiting = slots[2];
+    COMPUTING.waiting.provide(|| 3);
+    let waiting = peer.slot("waiting");
+    let hung: Vec<Slot> = (0..HUNG).map(|n| peer.slot(&format!("hung{{n={n}}}"))).collect();
     peer.attachment.watch(waiting, true);
     peer.send(ToProcess::Compute { req: 1, slots: vec![waiting] });
     peer.expect(ToAgent::Computed { req: 1, failed: vec![] });
     // It was sent, and is what it will be again.
     while !peer.attachment.sweep().changed.is_empty() || !peer.attachment.arm() {}
-    assert_eq!(peer.value("three"), Value::U64(3));
+    assert_eq!(peer.value("waiting"), Value::U64(3));
     peer.attachment.sent(waiting);
     while !peer.attachment.arm() {
         peer.attachment.sweep();
     }
-    peer.attachment.watch(slots[0], true);
-    peer.attachment.watch(slots[1], true);
+    hung.iter().for_each(|slot| peer.attachment.watch(*slot, true));
     peer.send(ToProcess::WatchChanged);
     // They hang as soon as they are said to.
     let mut still = BTreeSet::new();
@@ -82,10 +89,10 @@ fn a_watched_indicator_that_waits_behind_hung_providers_shows_that_it_is_not_com
             }
         }
     };
-    until_all(&mut peer, &mut still, &slots[..2]);
-    // Only now: it hangs behind both.
+    until_all(&mut peer, &mut still, &hung);
+    // Only now: it hangs behind them all.
     still.remove(&waiting);
-    until_all(&mut peer, &mut still, &slots);
+    until_all(&mut peer, &mut still, &[waiting]);
     drop(release);
     // The value is the one that was sent; but the agent was told that there is none, so it is news.
     let until = Instant::now() + Duration::from_secs(5);
@@ -114,39 +121,94 @@ impl Calling {
         drop(GATE.lock());
     }
 
-    /// Is called behind the others.
+    /// Is called beside the others.
     #[procedure]
     fn act(&self) {}
 }
 
 static CALLING: Exported<Calling> = Exported::new();
 
-// spec: TST-2
+// spec: TST-2, SEC-2
 #[test]
-fn a_call_that_waits_when_its_connection_ends_is_not_begun() {
+fn a_call_for_which_nothing_is_free_is_refused_at_once_and_not_begun_later() {
     let dir = tempfile::tempdir().unwrap();
     let agent = FakeAgent::at(dir.path());
     let (handle, mut peer) = start(Service::of(&CALLING).run_dir(dir.path()), &agent);
     CALLING.hung.set(0);
     let held = GATE.lock().unwrap();
     let (hang, act, timeout) = (peer.slot("hang"), peer.slot("act"), Duration::from_secs(60));
-    for req in 0..4 {
+    let most = CALLS_RUNNING_MAX as u64;
+    peer.attachment.watch(hang, true);
+    for req in 0..most {
         peer.send(ToProcess::Call { req, slot: hang, arguments: vec![], timeout });
     }
-    while peer.value("hang") != Value::U64(4) {
-        std::thread::yield_now();
-    }
-    peer.send(ToProcess::Call { req: 4, slot: act, arguments: vec![], timeout });
-    peer.send(ToProcess::Ping { nonce: 1 });
-    peer.expect(ToAgent::Pong { nonce: 1 });
+    peer.until(|p| (p.value("hang") == Value::U64(most)).then_some(()));
+    let refused = |req| ToAgent::Busy { req, reason: "8 calls of calling are running, none free".into() };
+    peer.send(ToProcess::Call { req: most, slot: act, arguments: vec![], timeout });
+    peer.expect(refused(most));
+    // They run on when the connection ends.
     drop(peer);
     let mut peer = agent.accept();
-    drop(held);
     peer.welcome(key(1), Role::Solo, 0, &[]);
     peer.expect(ToAgent::Ready);
-    // The one that is asked now is done behind it.
-    peer.send(ToProcess::Call { req: 5, slot: hang, arguments: vec![], timeout });
-    peer.expect(ToAgent::Returned { req: 5, result: Ok("done".into()) });
-    assert_eq!((peer.value("hang"), peer.value("act")), (Value::U64(5), Value::U64(0)));
+    peer.send(ToProcess::Call { req: 0, slot: act, arguments: vec![], timeout });
+    peer.expect(refused(0));
+    drop(held);
+    // As soon as one has returned, another can begin.
+    let mut req = 1;
+    loop {
+        peer.send(ToProcess::Call { req, slot: act, arguments: vec![], timeout });
+        match peer.next() {
+            Some(ToAgent::Busy { .. }) => req += 1,
+            other => break assert_eq!(other, Some(ToAgent::Returned { req, result: Ok("done".into()) })),
+        }
+    }
+    assert_eq!(peer.value("act"), Value::U64(1));
     drop(handle);
+}
+
+/// Checked.
+#[derive(Instruments)]
+#[tif(service = "checking")]
+struct Checking {
+    /// Its validator hangs.
+    #[tif(default = 0, validated)]
+    hung: Control<u64>,
+    /// Its validator does not.
+    #[tif(default = 0, validated)]
+    quick: Control<u64>,
+}
+
+static CHECKING: Exported<Checking> = Exported::new();
+
+// spec: CTL-1
+#[test]
+fn a_validator_that_hangs_holds_up_only_its_own_control() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = FakeAgent::at(dir.path());
+    let (_handle, mut peer) = start(Service::of(&CHECKING).run_dir(dir.path()), &agent);
+    let (release, is_released) = mpsc::channel::<()>();
+    let is_released = Mutex::new(is_released);
+    CHECKING.hung.validate(move |n| {
+        // Until the sender is dropped.
+        let _ = is_released.lock().unwrap().recv();
+        if *n == 3 { Ok(()) } else { Err("not three") }
+    });
+    CHECKING.quick.validate(|_| Ok::<(), String>(()));
+    let (hung, quick) = (peer.slot("hung"), peer.slot("quick"));
+    let ask = |peer: &mut Peer, req, slot, n| peer.send(ToProcess::Validate { req, slot, value: Value::U64(n) });
+    ask(&mut peer, 1, hung, 1);
+    ask(&mut peer, 2, quick, 1);
+    peer.expect(ToAgent::Validated { req: 2, result: Ok(()) });
+    // Nor are changes held up that nobody validates.
+    peer.set("quick", 1, Value::U64(5));
+    peer.expect(ToAgent::Applied { slot: quick, version: Version(1) });
+    // Of those that wait for it the last counts: whoever asked before has given up.
+    ask(&mut peer, 3, hung, 2);
+    ask(&mut peer, 4, hung, 3);
+    peer.send(ToProcess::Ping { nonce: 1 });
+    peer.expect(ToAgent::Pong { nonce: 1 });
+    drop(release);
+    peer.expect(ToAgent::Validated { req: 1, result: Err("not three".into()) });
+    peer.expect(ToAgent::Validated { req: 4, result: Ok(()) });
 }

@@ -83,7 +83,7 @@ fn zoo(message: &ToAgent) -> Vec<ToProcess> {
             let rows = fake::list_rows().into_iter().filter(|row| fits(pattern, &row.announcement)).collect();
             vec![ToProcess::Listed { req: *req, rows, next: None }]
         }
-        ToAgent::Sense { req, patterns } => {
+        ToAgent::Sense { req, patterns, .. } => {
             let rows: Vec<_> = fake::zoo().into_iter().filter(|(a, _)| patterns.iter().any(|p| fits(p, a))).collect();
             let missing = patterns
                 .iter()

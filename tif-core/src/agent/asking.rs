@@ -1,6 +1,7 @@
 //! Discovery, sensing, processes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::io::{Conn, Moment, Output};
 use super::{Agent, Outbox, Question, Resource};
@@ -11,6 +12,9 @@ use crate::wire::{Announcement, ListRow, ProcessRow, ToProcess};
 
 /// How many processes fit one answer: the live ones first, then the latest dead.
 const PROCESSES_SHOWN_MAX: usize = 8_192;
+
+/// Of how many that were not computed in time the answer tells beside their rows.
+const LATE_TOLD_MAX: usize = 8;
 
 /// Values that somebody reads.
 #[derive(Debug)]
@@ -23,8 +27,14 @@ pub(super) struct Sensing {
     truncated: bool,
     /// Questions (to the shell or to exporters) that are not answered yet.
     open: BTreeSet<u64>,
-    /// The slots of dynamic ones, by the question with which they are being computed.
-    computing: BTreeMap<u64, (Key, Vec<Slot>)>,
+    /// Dynamic ones, by the question with which each is being computed.
+    computing: BTreeMap<u64, (Key, Slot)>,
+    /// What is to be read when that is over, so that nothing grows old meanwhile.
+    to_sample: BTreeMap<Key, Vec<Slot>>,
+    /// How long that may take.
+    patience: Duration,
+    /// Those that were not computed in time.
+    late: BTreeSet<InstrumentId>,
     /// The question that stands for the whole in `questions`.
     number: u64,
 }
@@ -74,7 +84,15 @@ impl Agent {
     }
 
     // spec: SRV-2
-    pub(super) fn on_sense(&mut self, now: Moment, conn: Conn, req: u64, patterns: Vec<Pattern>, out: &mut Outbox) {
+    pub(super) fn on_sense(
+        &mut self,
+        now: Moment,
+        conn: Conn,
+        req: u64,
+        patterns: Vec<Pattern>,
+        patience: Option<Duration>,
+        out: &mut Outbox,
+    ) {
         if patterns.len() > limits::SUBSCRIPTIONS_MAX {
             let max = limits::SUBSCRIPTIONS_MAX as u64;
             return self.refuse(out, conn, req, Refusal::TooMany { what: "patterns in one request".into(), max });
@@ -117,34 +135,46 @@ impl Agent {
         let instruments: Vec<InstrumentId> = found.into_iter().take(limits::PAGE_ROWS_MAX).collect();
         dead.truncate(limits::PAGE_ROWS_MAX - instruments.len());
 
-        // The living are read afresh; dynamic ones are computed first.
-        let (mut slots, mut dynamic): (BTreeMap<Key, Vec<Slot>>, BTreeMap<Key, Vec<Slot>>) = (BTreeMap::new(), BTreeMap::new());
-        for instrument in instruments.iter().filter_map(|id| self.table.find(*id)) {
-            if let Some((key, slot)) = instrument.bound {
-                let list = if instrument.is_dynamic() { &mut dynamic } else { &mut slots };
-                list.entry(key).or_default().push(slot);
-            }
-        }
+        // The living are read afresh; dynamic ones are computed first, each for itself: a slow one holds up no other.
+        // spec: INS-2
         let number = self.number();
-        let mut sensing =
-            Sensing { conn, req, instruments, dead, missing, truncated, open: BTreeSet::new(), computing: BTreeMap::new(), number };
-        for (key, slots) in slots {
-            self.sample_for(now, &mut sensing, key, slots, out);
-        }
-        for (key, slots) in dynamic {
-            let question = self.ask(now, Question::ComputeForSense(number, key), limits::COMPUTE_TIMEOUT);
-            if self.tell(out, key, ToProcess::Compute { req: question, slots: slots.clone() }) {
-                sensing.open.insert(question);
-                sensing.computing.insert(question, (key, slots));
-            } else {
-                self.answered(question);
+        let patience = patience.map_or(limits::COMPUTE_TIMEOUT, |p| p.min(limits::COMPUTE_TIMEOUT));
+        let mut sensing = Sensing {
+            conn,
+            req,
+            instruments,
+            dead,
+            missing,
+            truncated,
+            open: BTreeSet::new(),
+            computing: BTreeMap::new(),
+            to_sample: BTreeMap::new(),
+            patience,
+            late: BTreeSet::new(),
+            number,
+        };
+        for id in sensing.instruments.clone() {
+            let Some(instrument) = self.table.find(id) else { continue };
+            let Some((key, slot)) = instrument.bound else { continue };
+            if !instrument.is_dynamic() {
+                sensing.to_sample.entry(key).or_default().push(slot);
+            } else if !self.is_suspect(key) {
+                // One that is stopped or silent would not answer; its last values are shown as what they are.
+                self.compute_for(now, &mut sensing, key, slot, out);
             }
-        }
-        if sensing.open.is_empty() {
-            return self.finish_sense(sensing, out);
         }
         self.timers.set(now.time + limits::COMPUTE_TIMEOUT * 2, super::Timer::Question(number));
-        self.questions.insert(number, Question::Sense(sensing));
+        self.go_on_sensing(now, sensing, out);
+    }
+
+    fn compute_for(&mut self, now: Moment, sensing: &mut Sensing, key: Key, slot: Slot, out: &mut Outbox) {
+        let question = self.ask(now, Question::ComputeForSense(sensing.number, key), sensing.patience);
+        if self.tell(out, key, ToProcess::Compute { req: question, slots: vec![slot] }) {
+            sensing.open.insert(question);
+            sensing.computing.insert(question, (key, slot));
+        } else {
+            self.answered(question);
+        }
     }
 
     fn sample_for(&mut self, now: Moment, sensing: &mut Sensing, key: Key, slots: Vec<Slot>, out: &mut Outbox) {
@@ -154,13 +184,13 @@ impl Agent {
     }
 
     /// The shell has read some of the values.
-    pub(super) fn on_sampled_for(&mut self, sense: u64, token: u64, out: &mut Outbox) {
+    pub(super) fn on_sampled_for(&mut self, now: Moment, sense: u64, token: u64, out: &mut Outbox) {
         let Some(Question::Sense(mut sensing)) = self.questions.remove(&sense) else { return };
         sensing.open.remove(&token);
-        self.go_on_sensing(sensing, out);
+        self.go_on_sensing(now, sensing, out);
     }
 
-    /// An exporter has computed its dynamic ones, or has not in time.
+    /// An exporter has computed a dynamic one, or has not in time.
     pub(super) fn on_computed_for(
         &mut self,
         now: Moment,
@@ -171,28 +201,25 @@ impl Agent {
     ) {
         let Some(Question::Sense(mut sensing)) = self.questions.remove(&sense) else { return };
         sensing.open.remove(&question);
-        if let Some((key, slots)) = sensing.computing.remove(&question) {
+        if let Some((key, slot)) = sensing.computing.remove(&question) {
             match answer {
                 Some((from, failed)) if from == key => {
-                    let good = self.mark_computed(key, slots, &failed);
-                    if !good.is_empty() {
-                        self.sample_for(now, &mut sensing, key, good, out);
-                    }
+                    let good = self.mark_computed(key, vec![slot], &failed);
+                    sensing.to_sample.entry(key).or_default().extend(good);
                 }
-                _ => {
-                    let reason = format!("it was not computed within {:?}", limits::COMPUTE_TIMEOUT);
-                    for id in slots.iter().filter_map(|slot| self.exporters.get(&key)?.slots.get(slot)) {
-                        if let Some(instrument) = self.table.find_mut(*id) {
-                            instrument.quality = Quality::Failed { reason: reason.clone() };
-                        }
-                    }
-                }
+                // Only who asked is told: others that watch it may have more patience.
+                _ => sensing.late.extend(self.exporters.get(&key).and_then(|e| e.slots.get(&slot))),
             }
         }
-        self.go_on_sensing(sensing, out);
+        self.go_on_sensing(now, sensing, out);
     }
 
-    fn go_on_sensing(&mut self, sensing: Sensing, out: &mut Outbox) {
+    fn go_on_sensing(&mut self, now: Moment, mut sensing: Sensing, out: &mut Outbox) {
+        if sensing.computing.is_empty() {
+            for (key, slots) in std::mem::take(&mut sensing.to_sample).into_iter().filter(|(_, slots)| !slots.is_empty()) {
+                self.sample_for(now, &mut sensing, key, slots, out);
+            }
+        }
         if sensing.open.is_empty() {
             self.finish_sense(sensing, out);
         } else {
@@ -203,7 +230,14 @@ impl Agent {
     pub(super) fn finish_sense(&mut self, sensing: Sensing, out: &mut Outbox) {
         self.timers.cancel(super::Timer::Question(sensing.number));
         self.end_request(sensing.conn);
-        let live = sensing.instruments.iter().filter_map(|id| self.table.find(*id)).map(|i| (self.announcement(i), self.report_of(i)));
+        let not_in_time = format!("it was not computed within {:?}", sensing.patience);
+        let live = sensing.instruments.iter().filter_map(|id| self.table.find(*id)).map(|i| {
+            let mut report = self.report_of(i);
+            if sensing.late.contains(&i.id) {
+                report.quality = Quality::Failed { reason: not_in_time.clone() };
+            }
+            (self.announcement(i), report)
+        });
         let mut weight = 0;
         let all = live.chain(sensing.dead);
         let rows: Vec<(Announcement, Report)> = all
@@ -212,7 +246,9 @@ impl Agent {
                 weight <= limits::FRAME_LEN_MAX / 4
             })
             .collect();
-        let Sensing { conn, req, missing, truncated, .. } = sensing;
+        let Sensing { conn, req, mut missing, truncated, late, .. } = sensing;
+        let addresses = late.iter().filter_map(|id| self.table.find(*id)).map(super::table::Instrument::address);
+        missing.extend(addresses.take(LATE_TOLD_MAX).map(|name| Refusal::TimedOut { name, reason: not_in_time.clone(), request_id: None }));
         let truncated = truncated || weight > limits::FRAME_LEN_MAX / 4;
         self.send(out, conn, ToProcess::Sensed { req, rows, missing, truncated });
     }

@@ -8,19 +8,36 @@ use super::io::{Conn, Moment};
 use super::{Agent, Outbox, Question, Requester, Underway};
 use crate::limits;
 use crate::model::control::FaultAction;
-use crate::model::{Argument, Arming, InstrumentId, Key, Kind, Refusal, RequestId, Slot, TestPointKind, Value};
+use crate::model::{Argument, Arming, InstrumentId, Key, Kind, Refusal, RequestId, Slot, TestPointKind, Time, Value};
 use crate::wire::ToProcess;
 
 /// How much longer than its time limit a procedure's answer may take to come.
-const RETURN_GRACE: Duration = Duration::from_secs(1);
+const RETURN_GRACE: Duration = Duration::from_millis(250);
+/// Of how many running calls a refusal tells.
+const RUNNING_SHOWN_MAX: usize = 4;
 /// How long a service may take to arm a point.
 const ARM_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A procedure that runs.
+/// A procedure that runs. One that overran its time limit stays here, without anybody who waits, until it returns or its process ends.
 #[derive(Debug)]
 pub(super) struct Calling {
     underway: Underway,
     pub key: Key,
+    /// Its answer comes on this connection or not at all.
+    conn: Option<Conn>,
+    address: String,
+    since: Time,
+    timeout: Duration,
+    is_overdue: bool,
+}
+
+/// A call that may begin.
+struct Call {
+    key: Key,
+    slot: Slot,
+    address: String,
+    values: Vec<Value>,
+    timeout: Duration,
 }
 
 /// A point that is being armed or disarmed.
@@ -42,6 +59,11 @@ pub(super) struct Results {
 }
 
 impl Results {
+    /// What an id was used for.
+    fn used(&self, id: &RequestId) -> Option<&String> {
+        self.by_id.get(id).map(|(request, _)| request)
+    }
+
     fn remember(&mut self, id: RequestId, request: String, result: Result<String, String>) {
         if self.by_id.insert(id.clone(), (request, result)).is_none() {
             self.order.push_back(id);
@@ -51,6 +73,23 @@ impl Results {
                 self.by_id.remove(&oldest);
             }
         }
+    }
+}
+
+impl Calling {
+    fn show(&self, now: Time) -> String {
+        let over = if self.is_overdue { format!(", over its limit of {:?}", self.timeout) } else { String::new() };
+        format!("{} for {}s{over}", self.address, now.since(self.since).as_secs())
+    }
+
+    fn not_in_time(&self, now: Time) -> Refusal {
+        let for_how_long = now.since(self.since).as_secs();
+        let reason = if self.underway.requesters.is_empty() && self.is_overdue && for_how_long > self.timeout.as_secs() {
+            format!("it still runs, after {for_how_long}s; whether it was done is not known")
+        } else {
+            format!("no answer within {:?}; whether it was done is not known", self.timeout)
+        };
+        Refusal::TimedOut { name: self.address.clone(), reason, request_id: Some(self.underway.request_id.clone()) }
     }
 }
 
@@ -72,6 +111,7 @@ impl Agent {
             let reason = format!("a call of more than {} bytes", limits::RESULT_LEN_MAX);
             return self.refuse(out, conn, req, Refusal::Malformed { reason });
         }
+        self.give_up_lost_calls(out);
         let reused = |was: String| Refusal::RequestIdReused { id: request_id.to_string(), was };
         if let Some((was, result)) = self.calls.by_id.get(&request_id) {
             let answer = if *was == request {
@@ -81,13 +121,22 @@ impl Agent {
             };
             return self.send(out, conn, answer);
         }
+        // One space of ids: also a change has it for itself.
+        // spec: CTL-3, TST-4
+        if let Some(was) = self.used_by_change(&request_id) {
+            return self.refuse(out, conn, req, reused(was));
+        }
         let same = self.questions.iter().find_map(|(number, q)| match q {
-            Question::Call(c) if c.underway.request_id == request_id => Some((*number, c.underway.request.clone())),
+            Question::Call(c) if c.underway.request_id == request_id => Some((*number, c)),
             _ => None,
         });
-        if let Some((number, was)) = same {
+        if let Some((number, calling)) = same {
+            let was = calling.underway.request.clone();
             if was != request {
                 self.refuse(out, conn, req, reused(was));
+            } else if calling.is_overdue {
+                let refusal = calling.not_in_time(now.time);
+                self.refuse(out, conn, req, refusal);
             } else if self.begin_request(conn, req, out)
                 && let Some(Question::Call(calling)) = self.questions.get_mut(&number)
             {
@@ -95,14 +144,26 @@ impl Agent {
             }
             return;
         }
-        match self.admit_call(name, &arguments) {
+        match self.admit_call(now, name, &arguments) {
             Err(refusal) => self.refuse(out, conn, req, refusal),
-            Ok((key, slot, values, timeout)) => {
+            Ok(Call { key, slot, address, values, timeout }) => {
                 if !self.begin_request(conn, req, out) {
                     return;
                 }
                 let underway = Underway { request_id, request, requesters: vec![(conn, req)] };
-                let number = self.ask(now, Question::Call(Calling { underway, key }), timeout + RETURN_GRACE);
+                let number = self.ask(
+                    now,
+                    Question::Call(Calling {
+                        underway,
+                        key,
+                        conn: self.conn_of(key),
+                        address,
+                        since: now.time,
+                        timeout,
+                        is_overdue: false,
+                    }),
+                    timeout + RETURN_GRACE,
+                );
                 if !self.tell(out, key, ToProcess::Call { req: number, slot, arguments: values, timeout }) {
                     self.answered(number);
                     self.end_request(conn);
@@ -114,7 +175,7 @@ impl Agent {
     }
 
     /// The procedure and its typed arguments, in declared order.
-    fn admit_call(&self, name: &str, given: &[(String, String)]) -> Result<(Key, Slot, Vec<Value>, Duration), Refusal> {
+    fn admit_call(&self, now: Moment, name: &str, given: &[(String, String)]) -> Result<Call, Refusal> {
         let (id, address) = self.test_point(name)?;
         let Some(instrument) = self.table.find(id) else { return Err(self.table.not_found(name, name)) };
         let Kind::TestPoint(TestPointKind::Procedure { arguments, timeout, .. }) = &instrument.descriptor.kind else {
@@ -140,8 +201,92 @@ impl Agent {
                 .map_err(|e| Refusal::Unfit { name: format!("{address} {}", argument.name), reason: e.to_string() })?;
             values.push(value);
         }
-        let (key, slot) = instrument.bound.ok_or_else(|| Refusal::NoExporter { name: address, state: instrument.quality.to_string() })?;
-        Ok((key, slot, values, *timeout))
+        let (key, slot) =
+            instrument.bound.ok_or_else(|| Refusal::NoExporter { name: address.clone(), state: instrument.quality.to_string() })?;
+        if let Some(reason) = self.running_out(now, key) {
+            return Err(Refusal::Busy { name: address, reason });
+        }
+        Ok(Call { key, slot, address, values, timeout: *timeout })
+    }
+
+    /// Why no more calls of this exporter can begin; none if one can.
+    // spec: TST-2, SEC-2
+    fn running_out(&self, now: Moment, key: Key) -> Option<String> {
+        let running: Vec<&Calling> = self.questions.values().filter_map(Question::call).filter(|c| c.key == key).collect();
+        if running.len() < limits::CALLS_RUNNING_MAX {
+            return None;
+        }
+        let service = self.exporters.get(&key).map_or("the service", |e| e.service.as_str());
+        let shown: Vec<String> = running.iter().take(RUNNING_SHOWN_MAX).map(|c| c.show(now.time)).collect();
+        let more = if running.len() > RUNNING_SHOWN_MAX { ", and others" } else { "" };
+        Some(format!("{} calls of {service} are running, none free: {}{more}", running.len(), shown.join(", ")))
+    }
+
+    /// A call did not answer within its time limit. Whoever waits is told; should it return later, its request id will tell the result.
+    // spec: TST-4
+    pub(super) fn on_call_overdue(&mut self, now: Moment, number: u64, mut calling: Calling, out: &mut Outbox) {
+        calling.is_overdue = true;
+        if calling.conn != self.conn_of(calling.key) {
+            return self.give_up(calling, out);
+        }
+        let refusal = calling.not_in_time(now.time);
+        for (conn, req) in std::mem::take(&mut calling.underway.requesters) {
+            self.end_request(conn);
+            self.refuse(out, conn, req, refusal.clone());
+        }
+        self.questions.insert(number, Question::Call(calling));
+    }
+
+    /// Overrunning calls whose connection was lost: their results are lost with it. Their ids stay used.
+    fn give_up_lost_calls(&mut self, out: &mut Outbox) {
+        let is_lost = |c: &Calling| c.is_overdue && c.conn != self.conn_of(c.key);
+        let lost: Vec<u64> = self.questions.iter().filter(|(_, q)| q.call().is_some_and(is_lost)).map(|(number, _)| *number).collect();
+        for number in lost {
+            if let Some(Question::Call(calling)) = self.answered(number) {
+                self.give_up(calling, out);
+            }
+        }
+    }
+
+    fn give_up(&mut self, calling: Calling, out: &mut Outbox) {
+        self.finish_call(calling, Err("the link to its process was lost while it ran; whether it was done is not known".into()), out);
+    }
+
+    fn conn_of(&self, key: Key) -> Option<Conn> {
+        self.exporters.get(&key).and_then(|e| e.conn)
+    }
+
+    /// What a request id is used for by a call, done or running.
+    pub(super) fn used_by_call(&self, id: &RequestId) -> Option<String> {
+        let running = || {
+            let mut running = self.questions.values().filter_map(Question::call);
+            running.find(|c| c.underway.request_id == *id).map(|c| &c.underway.request)
+        };
+        self.calls.used(id).or_else(running).cloned()
+    }
+
+    /// The exporter has too much to do: what it was asked did not begin.
+    pub(super) fn on_busy(&mut self, key: Key, req: u64, reason: String, out: &mut Outbox) {
+        let reason: String = reason.chars().take(limits::TEXT_LEN_MAX).collect();
+        match self.questions.get(&req) {
+            Some(Question::Call(c)) if c.key == key => {
+                if let Some(Question::Call(calling)) = self.answered(req) {
+                    let refusal = Refusal::Busy { name: calling.address, reason };
+                    for (conn, req) in calling.underway.requesters {
+                        self.end_request(conn);
+                        self.refuse(out, conn, req, refusal.clone());
+                    }
+                }
+            }
+            Some(Question::Validate(change)) => {
+                let change = *change;
+                if self.changes.get(&change).is_some_and(|c| c.key == key) {
+                    self.answered(req);
+                    self.refuse_change(change, &Refusal::Busy { name: String::new(), reason }, out);
+                }
+            }
+            _ => {}
+        }
     }
 
     fn test_point(&self, name: &str) -> Result<(InstrumentId, String), Refusal> {

@@ -49,6 +49,10 @@ impl Agent {
             let reason = format!("a request of more than 1024 bytes, or a reason of more than {}", limits::REASON_LEN_MAX);
             return self.refuse(out, conn, req, Refusal::Malformed { reason });
         }
+        // One space of ids: also a call has it for itself.
+        if let Some(was) = self.used_by_call(&asked.request_id) {
+            return self.refuse(out, conn, req, Refusal::RequestIdReused { id: asked.request_id.to_string(), was });
+        }
         match self.ledger.known(&asked.request_id, &request) {
             Known::Done(done) => {
                 let result = SetResult { repeated: true, ..done.result };
@@ -85,6 +89,12 @@ impl Agent {
                 }
             }
         }
+    }
+
+    /// What a request id is used for by a change, done or under way.
+    pub(super) fn used_by_change(&self, id: &RequestId) -> Option<String> {
+        let underway = || self.changes.values().find(|c| c.underway.request_id == *id).map(|c| c.underway.request.as_str());
+        self.ledger.used(id).or_else(underway).map(str::to_owned)
     }
 
     fn join_change(&mut self, conn: Conn, req: u64, id: &RequestId, out: &mut Outbox) {
@@ -198,6 +208,15 @@ impl Agent {
                 self.refuse_change(number, &refusal, out);
             }
         }
+    }
+
+    /// Nothing has changed, and the same id may be used again.
+    // spec: CTL-1
+    pub(super) fn on_not_validated(&mut self, number: u64, out: &mut Outbox) {
+        let Some(change) = self.changes.get(&number) else { return };
+        let reason = format!("its validator did not answer within {:?}; nothing was changed", limits::VALIDATE_TIMEOUT);
+        let refusal = Refusal::TimedOut { name: change.address.clone(), reason, request_id: Some(change.underway.request_id.clone()) };
+        self.refuse_change(number, &refusal, out);
     }
 
     /// Everybody agrees: it is written down.
@@ -333,6 +352,7 @@ impl Agent {
         let Some(change) = self.changes.remove(&number) else { return };
         let refusal = match refusal {
             Refusal::Invalid { reason, .. } => Refusal::Invalid { name: change.address.clone(), reason: reason.clone() },
+            Refusal::Busy { reason, .. } => Refusal::Busy { name: change.address.clone(), reason: reason.clone() },
             other => other.clone(),
         };
         for (conn, req) in &change.underway.requesters {

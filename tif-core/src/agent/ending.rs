@@ -306,7 +306,7 @@ impl Agent {
                 }
                 Some(since) => {
                     if now.time.since(since) >= SUSPECT_AFTER {
-                        self.registry.on_suspicion(now.time, key, true);
+                        self.suspect(now, key, true, out);
                     }
                     if limit.is_some_and(|limit| now.time.since(since) >= limit) && self.hung.insert(key) {
                         out.push(Output::Kill { key });

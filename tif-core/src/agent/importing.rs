@@ -11,7 +11,7 @@ use super::{Agent, Outbox, Question, Resource, Timer};
 use crate::limits;
 use crate::machine::propagation::{Follow, Verdict};
 use crate::machine::sync;
-use crate::model::{Coarsen, InstrumentId, Key, Name, Outage, Pattern, Quality, Refusal, Report, Slot, Version};
+use crate::model::{Coarsen, InstrumentId, Key, Name, Outage, Pattern, ProcessState, Quality, Refusal, Report, Slot, Version};
 use crate::wire::{Announced, Announcement, ReportsEnd, ToProcess};
 
 /// How many announcements go in one message: with the longest help texts a frame still holds them.
@@ -342,9 +342,10 @@ impl Agent {
                 if instrument.is_dynamic() { dynamic.push(slot) } else { slots.push(slot) }
             }
         }
-        if !dynamic.is_empty() {
-            let req = self.ask(now, Question::ComputeForWatch(key, dynamic.clone()), limits::COMPUTE_TIMEOUT);
-            self.tell(out, key, ToProcess::Compute { req, slots: dynamic });
+        // Each for itself: a slow one holds up no other.
+        for slot in dynamic {
+            let req = self.ask(now, Question::ComputeForWatch(key, vec![slot]), limits::COMPUTE_TIMEOUT);
+            self.tell(out, key, ToProcess::Compute { req, slots: vec![slot] });
         }
         slots
     }
@@ -427,6 +428,7 @@ impl Agent {
 
     /// Values were read.
     pub(super) fn on_sampled(&mut self, now: Moment, key: Key, samples: Vec<Sample>, token: Option<u64>, out: &mut Outbox) {
+        let good = if self.is_suspect(key) { Quality::Stale { since: now.stamp } } else { Quality::Good };
         for sample in samples {
             let Some(id) = self.exporters.get(&key).and_then(|e| e.slots.get(&sample.slot)).copied() else { continue };
             let Some(instrument) = self.table.find_mut(id) else { continue };
@@ -444,7 +446,10 @@ impl Agent {
             match sample.value {
                 Ok(value) => {
                     instrument.value = Some(value);
-                    instrument.quality = Quality::Good;
+                    // What is stale already is so since then.
+                    if std::mem::discriminant(&instrument.quality) != std::mem::discriminant(&good) {
+                        instrument.quality = good.clone();
+                    }
                 }
                 Err(reason) => instrument.quality = Quality::Failed { reason },
             }
@@ -462,8 +467,33 @@ impl Agent {
         match self.answered(token) {
             Some(Question::Sync(syncing)) => self.end_sync(syncing),
             Some(Question::Farewell(conn, of)) => self.leave(now, conn, of, out),
-            Some(Question::SampleForSense(sense)) => self.on_sampled_for(sense, token, out),
+            Some(Question::SampleForSense(sense)) => self.on_sampled_for(now, sense, token, out),
             _ => {}
+        }
+    }
+
+    pub(super) fn is_suspect(&self, key: Key) -> bool {
+        self.registry.find(key).is_some_and(|p| p.state == ProcessState::Suspect)
+    }
+
+    /// A process is stopped or silent, or no longer. What it exports is stale for as long: nobody knows whether it still holds.
+    // spec: SRV-8
+    pub(super) fn suspect(&mut self, now: Moment, key: Key, suspect: bool, out: &mut Outbox) {
+        let was = self.is_suspect(key);
+        self.registry.on_suspicion(now.time, key, suspect);
+        let is = self.is_suspect(key);
+        if was == is {
+            return;
+        }
+        let ids: Vec<InstrumentId> = self.exporters.get(&key).map(|e| e.slots.values().copied().collect()).unwrap_or_default();
+        for id in ids {
+            let Some(instrument) = self.table.find_mut(id) else { continue };
+            match (&instrument.quality, is) {
+                (Quality::Good, true) => instrument.quality = Quality::Stale { since: now.stamp },
+                (Quality::Stale { .. }, false) => instrument.quality = Quality::Good,
+                _ => continue,
+            }
+            self.propagate(now, id, out);
         }
     }
 

@@ -128,7 +128,7 @@ enum Question {
     Sync(importing::Syncing),
     /// Somebody reads values.
     Sense(asking::Sensing),
-    /// The same, while dynamic ones are computed: the sensing it belongs to.
+    /// The same, while a dynamic one is computed: the sensing it belongs to.
     ComputeForSense(u64, Key),
     /// The same, while the shell reads.
     SampleForSense(u64),
@@ -146,6 +146,15 @@ enum Question {
     Call(calling::Calling),
     /// A test point is armed or disarmed.
     Arm(calling::ArmingUnderWay),
+}
+
+impl Question {
+    fn call(&self) -> Option<&calling::Calling> {
+        match self {
+            Question::Call(calling) => Some(calling),
+            _ => None,
+        }
+    }
 }
 
 /// What a write to the store holds up.
@@ -228,7 +237,7 @@ impl Agent {
             Input::Message { conn, from, to, body } => self.on_message(now, conn, from, to, *body, out),
             Input::Closed { conn } => self.on_closed(now, conn, out),
             Input::Exited { key, cause } => self.on_exited(now, key, cause, out),
-            Input::Observed { key, observed } => self.registry.on_suspicion(now.time, key, observed == io::Observed::Stopped),
+            Input::Observed { key, observed } => self.suspect(now, key, observed == io::Observed::Stopped, out),
             Input::Table { key, changes } => self.on_table(now, key, changes, out),
             Input::Sampled { key, samples, token } => self.on_sampled(now, key, samples, token, out),
             Input::Stored(ticket) => self.on_stored(now, ticket, out),
@@ -279,7 +288,7 @@ impl Agent {
         }
         session.heard = now.time;
         if session.probed.take().is_some() {
-            self.registry.on_suspicion(now.time, from, false);
+            self.suspect(now, from, false, out);
         }
         match body {
             ToAgent::Hello(_) => {
@@ -294,6 +303,7 @@ impl Agent {
             ToAgent::Applied { slot, version } => self.on_applied(now, from, slot, version, out),
             ToAgent::Computed { req, failed } => self.on_computed(now, from, req, failed, out),
             ToAgent::Returned { req, result } => self.on_returned(from, req, result, out),
+            ToAgent::Busy { req, reason } => self.on_busy(from, req, reason, out),
             ToAgent::ArmedAs { req, result } => self.on_armed(from, req, result, out),
             ToAgent::Disarmed { slot } => self.on_disarmed(from, slot),
             ToAgent::Promoted { epoch } => self.on_promoted(now, from, epoch, out),
@@ -301,7 +311,7 @@ impl Agent {
             ToAgent::Subscribe { subscription, pattern, coarsen } => self.on_subscribe(now, conn, subscription, pattern, coarsen, out),
             ToAgent::Unsubscribe { subscription } => self.on_unsubscribe(conn, subscription, out),
             ToAgent::List { req, pattern, after, limit } => self.on_list(conn, req, &pattern, after, limit, out),
-            ToAgent::Sense { req, patterns } => self.on_sense(now, conn, req, patterns, out),
+            ToAgent::Sense { req, patterns, patience } => self.on_sense(now, conn, req, patterns, patience, out),
             ToAgent::Set { req, request_id, name, value, admission, reason } => {
                 let asked = changing::Asked { request_id, name, value, admission, reason };
                 self.on_set(now, conn, req, asked, out);
@@ -362,16 +372,11 @@ impl Agent {
             Question::Farewell(conn, key) => self.leave(now, conn, key, out),
             Question::Sense(sensing) => self.finish_sense(sensing, out),
             Question::ComputeForSense(sense, _) => self.on_computed_for(now, sense, number, None, out),
-            Question::SampleForSense(sense) => self.on_sampled_for(sense, number, out),
-            Question::Validate(change) => {
-                let reason = format!("its validator did not answer within {:?}", crate::limits::VALIDATE_TIMEOUT);
-                self.refuse_change(change, &Refusal::Invalid { name: String::new(), reason }, out);
-            }
+            Question::SampleForSense(sense) => self.on_sampled_for(now, sense, number, out),
+            Question::Validate(change) => self.on_not_validated(change, out),
             Question::Promote(service, elected) => self.on_not_promoted(now, &service, elected, out),
             Question::Begin(service, elected) => self.on_not_begun(now, service, elected, out),
-            Question::Call(calling) => {
-                self.finish_call(calling, Err("it did not answer within its time limit; it may still be running".into()), out)
-            }
+            Question::Call(calling) => self.on_call_overdue(now, number, calling, out),
             Question::Arm(arming) => {
                 // Should it do so later all the same, it is taken back at once.
                 // spec: TST-5

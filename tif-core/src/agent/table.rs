@@ -113,7 +113,11 @@ impl Table {
             known.read = false;
             known.unset = None;
             if known.key == key {
-                known.propagation.on_rebound()
+                known.propagation.on_rebound();
+                // It speaks: what was suspected of it is over.
+                if matches!(known.quality, Quality::Stale { .. }) {
+                    known.quality = Quality::Good;
+                }
             } else {
                 known.propagation.on_remapped();
                 // What it was in another life is not what it is in this; it was not read yet.

@@ -72,6 +72,11 @@ impl Ledger {
         }
     }
 
+    /// What a request id was used for.
+    pub fn used(&self, id: &RequestId) -> Option<&str> {
+        self.results.get(id).map(|done| done.request.as_str())
+    }
+
     /// A control's version and value; version 0 and the default before the first change.
     pub fn current(&self, control: &ControlName, descriptor: &Descriptor) -> (Version, Value) {
         match self.values.get(control) {

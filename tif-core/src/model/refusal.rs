@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{Key, Version};
+use super::id::{Key, RequestId, Version};
 
-/// Why a request was not done, and what to do about it. Nothing was changed.
+/// Why a request was not done, and what to do about it. Nothing was changed; only of a call that was not answered in time that is not known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case", tag = "code")]
 pub enum Refusal {
@@ -130,6 +130,24 @@ pub enum Refusal {
     Store {
         /// What the store said.
         reason: String,
+    },
+    /// The service has too much to do: it was not begun.
+    #[error("{name}: {reason}")]
+    Busy {
+        /// What was asked for.
+        name: String,
+        /// What holds it up.
+        reason: String,
+    },
+    /// The service did not answer in time.
+    #[error("{name}: {reason}")]
+    TimedOut {
+        /// What was asked for.
+        name: String,
+        /// Of what there is no answer, and what is known of it.
+        reason: String,
+        /// The request id that tells later what became of it, if there is one.
+        request_id: Option<RequestId>,
     },
 }
 

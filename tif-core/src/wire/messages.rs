@@ -220,6 +220,9 @@ pub enum ToAgent {
         req: u64,
         /// Which.
         patterns: Vec<Pattern>,
+        /// How long to wait for dynamic ones, at most [`crate::limits::COMPUTE_TIMEOUT`].
+        #[serde(default)]
+        patience: Option<Duration>,
     },
     /// Change a control.
     Set {
@@ -292,6 +295,15 @@ pub enum ToAgent {
     Forget {
         /// Which.
         name: Name,
+    },
+
+    // As an exporter, too.
+    /// A call or a validation could not begin: there is too much to do. It does not begin later.
+    Busy {
+        /// The agent's question.
+        req: u64,
+        /// What holds it up.
+        reason: String,
     },
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tif_core::layout::WATCHED;
+use tif_core::limits;
 use tif_core::model::{Arming, Slot, Value};
 use tif_core::wire::{ToAgent, ToProcess};
 use tif_process::Sender;
@@ -15,12 +16,12 @@ use tif_process::Sender;
 use super::pool::{CALLING, COMPUTING};
 use super::registry::Exporter;
 use super::steward::{Steward, Task, send};
+use super::validating::Validations;
 use crate::home::Live;
 use crate::instrument::{COMPUTED_STILL, DynamicSide};
+use crate::procedure::ProcedureSide;
 use crate::test_point::{Point, now};
 
-/// Calls whose time is running; those that have returned are cleared away beyond so many.
-const CALLS_KEPT: usize = 64;
 const BUSY: &str = "the service has too much to do";
 
 /// The duties of one exporter. Quick: everything that may take its time goes to other threads.
@@ -31,12 +32,22 @@ pub(super) struct Duties {
     sender: Option<Sender>,
     /// Watched dynamic indicators, and when each is due.
     dynamics: BTreeMap<Slot, (Arc<dyn DynamicSide>, Instant)>,
-    /// Calls under way: when their time is over, and whether they were answered.
-    calls: BTreeMap<u64, (Instant, Duration, Arc<AtomicBool>)>,
+    /// Calls that run, also those that nobody waits for any more, in the order of their beginning.
+    calls: Vec<Running>,
+    validations: Validations,
     /// Test points that the agent has armed, and which arming the last one was.
     points: BTreeMap<Slot, (Arc<Point>, u64)>,
     /// Test points that have disarmed themselves, not yet told.
     disarmed: Vec<(Slot, Arc<Point>)>,
+}
+
+/// A call that runs.
+struct Running {
+    side: Arc<dyn ProcedureSide>,
+    timeout: Duration,
+    /// When its time is over; none: it is.
+    until: Option<Instant>,
+    has_returned: Arc<AtomicBool>,
 }
 
 impl Duties {
@@ -46,7 +57,8 @@ impl Duties {
             steward,
             sender: None,
             dynamics: BTreeMap::new(),
-            calls: BTreeMap::new(),
+            calls: Vec::new(),
+            validations: Validations::default(),
             points: BTreeMap::new(),
             disarmed: Vec::new(),
         }
@@ -65,10 +77,6 @@ impl Duties {
     pub(super) fn end(&mut self) {
         self.sender = None;
         self.dynamics.clear();
-        // Those that have not begun shall not: whoever asked is told that the connection was lost.
-        for (_, _, answered) in std::mem::take(&mut self.calls).into_values() {
-            answered.store(true, Ordering::Release);
-        }
         self.points.retain(|_, (point, _)| {
             let ends = point.ends_with_session();
             if ends {
@@ -85,7 +93,7 @@ impl Duties {
         match message {
             ToProcess::Ping { nonce } => send(&sender, ToAgent::Pong { nonce }),
             ToProcess::Apply => self.steward.push(Task::Apply { sender }),
-            ToProcess::Validate { req, slot, value } => self.steward.push(Task::Validate { sender, req, slot, value }),
+            ToProcess::Validate { req, slot, value } => self.validations.ask(self.exporter.home(), &sender, req, slot, value),
             ToProcess::Promote { epoch } => self.steward.push(Task::Promote { sender, epoch }),
             ToProcess::Demote { epoch } => self.steward.push(Task::Demote { epoch }),
             ToProcess::Compute { req, slots } => self.compute(&sender, req, slots),
@@ -157,7 +165,7 @@ impl Duties {
     pub(super) fn next(&self) -> Option<Duration> {
         let at = Instant::now();
         let dynamics = self.dynamics.values().map(|(_, due)| due.saturating_duration_since(at)).min();
-        let calls = self.calls.values().map(|(until, _, _)| until.saturating_duration_since(at)).min();
+        let calls = self.calls.iter().filter_map(|c| c.until).map(|until| until.saturating_duration_since(at)).min();
         let now = now();
         let points = self.points.values().filter_map(|(p, _)| p.expires_at()).map(|t| t.since(now)).min();
         [dynamics, calls, points].into_iter().flatten().min()
@@ -200,40 +208,37 @@ impl Duties {
             send(sender, ToAgent::Returned { req, result: Err("there is no such procedure".into()) });
             return;
         };
-        let is_answered = Arc::new(AtomicBool::new(false));
-        let (theirs, answered) = (sender.clone(), Arc::clone(&is_answered));
-        let is_taken = CALLING.submit(move || {
-            // One whose time is over before it began is not begun: the caller was told that it failed.
-            if answered.load(Ordering::Acquire) {
-                return;
-            }
-            let result = side.call(arguments);
-            if !answered.swap(true, Ordering::AcqRel) {
-                send(&theirs, ToAgent::Returned { req, result });
-            }
-        });
-        if !is_taken {
-            send(sender, ToAgent::Returned { req, result: Err(BUSY.into()) });
+        self.calls.retain(|c| !c.has_returned.load(Ordering::Acquire));
+        // Those of before an agent's restart are known here only.
+        // spec: SEC-2
+        if self.calls.len() >= limits::CALLS_RUNNING_MAX {
+            let reason = format!("{} calls of {} are running, none free", self.calls.len(), self.exporter.service());
+            send(sender, ToAgent::Busy { req, reason });
             return;
         }
-        if self.calls.len() >= CALLS_KEPT {
-            self.calls.retain(|_, (_, _, answered)| !answered.load(Ordering::Acquire));
+        let has_returned = Arc::new(AtomicBool::new(false));
+        let (theirs, procedure, returned) = (sender.clone(), Arc::clone(&side), Arc::clone(&has_returned));
+        let has_begun = CALLING.begin(move || {
+            let result = procedure.call(arguments);
+            returned.store(true, Ordering::Release);
+            // Also when its time is over: its request id tells the result to whoever asks again.
+            // spec: TST-4
+            send(&theirs, ToAgent::Returned { req, result });
+        });
+        if has_begun {
+            self.calls.push(Running { side, timeout, until: Some(Instant::now() + timeout), has_returned });
+        } else {
+            send(sender, ToAgent::Busy { req, reason: BUSY.into() });
         }
-        self.calls.insert(req, (Instant::now() + timeout, timeout, is_answered));
     }
 
-    /// Answers for procedures whose time is over. They run on; nobody waits for them any more.
+    /// Shows of procedures whose time is over that they still run. The agent has its own clock, and has told whoever waited.
     fn time_out(&mut self, at: Instant) {
-        let Some(sender) = &self.sender else { return };
-        self.calls.retain(|req, (until, timeout, answered)| {
-            if *until > at {
-                return true;
-            }
-            if !answered.swap(true, Ordering::AcqRel) {
-                send(sender, ToAgent::Returned { req: *req, result: Err(format!("no result within {timeout:?}")) });
-            }
-            false
-        });
+        for call in self.calls.iter_mut().filter(|c| c.until.is_some_and(|until| until <= at)) {
+            call.until = None;
+            call.side.overran(call.timeout);
+        }
+        self.calls.retain(|c| c.until.is_some() || !c.has_returned.load(Ordering::Acquire));
     }
 
     fn arm(&mut self, slot: Slot, arming: Option<Arming>) -> Result<(), String> {

@@ -13,6 +13,7 @@ mod pool;
 mod registry;
 mod standing;
 mod steward;
+mod validating;
 
 pub(crate) use doorbell::Doorbell;
 pub(crate) use registry::Exporter;

@@ -1,6 +1,6 @@
-//! Runs the service's code that must stay in order: validators, listeners of controls, changes of role.
+//! Runs the service's code that must stay in order: listeners of controls, changes of role.
 //!
-//! A thread of its own: a validator that thinks long holds up other controls, but not the answers to the agent's probes.
+//! A thread of its own: a listener that takes long holds up other controls, but not the answers to the agent's probes.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,18 +8,14 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender as Done;
 use parking_lot::{Condvar, Mutex};
-use tif_core::model::{Epoch, Role, Slot, Value};
+use tif_core::model::{Epoch, Role};
 use tif_core::wire::{ToAgent, Welcome};
 use tif_process::Sender;
 
 use super::registry::Exporter;
 use super::standing::{Answer, Callback};
-use crate::home::Live;
 use crate::panics;
 use crate::segment::Segment;
-
-/// Questions that wait. The agent asks for no more at once.
-const VALIDATIONS_MAX: usize = 256;
 
 /// What there is to be done, in order.
 pub(super) enum Task {
@@ -34,8 +30,6 @@ pub(super) enum Task {
     },
     /// Take the board's controls.
     Apply { sender: Sender },
-    /// Ask a validator.
-    Validate { sender: Sender, req: u64, slot: Slot, value: Value },
     /// Take over.
     Promote { sender: Sender, epoch: Epoch },
     /// Be no longer primary.
@@ -80,19 +74,11 @@ impl Steward {
         Ok(steward)
     }
 
-    /// Has a task done. Bounded: the same thing asked twice is done once, and of questions only so many wait.
+    /// Has a task done. Bounded: the same thing asked twice is done once.
     pub(super) fn push(&self, task: Task) {
         let mut tasks = self.0.tasks.lock();
-        match &task {
-            Task::Apply { .. } if matches!(tasks.back(), Some(Task::Apply { .. })) => {
-                tasks.pop_back();
-            }
-            Task::Validate { sender, req, .. } if tasks.len() >= VALIDATIONS_MAX => {
-                let result = Err("the service has too many questions to answer".to_owned());
-                send(sender, ToAgent::Validated { req: *req, result });
-                return;
-            }
-            _ => {}
+        if matches!((&task, tasks.back()), (Task::Apply { .. }, Some(Task::Apply { .. }))) {
+            tasks.pop_back();
         }
         tasks.push_back(task);
         drop(tasks);
@@ -112,13 +98,6 @@ impl Exporter {
         match task {
             Task::Settle { sender, welcome, is_replaced, link } => self.settle(&sender, &welcome, is_replaced, link),
             Task::Apply { sender } => self.take_controls(&sender),
-            Task::Validate { sender, req, slot, value } => {
-                let result = match self.home().live(slot) {
-                    Some(Live::Control(control)) => control.validate(&value),
-                    _ => Err("there is no such control".into()),
-                };
-                send(&sender, ToAgent::Validated { req, result });
-            }
             Task::Promote { sender, epoch } => {
                 // spec: CTL-4
                 self.take_controls(&sender);

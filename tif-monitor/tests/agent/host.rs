@@ -7,7 +7,7 @@ use crate::child::Importer;
 use crate::world::World;
 
 fn sense(importer: &Importer, name: &str) -> Option<Value> {
-    importer.send(ToAgent::Sense { req: 1, patterns: vec![name.parse().unwrap()] });
+    importer.send(ToAgent::Sense { req: 1, patterns: vec![name.parse().unwrap()], patience: None });
     importer.hear("a value", |m| match m {
         ToProcess::Sensed { rows, .. } => Some(rows.into_iter().next().and_then(|(_, report)| report.value)),
         ToProcess::Refused { .. } => Some(None),

@@ -11,7 +11,7 @@ pub enum Exit {
     Usage,
     /// 3: no such instrument or CPU.
     NotFound,
-    /// 4: not allowed.
+    /// 4: not allowed, or too many at once.
     Denied,
     /// 5: no agent, or no live exporter behind the instrument.
     Unreachable,
@@ -32,9 +32,9 @@ Exit status:
   1    the condition is false; a fired procedure answered with its error
   2    usage; a value that the instrument does not take
   3    not found: no such instrument or CPU
-  4    denied
+  4    denied, or too many at once
   5    unreachable: no agent, or no live exporter behind the instrument
-  6    timed out
+  6    timed out; of a call it is then not known whether it was done
   7    stale key, version or conflict
   8    the output cannot be written (disk full): standard error says whether something was done.
        That the reader of a pipe has gone is no error: status 0

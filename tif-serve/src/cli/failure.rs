@@ -82,6 +82,13 @@ impl From<Refusal> for Failure {
             Refusal::TooMany { .. } => Failure::new(Exit::Denied, what, "again with fewer, or when others are done"),
             Refusal::Protocol { .. } => Failure::new(Exit::Unreachable, what, "use a tif-serve of the agent's release"),
             Refusal::Malformed { .. } => Failure::usage(what, "`tif-serve --help`"),
+            Refusal::Busy { .. } => Failure::new(Exit::Denied, what, "again when others are done"),
+            Refusal::TimedOut { request_id: Some(id), .. } => Failure::new(
+                Exit::TimedOut,
+                what,
+                format!("the same again with --request-id {id}: it is done at most once, and its result is told when it is known"),
+            ),
+            Refusal::TimedOut { request_id: None, .. } => Failure::new(Exit::TimedOut, what, "again, or with a longer --timeout"),
             Refusal::Store { .. } => Failure::new(Exit::Unreachable, what, "look at the agent's log and its state directory's disk"),
         }
     }

@@ -18,9 +18,10 @@ use crate::json::{ValueRow, age_ms, is_number};
 #[command(
     after_help = "JSON rows: v, name, value, quality, age_ms (null if there never was a value), process, incarnation, seq (of its last report, 0 if nobody ever watched it), alarm; `since` if the value is old (quality stale or outage), \
 `reason` if there is none (failed).\n\
+A dynamic indicator that is not computed within 2s, or shortly before --timeout, is shown as failed; the others are shown as they are.\n\
 Values: numbers, bools and strings as such; a choice by name; a duration in seconds; a histogram as {count, sum, mean, p50, p90, p99, max_bucket}; \
 NaN and the infinities as \"NaN\", \"inf\", \"-inf\"; no value as null.\n\
-Ends with status 3 if a name without wildcards is not there; what was found is printed all the same."
+Ends with status 3 if a name without wildcards is not there, and with 6 if something was not computed in time; what was found is printed all the same."
 )]
 pub(super) struct Get {
     /// Which

@@ -15,6 +15,9 @@ use super::interest::{Interest, Lost};
 use super::thread::{self, Threads};
 use super::{Event, FireRequest, FireResult, Link, RequestError, Sensed, SetRequest, SubscriptionId};
 
+/// The agent answers a reading so long before it is waited for no longer, at most.
+const WAY_BACK: Duration = Duration::from_millis(250);
+
 /// How an importer opens.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -108,7 +111,10 @@ impl Importer {
     /// # Errors
     /// As any request.
     pub fn sense(&self, patterns: &[Pattern]) -> Result<Sensed, RequestError> {
-        match self.ask(None, true, |req| ToAgent::Sense { req, patterns: patterns.to_vec() })? {
+        // The agent is to answer with what it has before it is waited for no longer.
+        let timeout = Duration::from_nanos(self.timeout_ns.load(Ordering::Relaxed));
+        let patience = Some(timeout - (timeout / 5).min(WAY_BACK));
+        match self.ask(None, true, |req| ToAgent::Sense { req, patterns: patterns.to_vec(), patience })? {
             ToProcess::Sensed { rows, missing, truncated, .. } => Ok(Sensed { rows, missing, truncated }),
             other => Err(unexpected("values", &other)),
         }

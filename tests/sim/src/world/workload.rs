@@ -261,7 +261,7 @@ impl World {
         let pattern = self.random.pick(&PATTERNS).copied().unwrap_or("**").parse().ok();
         match (self.random.below(6), pattern) {
             (0, Some(pattern)) => drop(self.request(who, |req| ToAgent::List { req, pattern, after: None, limit: 5 })),
-            (1 | 2, Some(pattern)) => drop(self.request(who, |req| ToAgent::Sense { req, patterns: vec![pattern] })),
+            (1 | 2, Some(pattern)) => drop(self.request(who, |req| ToAgent::Sense { req, patterns: vec![pattern], patience: None })),
             (3, _) => drop(self.request(who, |req| ToAgent::Processes { req })),
             _ => self.lookup(who, asked),
         }
