@@ -13,12 +13,13 @@ use tif_core::model::{Arming, Slot, Value};
 use tif_core::wire::{ToAgent, ToProcess};
 use tif_process::Sender;
 
-use super::pool::{CALLING, COMPUTING};
+use super::computing::Computations;
+use super::pool::CALLING;
 use super::registry::Exporter;
 use super::steward::{Steward, Task, send};
 use super::validating::Validations;
 use crate::home::Live;
-use crate::instrument::{COMPUTED_STILL, DynamicSide};
+use crate::instrument::DynamicSide;
 use crate::procedure::ProcedureSide;
 use crate::test_point::{Point, now};
 
@@ -35,6 +36,7 @@ pub(super) struct Duties {
     /// Calls that run, also those that nobody waits for any more, in the order of their beginning.
     calls: Vec<Running>,
     validations: Validations,
+    computations: Computations,
     /// Test points that the agent has armed, and which arming the last one was.
     points: BTreeMap<Slot, (Arc<Point>, u64)>,
     /// Test points that have disarmed themselves, not yet told.
@@ -59,6 +61,7 @@ impl Duties {
             dynamics: BTreeMap::new(),
             calls: Vec::new(),
             validations: Validations::default(),
+            computations: Computations::default(),
             points: BTreeMap::new(),
             disarmed: Vec::new(),
         }
@@ -131,7 +134,7 @@ impl Duties {
             // From now, not from when it was due: after a pause of the machine nothing is made up for.
             *due = at + side.every();
             if let Some(sender) = &self.sender {
-                compute_one(sender, *slot, side);
+                self.computations.by_clock(sender, *slot, side);
             }
         }
         self.time_out(at);
@@ -196,9 +199,7 @@ impl Duties {
                 continue;
             };
             let theirs = Arc::clone(&gather);
-            if !COMPUTING.submit(move || theirs.done(slot, side.compute())) {
-                gather.done(slot, Err(BUSY.into()));
-            }
+            self.computations.ask(slot, &side, move |result| theirs.done(slot, result));
         }
     }
 
@@ -254,30 +255,6 @@ impl Duties {
             }
         }
         Ok(())
-    }
-}
-
-/// Computes a watched indicator by the clock. One that hangs, or that waits behind others that do, shows that it does: nobody shall take its last value
-/// for a new one.
-fn compute_one(sender: &Sender, slot: Slot, side: &Arc<dyn DynamicSide>) {
-    let failed = |reason: &str| {
-        side.missed();
-        send(sender, ToAgent::Computed { req: 0, failed: vec![(slot, reason.to_owned())] });
-    };
-    if !side.queue() {
-        return failed(COMPUTED_STILL);
-    }
-    let (theirs, job) = (sender.clone(), Arc::clone(side));
-    let is_taken = COMPUTING.submit(move || {
-        let result = job.compute();
-        job.unqueue();
-        if let Err(reason) = result {
-            send(&theirs, ToAgent::Computed { req: 0, failed: vec![(slot, reason)] });
-        }
-    });
-    if !is_taken {
-        side.unqueue();
-        failed(BUSY);
     }
 }
 

@@ -5,6 +5,7 @@
 //! - `steward`: runs what must stay in order: controls and roles.
 //! - `pool`: runs what may take its time: providers and procedures.
 
+mod computing;
 mod doorbell;
 mod duties;
 mod life;

@@ -39,9 +39,6 @@ impl<T: Shown, E: Display> Provided<T> for Result<T, E> {
     }
 }
 
-/// Why there is no value when one is asked for before the last is there.
-pub(crate) const COMPUTED_STILL: &str = "it is still being computed";
-
 type Provider<T> = Arc<dyn Fn() -> Result<T, String> + Send + Sync>;
 
 struct Side<T: Shown> {
@@ -50,26 +47,13 @@ struct Side<T: Shown> {
     gate: Gate,
     every: Duration,
     provider: Mutex<Option<Provider<T>>>,
-    /// It is being computed now. Acquire and release: one computation sees what the one before has stored.
-    busy: AtomicBool,
-    /// A computation that the clock asked for waits or runs. Relaxed: it orders nothing.
-    queued: AtomicBool,
     /// The last computation failed, or was missed. Relaxed: it orders nothing.
     failed: AtomicBool,
 }
 
 impl<T: Shown> Dynamic<T> {
     pub(crate) fn new(cell: T::Cell, judge: Box<Judge>, every: Duration) -> Dynamic<T> {
-        let side = Side {
-            cell,
-            judge,
-            gate: Gate::new(),
-            every,
-            provider: Mutex::new(None),
-            busy: AtomicBool::new(false),
-            queued: AtomicBool::new(false),
-            failed: AtomicBool::new(false),
-        };
+        let side = Side { cell, judge, gate: Gate::new(), every, provider: Mutex::new(None), failed: AtomicBool::new(false) };
         Dynamic { side: Arc::new(side) }
     }
 
@@ -103,12 +87,8 @@ impl<T: Shown> Side<T> {
 
 /// A dynamic indicator as the exporter sees it.
 pub(crate) trait DynamicSide: Send + Sync {
-    /// Computes and stores it. Of one that was withdrawn meanwhile nothing is said.
+    /// Computes and stores it; one computation after the other. Of one that was withdrawn meanwhile nothing is said.
     fn compute(&self) -> Result<(), String>;
-    /// Whether the clock may have it computed: not while the last time is not over. To be called before each such computation.
-    fn queue(&self) -> bool;
-    /// Such a computation is over.
-    fn unqueue(&self);
     /// The agent is told that there is no value: the next one is news.
     fn missed(&self);
     /// Stores nothing any more: its place is given back.
@@ -119,9 +99,6 @@ pub(crate) trait DynamicSide: Send + Sync {
 
 impl<T: Shown> DynamicSide for Side<T> {
     fn compute(&self) -> Result<(), String> {
-        if self.busy.swap(true, Ordering::Acquire) {
-            return Err(COMPUTED_STILL.into());
-        }
         let result = self.yielded();
         // spec: EXP-8
         let is_there = self.gate.pass(|| match &result {
@@ -132,16 +109,7 @@ impl<T: Shown> DynamicSide for Side<T> {
             }
             Err(_) => self.failed.store(true, Ordering::Relaxed),
         });
-        self.busy.store(false, Ordering::Release);
         if is_there.is_some() { result.map(|_| ()) } else { Ok(()) }
-    }
-
-    fn queue(&self) -> bool {
-        !self.queued.swap(true, Ordering::Relaxed)
-    }
-
-    fn unqueue(&self) {
-        self.queued.store(false, Ordering::Relaxed);
     }
 
     fn missed(&self) {

@@ -10,7 +10,7 @@ mod judge;
 pub(crate) use control::ControlSide;
 pub use control::{Control, LocalError};
 pub use counter::Counter;
-pub(crate) use dynamic::{COMPUTED_STILL, DynamicSide};
+pub(crate) use dynamic::DynamicSide;
 pub use dynamic::{Dynamic, Provided};
 pub use histogram::Histogram;
 pub use indicator::Indicator;
