@@ -28,6 +28,7 @@ impl Dims {
     /// As they are exported. They come from the service's data: what cannot stand in a dimension becomes `_`, what is too long is cut,
     /// what is too many is left out. Never an error in the middle of a service.
     pub(crate) fn into_dimensions(self) -> Dimensions {
+        let given = self.0.clone();
         let count = self.0.len().clamp(1, limits::DIMENSIONS_MAX);
         let room = limits::DIMENSIONS_LEN_MAX / count;
         let mut pairs: Vec<(String, String)> = Vec::new();
@@ -38,6 +39,10 @@ impl Dims {
             if pairs.iter().all(|(k, _)| *k != key) {
                 pairs.push((key, value));
             }
+        }
+        if pairs != given {
+            // Another's may be made the same: whoever looks for an instance that is not seen finds here why.
+            tracing::warn!(target: "tif::export", ?given, made = ?pairs, "dimensions were made fit");
         }
         Dimensions::new(pairs).unwrap_or_else(|problem| {
             tracing::error!(target: "tif::export", %problem, "dimensions that cannot be exported were left out");

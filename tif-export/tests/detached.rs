@@ -114,7 +114,7 @@ impl Orders {
     /// Is not there where the test runs.
     #[cfg(target_os = "none")]
     #[procedure]
-    fn elsewhere(&self, n: u32) -> tif::NoSuchType {
+    fn here(&self, n: u32) -> tif::NoSuchType {
         n.into()
     }
 

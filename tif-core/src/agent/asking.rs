@@ -7,7 +7,7 @@ use super::io::{Conn, Moment, Output};
 use super::{Agent, Outbox, Question, Resource};
 use crate::limits;
 use crate::model::notice::NoticeEvent;
-use crate::model::{Address, InstrumentId, Key, Name, Notice, Pattern, Quality, Refusal, Report, Slot};
+use crate::model::{Address, InstrumentId, Key, Kind, Name, Notice, Pattern, Quality, Refusal, Report, Slot, TestPointKind};
 use crate::wire::{Announcement, ListRow, ProcessRow, ToProcess};
 
 /// How many processes fit one answer: the live ones first, then the latest dead.
@@ -318,7 +318,13 @@ impl Agent {
 /// About how many bytes an announcement takes on the wire.
 fn weight_of(announcement: &Announcement) -> usize {
     let d = &announcement.descriptor;
-    400 + d.help.len() + d.choices.iter().chain(&d.writers).map(|s| s.len() + 2).sum::<usize>()
+    let texts = |list: &[String]| list.iter().map(|s| s.len() + 2).sum::<usize>();
+    let arguments = match &d.kind {
+        Kind::TestPoint(TestPointKind::InPath { fields: list } | TestPointKind::Procedure { arguments: list, .. }) => list.as_slice(),
+        _ => &[],
+    };
+    let arguments: usize = arguments.iter().map(|a| 40 + a.name.len() + texts(&a.choices)).sum();
+    400 + d.help.len() + texts(&d.choices) + texts(&d.writers) + arguments
 }
 
 /// Reads what a page gave to go on with.
@@ -330,6 +336,28 @@ fn cursor(text: &str) -> Option<(String, Name)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Argument, Descriptor, Dimensions, ValueType, Version};
+
+    // spec: SEC-2
+    #[test]
+    fn what_a_declaration_weighs_is_about_what_it_takes() {
+        let choices: Vec<String> = (0..64).map(|n| format!("{n:0>60}")).collect();
+        let argument = Argument { name: "x".repeat(60), value_type: ValueType::Choice, choices, range: None };
+        let kind = Kind::TestPoint(TestPointKind::InPath { fields: vec![argument; 16] });
+        let announcement = Announcement {
+            instrument: InstrumentId(1),
+            source: "orders".parse().unwrap(),
+            name: "orders.point".parse().unwrap(),
+            dims: Dimensions::NONE,
+            cpu: "cpu1".parse().unwrap(),
+            process: "orders-1".parse().unwrap(),
+            descriptor: Descriptor::bare("point".parse().unwrap(), kind, ValueType::U64),
+            version: Version(0),
+        };
+        let mut frame = Vec::new();
+        crate::wire::encode(&announcement, &mut frame).unwrap();
+        assert!(frame.len() <= weight_of(&announcement), "{} bytes, thought to be {}", frame.len(), weight_of(&announcement));
+    }
 
     #[test]
     fn a_page_is_gone_on_with_where_it_ended() {

@@ -579,3 +579,21 @@ pub struct OutageRow {
     /// How many importers were told.
     pub told: u64,
 }
+
+impl ToProcess {
+    /// Which request it answers; none if it is no answer.
+    pub fn answers(&self) -> Option<u64> {
+        match self {
+            ToProcess::Refused { req, .. }
+            | ToProcess::Listed { req, .. }
+            | ToProcess::Sensed { req, .. }
+            | ToProcess::SetDone { req, .. }
+            | ToProcess::Fired { req, .. }
+            | ToProcess::Armed { req, .. }
+            | ToProcess::Processes { req, .. }
+            | ToProcess::Outages { req, .. }
+            | ToProcess::LookedUp { req, .. } => Some(*req),
+            _ => None,
+        }
+    }
+}

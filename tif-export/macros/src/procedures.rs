@@ -63,6 +63,7 @@ pub fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
             pub const TIF_PROCEDURES: &'static [::tif::declare::Procedure<#ty>] = &[#(#code),*];
         }
         #(#apart)*
+        const _: () = ::tif::declare::assert_distinct(<#ty>::TIF_PROCEDURES);
     })
 }
 
@@ -76,8 +77,11 @@ fn procedure(ty: &Type, function: &mut ImplItemFn, taken: &mut Taken, errors: &m
     let mut entries = Entries::of(std::slice::from_ref(&marker), "procedure", errors);
     let ident = function.sig.ident.clone();
     let (name, span) = name::of(&ident, &mut entries, errors);
-    taken.take(&name, &ident.to_string(), span, errors);
-    taken.take(&format!("{name}.last"), &ident.to_string(), span, errors);
+    // Of those that are there under some condition only one may be in the end: the compiler sees which.
+    if !function.attrs.iter().any(|a| a.path().is_ident("cfg")) {
+        taken.take(&name, &ident.to_string(), span, errors);
+        taken.take(&format!("{name}.last"), &ident.to_string(), span, errors);
+    }
     let idempotent = entries.flag("idempotent", errors);
     let timeout_ns = match entries.duration("timeout", errors) {
         Some((ns, span)) => {

@@ -64,6 +64,23 @@ pub const fn assert_apart(fields: &[&str], procedure: &str) {
     }
 }
 
+/// Fails to compile if two procedures have the same name. The macro sees it of all that are not there under some condition only.
+#[doc(hidden)]
+pub const fn assert_distinct<T: 'static>(procedures: &[Procedure<T>]) {
+    let mut i = 0;
+    while i < procedures.len() {
+        let mut j = i + 1;
+        while j < procedures.len() {
+            assert!(
+                !same(procedures[i].name.as_bytes(), procedures[j].name.as_bytes()),
+                "two procedures of this struct have the same name: give one of them another with #[procedure(name = \"...\")]"
+            );
+            j += 1;
+        }
+        i += 1;
+    }
+}
+
 /// Whether a control's default is one of its steps, as the agent judges it.
 #[doc(hidden)]
 pub const fn is_on_step(value: f64, from: f64, step: f64) -> bool {

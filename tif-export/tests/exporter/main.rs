@@ -416,6 +416,11 @@ fn owned_instances_come_with_their_dimensions_and_go_when_dropped() {
     let twin = ORDERS.instance(dims![shard = 0]);
     twin.accepted.add(100);
     assert_eq!(peer.value("accepted{shard=0}"), Value::U64(1), "the first of a name keeps it");
+    // So does the first of those whose dimensions are made the same.
+    drop((many, twin));
+    let (_first, before) = (ORDERS.instance(dims![who = "a b"]), handle.overflow());
+    let _second = ORDERS.instance(dims![who = "a,b"]);
+    assert!(handle.overflow() > before, "and the other is counted");
 }
 
 // spec: PSM-2

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 
 use tif_core::agent::io::Conn;
 use tif_core::limits::FRAME_LEN_MAX;
-use tif_core::model::{Key, Time};
+use tif_core::model::{Key, Refusal, Time};
 use tif_core::wire::{CodecError, Credentials, Envelope, FrameReader, ToAgent, ToProcess, encode};
 use tif_process::fd::receive_with_fds;
 
@@ -159,7 +159,16 @@ impl Connection {
     /// Puts a message into the output.
     // spec: MON-6
     pub fn queue(&mut self, from: Key, to: Key, body: ToProcess) -> Result<(), Cut> {
-        encode(&Envelope { from, to, body }, self.out.tail())?;
+        let answers = body.answers();
+        match (encode(&Envelope { from, to, body }, self.out.tail()), answers) {
+            // An answer that is too long: whoever asked is told, and goes on.
+            // spec: SEC-2
+            (Err(CodecError::TooLong { got }), Some(req)) => {
+                let refusal = Refusal::TooMany { what: format!("bytes in one answer ({got})"), max: FRAME_LEN_MAX as u64 };
+                encode(&Envelope { from, to, body: ToProcess::Refused { req, refusal } }, self.out.tail())?;
+            }
+            (result, _) => result?,
+        }
         if self.out.len() > OUTPUT_LEN_MAX { Err(Cut::Slow(self.out.len())) } else { Ok(()) }
     }
 
@@ -192,5 +201,35 @@ impl Connection {
 impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    // spec: SEC-2
+    #[test]
+    fn an_answer_that_is_too_long_becomes_a_refusal_and_the_connection_goes_on() {
+        let (socket, mut theirs) = UnixStream::pair().unwrap();
+        let mut connection = Connection::new(Conn(1), mio::Token(1), socket, Credentials::default(), Time::ZERO);
+        let missing = vec![Refusal::Malformed { reason: "x".repeat(FRAME_LEN_MAX) }];
+        connection.queue(Key::NONE, Key::NONE, ToProcess::Sensed { req: 7, rows: vec![], missing, truncated: false }).unwrap();
+        connection.queue(Key::NONE, Key::NONE, ToProcess::Ping { nonce: 1 }).unwrap();
+        assert!(connection.flush().unwrap());
+        drop(connection);
+        let (mut bytes, mut reader, mut told) = (Vec::new(), FrameReader::default(), Vec::new());
+        theirs.read_to_end(&mut bytes).unwrap();
+        reader.push(&bytes);
+        while let Some(Envelope { body, .. }) = reader.next::<Envelope<ToProcess>>().unwrap() {
+            told.push(body);
+        }
+        let expected = [
+            |m: &ToProcess| matches!(m, ToProcess::Refused { req: 7, refusal: Refusal::TooMany { .. } }),
+            |m: &ToProcess| matches!(m, ToProcess::Ping { nonce: 1 }),
+        ];
+        assert!(told.len() == 2 && told.iter().zip(expected).all(|(m, is)| is(m)), "{told:?}");
     }
 }

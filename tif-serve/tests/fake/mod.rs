@@ -10,8 +10,8 @@ use std::time::Duration;
 use tif_core::machine::sync::digest;
 use tif_core::model::significance::{Significance, Threshold};
 use tif_core::model::{
-    Alarm, Argument, Cause, Declared, Descriptor, Dimensions, Epoch, Incarnation, InstrumentId, Key, Kind, NodeId, Outage, OutageEnd,
-    OutageId, ProcId, ProcessState, Quality, Report, Role, Stamp, TestPointKind, Value, ValueType, Version,
+    Alarm, Argument, Cause, Declared, Descriptor, Dimensions, Epoch, Incarnation, InstrumentId, Key, Kind, NodeId, Number, Outage,
+    OutageEnd, OutageId, ProcId, ProcessState, Quality, Report, Role, Stamp, TestPointKind, Value, ValueType, Version,
 };
 use tif_core::wire::{
     Announced, Announcement, Envelope, FrameReader, Hello, ListRow, OutageRow, ProcessRow, ReportsEnd, ToAgent, ToProcess, Welcome, encode,

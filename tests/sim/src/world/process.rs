@@ -381,7 +381,7 @@ impl World {
             return;
         }
         let Some(importer) = self.processes[who].importer_mut() else { return };
-        if let Some(req) = request_of(message) {
+        if let Some(req) = message.answers() {
             importer.pending.remove(&req);
         }
         let again = importer.on_message(now, message);
@@ -469,21 +469,6 @@ impl World {
             let result = self.checks.freshness.look(who, importer, at, &self.checks.deaths);
             self.judge(result);
         }
-    }
-}
-
-fn request_of(message: &ToProcess) -> Option<u64> {
-    match message {
-        ToProcess::Refused { req, .. }
-        | ToProcess::Listed { req, .. }
-        | ToProcess::Sensed { req, .. }
-        | ToProcess::SetDone { req, .. }
-        | ToProcess::Fired { req, .. }
-        | ToProcess::Armed { req, .. }
-        | ToProcess::Processes { req, .. }
-        | ToProcess::Outages { req, .. }
-        | ToProcess::LookedUp { req, .. } => Some(*req),
-        _ => None,
     }
 }
 
