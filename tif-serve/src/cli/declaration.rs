@@ -63,7 +63,10 @@ fn range(d: &Descriptor) -> String {
 
 fn typed(list: &[Argument]) -> String {
     let one = |a: &Argument| match a.choices.as_slice() {
-        [] => format!("{}={}", a.name, a.value_type),
+        [] => match a.range {
+            Some((min, max)) => format!("{}={}({min} to {max})", a.name, a.value_type),
+            None => format!("{}={}", a.name, a.value_type),
+        },
         choices => format!("{}={}", a.name, choices.join("|")),
     };
     list.iter().map(one).collect::<Vec<_>>().join(" ")

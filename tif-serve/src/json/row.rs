@@ -8,7 +8,7 @@ use tif_core::model::significance::{Significance, Threshold};
 use tif_core::model::{Kind, Quality, Report, SetResult, Stamp, TestPointKind, ValueType};
 use tif_core::wire;
 
-use super::value::bound;
+use super::value::{bound, number};
 use super::{VERSION, rfc3339, value};
 use crate::importer::address;
 

@@ -221,7 +221,7 @@ pub fn report(announcement: &Announcement, key: Key, value: u64) -> Report {
 
 fn field(name: &str, choices: &[&str]) -> Argument {
     let value_type = if choices.is_empty() { ValueType::U64 } else { ValueType::Choice };
-    Argument { name: name.into(), value_type, choices: choices.iter().map(ToString::to_string).collect() }
+    Argument { name: name.into(), value_type, choices: choices.iter().map(ToString::to_string).collect(), range: None }
 }
 
 /// The demo's instruments, one of each kind.
