@@ -1,10 +1,14 @@
 //! One decision each. Machines never call one another: they return facts, the agent routes them.
 
 pub mod control;
+pub mod detector;
 pub mod group;
+pub mod heartbeat;
 pub mod interest;
+pub mod link;
 pub mod process;
 pub mod propagation;
 pub mod queue;
 pub mod sync;
 pub mod takeover;
+pub mod versions;
