@@ -9,6 +9,8 @@ pub mod link;
 pub mod process;
 pub mod propagation;
 pub mod queue;
+pub mod replication;
 pub mod sync;
 pub mod takeover;
 pub mod versions;
+pub mod witness;

@@ -1,0 +1,46 @@
+//! The scenarios that a debug build can search, and that each rule is needed.
+
+use tif_core::machine::replication::Rule;
+use tif_model::register::Flaw;
+use tif_model::scenarios::{self, ALL};
+
+// spec: CTL-3, CTL-4, GRP-8, GRP-9
+#[test]
+fn nothing_that_must_not_be_can_be_reached() {
+    for scenario in ALL.iter().filter(|s| s.quick) {
+        let report = scenario.search(usize::MAX);
+        assert!(report.exhausted && report.counterexample.is_none(), "{}: {report:#?}", scenario.name);
+        assert!(report.states > 10_000, "{}: a world in which little can happen proves little: {report}", scenario.name);
+    }
+}
+
+fn check(rule: Rule, steps: usize, wrong: &str) {
+    let report = scenarios::without(rule);
+    let (found, way) = report.counterexample.unwrap_or_else(|| panic!("{rule:?} is not missed"));
+    assert!(found.contains(wrong), "{rule:?}: {found}");
+    assert_eq!(way.len(), steps, "{rule:?}: {way:#?}");
+}
+
+// spec: CTL-3, CTL-4, GRP-8, GRP-9
+#[test]
+fn each_rule_is_missed_when_it_is_taken_away() {
+    check(Rule::R1, 9, "is lost");
+    check(Rule::R2, 10, "both can acknowledge");
+    check(Rule::R3, 3, "both can acknowledge");
+    check(Rule::R4, 5, "is lost");
+    check(Rule::R5, 12, "twice");
+    check(Rule::R6, 2, "was answered with version");
+    check(Rule::R7, 7, "is lost");
+    check(Rule::R8, 11, "is lost");
+    check(Rule::R9, 12, "is lost");
+}
+
+// spec: GRP-9
+#[test]
+fn voters_that_forget_are_found() {
+    for flaw in Flaw::ALL {
+        let report = scenarios::with(flaw);
+        let (wrong, _) = report.counterexample.unwrap_or_else(|| panic!("{flaw:?} is not found"));
+        assert!(wrong.contains("goes back"), "{flaw:?}: {wrong}");
+    }
+}
