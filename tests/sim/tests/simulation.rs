@@ -3,7 +3,7 @@
 use tif_sim::{Plan, run};
 
 /// Seeds that found something in the past, with what. They fly first.
-const REGRESSIONS: [(u64, &str); 13] = [
+const REGRESSIONS: [(u64, &str); 15] = [
     (6992, "a subscription during an outage announced only what was new, though the importer had cleared the rest"),
     (8, "an unregistered process that lives was said to be dead after the agent's restart"),
     (17, "a follower whose wish became coarser was compared with a value of long ago"),
@@ -16,6 +16,11 @@ const REGRESSIONS: [(u64, &str); 13] = [
     (1120, "the same"),
     (4960, "an importer that reconnected during an outage showed the dead's last values ever longer"),
     (16977, "a primary whose end could not be written was taken for one again by the next agent, beside its successor"),
+    (
+        5260,
+        "an importer was told of an outage that could not be written down, and not that it was over when the next agent had found it out again",
+    ),
+    (2240, "none of the agent's: an importer that was stopped heard the end of an outage after the next agent had started"),
     (1069, "none of the agent's: messages to a stopped process overtook one another"),
 ];
 

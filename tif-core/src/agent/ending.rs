@@ -209,6 +209,11 @@ impl Agent {
             told.extend(self.interest.waiters(&Resource::Instrument(id)));
         }
         self.drop_questions_to(key, out);
+        for session in self.sessions.values_mut() {
+            if session.outages_before.remove(&key) {
+                session.outages.insert(outage.id);
+            }
+        }
         self.outages.told(outage.id, told.len() as u64);
         self.store_outage(outage.id, out);
         for conn in told {
@@ -236,7 +241,12 @@ impl Agent {
     // spec: OUT-2, OUT-4, MON-5
     pub(super) fn take_up_outages(&mut self, conn: Conn, told: &[Key]) {
         for key in told.iter().take(limits::OUTAGES_KEPT_MAX) {
-            let Some(outage) = self.outages.of_key(*key).cloned() else { continue };
+            let Some(outage) = self.outages.of_key(*key).cloned() else {
+                if let Some(session) = self.sessions.get_mut(&conn) {
+                    session.outages_before.insert(*key);
+                }
+                continue;
+            };
             if outage.end.is_some() {
                 self.queue(conn, ToProcess::Outage(outage));
             } else if let Some(session) = self.sessions.get_mut(&conn) {

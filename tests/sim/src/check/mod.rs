@@ -63,9 +63,9 @@ pub struct Checks {
 }
 
 impl Checks {
-    pub(crate) fn on_agent_start(&mut self) {
+    pub(crate) fn on_agent_start(&mut self, now: tif_core::model::Stamp) {
         self.launches.on_agent_start();
-        self.outages.on_agent_start();
+        self.outages.on_agent_start(now);
     }
 
     /// How many notices of deaths were told.

@@ -3,30 +3,33 @@
 
 use std::collections::BTreeMap;
 
-use tif_core::model::{Key, Outage};
+use tif_core::model::{Key, Outage, Stamp};
 
 use super::{Verdict, wrong};
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Outages {
-    /// Whether it is over.
-    told: BTreeMap<(usize, Key), bool>,
+    /// When it was over, if it is.
+    told: BTreeMap<(usize, Key), Option<Stamp>>,
+    /// When the present agent started.
+    started: Stamp,
 }
 
 impl Outages {
-    /// That an outage is over may have been told and not been written down: another agent may tell it as one that lasts, and end it again. The importer
-    /// knows better.
-    pub fn on_agent_start(&mut self) {
-        self.told.retain(|_, over| !*over);
+    /// That an outage is over may have been told by the agent before and not been written down: the next one tells it as one that lasts, and ends it again.
+    /// The importer knows better.
+    pub fn on_agent_start(&mut self, now: Stamp) {
+        self.started = now;
     }
 
     /// An importer is told.
     pub fn on_outage(&mut self, who: usize, outage: &Outage) -> Verdict {
-        let over = outage.end.is_some();
+        let over = outage.end.as_ref().map(|end| end.at);
         match (self.told.insert((who, outage.key), over), over) {
-            (None, false) | (Some(false), true) => Ok(()),
-            (before, _) => wrong("outages", format!("process {who} is told of outage {} (over: {over}) after {before:?}", outage.id)),
+            (None, None) | (Some(None), Some(_)) => Ok(()),
+            (Some(Some(at)), None) if at < self.started => Ok(()),
+            (before, _) => wrong("outages", format!("process {who} is told of outage {} (over: {over:?}) after {before:?}", outage.id)),
         }
     }
 }

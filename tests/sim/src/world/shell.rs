@@ -53,7 +53,7 @@ impl World {
         for record in start.processes.iter().filter(|p| !p.ended && !start.alive.contains(&p.key)) {
             self.checks.deaths.on_exit(record.key, self.now);
         }
-        self.checks.on_agent_start();
+        self.checks.on_agent_start(self.moment().stamp);
         let mut out = Vec::new();
         let moment = self.moment();
         self.agent = Some(Agent::new(moment, start, &mut out));
