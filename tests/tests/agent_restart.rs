@@ -134,7 +134,8 @@ fn the_end_of_an_outage_is_told_though_the_agent_was_killed_while_it_lasted() {
     assert_eq!(count(&|l| l["event"] == "notice" && l["what"] == "died"), 1, "{lines:#?}");
     assert_eq!(count(&|l| l["event"] == "standing" && l["standing"] == "stale"), 1, "{lines:#?}");
     let rows = world.serve(&["--output", "jsonl", "outages"]).must(0).rows();
-    assert!(rows.iter().any(|r| r["id"] == json(&begun)["id"] && r["over"] == true), "{rows:#?}");
+    let row = rows.iter().find(|r| r["id"] == json(&begun)["id"] && r["over"] == true).expect("the outage");
+    assert!(row["remapped"].is_null() && row["added"].is_null(), "this agent never saw what the dead one had: {row:#?}");
 }
 
 // spec: MON-7, OUT-4, OUT-6

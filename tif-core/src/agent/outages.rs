@@ -13,6 +13,8 @@ struct Entry {
     began: Time,
     ended: Option<Time>,
     told: u64,
+    /// An earlier agent saw what was lost.
+    restored: bool,
 }
 
 /// All outages, oldest first, bounded.
@@ -48,7 +50,7 @@ impl Outages {
     pub fn restore(&mut self, now: Moment, outage: Outage, told: u64) {
         let ended = outage.end.as_ref().map(|end| now.time_of(end.at));
         self.last = self.last.max(outage.id.0);
-        self.entries.insert(outage.id, Entry { began: now.time_of(outage.since), ended, told, outage });
+        self.entries.insert(outage.id, Entry { began: now.time_of(outage.since), ended, told, restored: true, outage });
         self.make_room();
     }
 
@@ -58,7 +60,8 @@ impl Outages {
         let id = OutageId(self.last);
         let (cpu, source, process) = (cpu.clone(), source.clone(), process.clone());
         let outage = Outage { id, cpu, source, process, key, cause, since: lost.at.stamp, end: None, found: lost.found };
-        self.entries.insert(id, Entry { outage: outage.clone(), began: lost.at.time, ended: None, told: 0 });
+        self.entries
+            .insert(id, Entry { outage: outage.clone(), began: lost.at.time, ended: None, told: 0, restored: lost.found.is_some() });
         self.make_room();
         outage
     }
@@ -87,7 +90,8 @@ impl Outages {
         let gap_ms = u64::try_from(now.time.since(entry.began).as_millis()).unwrap_or(u64::MAX);
         let Tally { remapped, removed, added, carried } = tally;
         entry.ended = Some(now.time);
-        entry.outage.end = Some(OutageEnd { process: process.clone(), key, at: now.stamp, gap_ms, remapped, removed, added, carried });
+        let (process, counted) = (process.clone(), !entry.restored);
+        entry.outage.end = Some(OutageEnd { process, key, at: now.stamp, gap_ms, remapped, removed, added, carried, counted });
         Some(entry.outage.clone())
     }
 

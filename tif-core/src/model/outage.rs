@@ -53,4 +53,18 @@ pub struct OutageEnd {
     pub added: u64,
     /// Accepted control changes with which the new exporter runs.
     pub carried: u64,
+    /// Whether the three numbers of instruments are known: an agent that started after the loss never saw what the lost exporter had.
+    #[serde(default = "counted")]
+    pub counted: bool,
+}
+
+fn counted() -> bool {
+    true
+}
+
+impl OutageEnd {
+    /// Instruments remapped, removed and added; none if that is not known.
+    pub fn counts(&self) -> Option<[u64; 3]> {
+        self.counted.then_some([self.remapped, self.removed, self.added])
+    }
 }

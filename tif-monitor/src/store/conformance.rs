@@ -153,7 +153,8 @@ fn an_outage_is_remembered_as_it_was_last(again: &Again) {
         end: None,
         found: Some(Stamp(6)),
     };
-    let end = OutageEnd { process: name("orders-2"), key, at: Stamp(9), gap_ms: 4, remapped: 3, removed: 2, added: 1, carried: 0 };
+    let end =
+        OutageEnd { process: name("orders-2"), key, at: Stamp(9), gap_ms: 4, remapped: 3, removed: 2, added: 1, carried: 0, counted: true };
     let over = Outage { end: Some(end), ..begun.clone() };
     let later = Outage { id: OutageId(7), ..begun.clone() };
     let record = |outage: &Outage, told| Record::Outage { outage: outage.clone(), told };
@@ -165,7 +166,8 @@ fn an_outage_is_remembered_as_it_was_last(again: &Again) {
 fn of_too_many_outages_the_oldest_ended_ones_go(again: &Again) {
     let mut store = again();
     let key = process("orders-1", 1).key;
-    let end = OutageEnd { process: name("orders-2"), key, at: Stamp(9), gap_ms: 4, remapped: 3, removed: 2, added: 1, carried: 0 };
+    let end =
+        OutageEnd { process: name("orders-2"), key, at: Stamp(9), gap_ms: 4, remapped: 3, removed: 2, added: 1, carried: 0, counted: true };
     let outage = |id: u64, ended: bool| {
         let (cpu, source) = (name("cpu1"), name("orders"));
         let end = ended.then(|| end.clone());

@@ -62,12 +62,17 @@ fn outage_line(outage: &Outage) -> (Stamp, String) {
     let found = found.map(|at| format!(", found dead at {}", rfc3339(at))).unwrap_or_default();
     match &outage.end {
         None => (*since, format!("outage {id} of {source}: {process}#{} lost, {cause}{found}", key.inc)),
-        Some(end) => (
-            end.at,
-            format!(
-                "outage {id} of {source} over: {}#{} exports now, gap {}ms, {} remapped, {} removed, {} added, {} changes carried over",
-                end.process, end.key.inc, end.gap_ms, end.remapped, end.removed, end.added, end.carried
-            ),
-        ),
+        Some(end) => {
+            let counts = end.counts().map(|[remapped, removed, added]| format!("{remapped} remapped, {removed} removed, {added} added, "));
+            let text = format!(
+                "outage {id} of {source} over: {}#{} exports now, gap {}ms, {}{} changes carried over",
+                end.process,
+                end.key.inc,
+                end.gap_ms,
+                counts.unwrap_or_default(),
+                end.carried
+            );
+            (end.at, text)
+        }
     }
 }

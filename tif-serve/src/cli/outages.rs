@@ -23,7 +23,8 @@ pub(super) fn run(session: &mut Session<'_, '_>) -> Result<Exit, Failure> {
 fn cells(row: &Row) -> Vec<Item> {
     let outage = &row.outage;
     let end = outage.end.as_ref();
-    let figure = |of: fn(&tif_core::model::OutageEnd) -> u64| item(end.map_or("-".to_owned(), |e| of(e).to_string())).right();
+    let figure = |n: Option<u64>| item(n.map_or("-".to_owned(), |n| n.to_string())).right();
+    let count = |which: usize| figure(end.and_then(|e| e.counts()).map(|counts| counts[which]));
     vec![
         item(outage.id).right(),
         item(&outage.source),
@@ -34,10 +35,10 @@ fn cells(row: &Row) -> Vec<Item> {
         item(end.map_or_else(|| age(row.lasted_ms), |e| format!("{}ms", e.gap_ms))).right(),
         if end.is_some() { item("over").tone(Tone::Faint) } else { item("open").tone(Tone::Bad) },
         item(end.map_or("-".to_owned(), |e| format!("{}#{}", e.process, e.key.inc))),
-        figure(|e| e.remapped),
-        figure(|e| e.removed),
-        figure(|e| e.added),
-        figure(|e| e.carried),
+        count(0),
+        count(1),
+        count(2),
+        figure(end.map(|e| e.carried)),
         item(row.told).right(),
     ]
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 use tif_core::model::significance::{Significance, Threshold};
-use tif_core::model::{Kind, Quality, Report, SetResult, Stamp, TestPointKind, ValueType};
+use tif_core::model::{Kind, OutageEnd, Quality, Report, SetResult, Stamp, TestPointKind, ValueType};
 use tif_core::wire;
 
 use super::value::{bound, number};
@@ -346,6 +346,7 @@ impl OutageRow {
     /// As an importer is told of it.
     pub fn told(outage: &tif_core::model::Outage) -> OutageRow {
         let end = outage.end.as_ref();
+        let counts = end.and_then(OutageEnd::counts);
         OutageRow {
             v: VERSION,
             event: Some("outage"),
@@ -362,9 +363,9 @@ impl OutageRow {
             new_key: end.map(|e| e.key.to_string()),
             at: end.map(|e| rfc3339(e.at)),
             gap_ms: end.map(|e| e.gap_ms),
-            remapped: end.map(|e| e.remapped),
-            removed: end.map(|e| e.removed),
-            added: end.map(|e| e.added),
+            remapped: counts.map(|[remapped, _, _]| remapped),
+            removed: counts.map(|[_, removed, _]| removed),
+            added: counts.map(|[_, _, added]| added),
             carried: end.map(|e| e.carried),
             lasted_ms: None,
             told: None,

@@ -295,6 +295,7 @@ pub fn outage(end: bool) -> Outage {
         removed: 1,
         added: 0,
         carried: 2,
+        counted: true,
     });
     Outage {
         id: OutageId(4),

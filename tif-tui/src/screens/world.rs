@@ -380,6 +380,7 @@ pub(super) fn back(began: Now, now: Now) -> Vec<Fact> {
         removed: 0,
         added: 0,
         carried: 2,
+        counted: true,
     };
     facts.push(Fact::Outage(Outage { end: Some(end), ..outage(began) }));
     facts

@@ -69,10 +69,9 @@ fn facts(outage: &Outage, standing: Standing, now: Now) -> Vec<String> {
         Some(end) => {
             lines.push(format!("until {}, a gap of {}", text::moment(end.at), milliseconds(end.gap_ms)));
             lines.push(format!("now: process {} with key {}", end.process, end.key));
-            lines.push(format!(
-                "instruments: {} remapped, {} removed, {} added; changes carried over: {}",
-                end.remapped, end.removed, end.added, end.carried
-            ));
+            let counts = end.counts().map(|[remapped, removed, added]| format!("{remapped} remapped, {removed} removed, {added} added"));
+            let counts = counts.unwrap_or_else(|| "not counted, the agent was restarted meanwhile".to_owned());
+            lines.push(format!("instruments: {counts}; changes carried over: {}", end.carried));
         }
     }
     lines
@@ -84,12 +83,13 @@ pub(crate) fn headline(outage: &Outage) -> (String, Tone) {
         None if is_orderly(&outage.cause) => (format!("{}: {} has left, {}", outage.source, outage.process, outage.cause), Tone::Plain),
         None => (format!("outage of {}: {} lost, {}", outage.source, outage.process, outage.cause), Tone::Bad),
         Some(end) => {
+            let remapped = end.counts().map(|[remapped, _, _]| format!("{remapped} remapped, "));
             let text = format!(
-                "{} is back: {} exports after {}; {} remapped, {} changes carried over",
+                "{} is back: {} exports after {}; {}{} changes carried over",
                 outage.source,
                 end.process,
                 milliseconds(end.gap_ms),
-                end.remapped,
+                remapped.unwrap_or_default(),
                 end.carried
             );
             (text, Tone::Good)
