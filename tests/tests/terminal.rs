@@ -43,14 +43,25 @@ impl Terminal {
 
     /// Gives the terminal one size after the other behind tmux's back, as fast as it goes; at the end it has its own again.
     fn shake(&self, rounds: u32) {
-        let shown = |what: &str| self.tmux(&["display-message", "-p", what]).trim().to_owned();
-        let tty = shown("#{pane_tty}");
-        let sizes = [(300, 80), (80, 24), (20, 5), (120, 40), (61, 17), (1, 1), (10, 200)].map(|(w, h)| (w.to_string(), h.to_string()));
-        let own = (shown("#{pane_width}"), shown("#{pane_height}"));
-        for (width, height) in (0..rounds).flat_map(|_| &sizes).chain([&own]) {
-            let status = Command::new("stty").args(["-F", &tty, "cols", width, "rows", height]).status().expect("stty runs");
+        let sizes = [(300, 80), (80, 24), (20, 5), (120, 40), (61, 17), (1, 1), (10, 200)];
+        let own = |what: &str| self.shown(what).parse().expect("a number");
+        let own = (own("#{pane_width}"), own("#{pane_height}"));
+        self.resize((0..rounds).flat_map(|_| sizes).chain([own]));
+    }
+
+    /// Gives the terminal these sizes behind tmux's back: columns and lines.
+    fn resize(&self, sizes: impl IntoIterator<Item = (u16, u16)>) {
+        let tty = self.shown("#{pane_tty}");
+        for (width, height) in sizes {
+            let (width, height) = (width.to_string(), height.to_string());
+            let status = Command::new("stty").args(["-F", &tty, "cols", &width, "rows", &height]).status().expect("stty runs");
             assert!(status.success(), "stty cols {width} rows {height}: {status}");
         }
+    }
+
+    /// What tmux says of the terminal.
+    fn shown(&self, what: &str) -> String {
+        self.tmux(&["display-message", "-p", what]).trim().to_owned()
     }
 
     /// Waits until the screen fits. A screen sends no event when it changes, so it is read again and again.
@@ -112,6 +123,30 @@ fn a_terminal_that_changes_its_size_again_and_again_shows_the_right_screen_when_
     }
     terminal.keys(&["Escape"]);
     terminal.wait("no dialog", |s| !s.contains("Edit control") && s.contains("batch"));
+}
+
+// spec: TUI-3
+#[test]
+fn a_key_that_is_pressed_while_the_terminal_changes_its_size_is_not_lost() {
+    let world = World::new(env!("CARGO_BIN_EXE_tif-fixture"));
+    let _agent = world.agent();
+    let Some(terminal) = Terminal::start(&world, &tui(&world)) else {
+        println!("skipped: there is no tmux on this machine");
+        return;
+    };
+    terminal.wait("the screen", |s| s.contains("TIF cpu1"));
+    terminal.keys(&["/"]);
+    terminal.wait("the filter", |s| s.contains("Enter"));
+    let mut typed = String::from("k");
+    terminal.keys(&["k"]);
+    for round in 0..20 {
+        terminal.wait(&format!("`{typed}`, each letter typed right after a change of size"), |s| s.contains(&format!("filter: {typed}")));
+        let letter = char::from(b'a' + round).to_string();
+        typed.push_str(&letter);
+        terminal.resize([(if round % 2 == 0 { 110 } else { 120 }, 40)]);
+        terminal.keys(&[&letter]);
+    }
+    terminal.wait(&format!("`{typed}`"), |s| s.contains(&format!("filter: {typed}")));
 }
 
 // spec: TUI-1, TUI-2, TUI-3, TUI-4, SRV-8

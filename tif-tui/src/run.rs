@@ -85,8 +85,8 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         let reader = terminal::read(send, stop.clone())?;
         let result = Loop::new(options, screen, messages, orders, link(importer.link()))?.go();
         stop.store(true, Ordering::Relaxed);
-        // It ends within READER_LOOKS; whatever reads the terminal next must not lose a key to it. A terminal that is hung up in the very moment of a
-        // read keeps it for ever: it is not waited for.
+        // It ends within READER_LOOKS; whatever reads the terminal next must not lose a key to it. What a terminal sends of a key and does not finish
+        // keeps it for ever: it is not waited for.
         let _ = reader.recv_timeout(3 * terminal::READER_LOOKS);
         result
     });

@@ -14,6 +14,8 @@ use crate::message::Message;
 
 /// How often the terminal's reader looks whether it is still wanted.
 pub(crate) const READER_LOOKS: Duration = Duration::from_millis(100);
+/// How long it takes in what there is. Without any time it would not even look.
+const TAKING_IN: Duration = Duration::from_millis(1);
 
 /// Takes the mouse and pasted text.
 pub(crate) fn enter() -> anyhow::Result<()> {
@@ -42,7 +44,7 @@ pub(crate) fn utf8() -> bool {
     })
 }
 
-/// Whether the terminal has something to say. Looked at before every read, because the reader below it never comes back from a terminal that was hung up.
+/// Whether the terminal has something to say. Looked at before every read, because the reader below it makes nothing of a terminal that was hung up.
 fn is_there() -> io::Result<bool> {
     let stdin = io::stdin();
     let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
@@ -56,7 +58,7 @@ fn is_there() -> io::Result<bool> {
         Ok(_) => {}
         Err(error) => return Err(error.into()),
     }
-    crossterm::event::poll(Duration::ZERO)
+    crossterm::event::poll(TAKING_IN)
 }
 
 /// Passes on what the terminal tells, until `stop`.
