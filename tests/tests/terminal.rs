@@ -181,8 +181,8 @@ fn a_person_finds_an_instrument_changes_a_control_and_sees_an_outage() {
     world.serve(&["--timeout", "10s", "wait", "shop.batch == 128"]).must(0);
     terminal.wait("the new value", |s| s.contains("128"));
 
-    // The primary is stopped: its values are marked, until it goes on.
-    let marked = |s: &str| s.lines().any(|l| l.contains("batch") && l.contains("suspect"));
+    // The primary is stopped: its values are marked as stale, until it goes on.
+    let marked = |s: &str| s.lines().any(|l| l.contains("batch") && l.contains("stale"));
     primary.signal(Signal::STOP);
     terminal.wait("the mark of a silent process", marked);
     primary.signal(Signal::CONT);

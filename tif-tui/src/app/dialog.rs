@@ -73,7 +73,7 @@ impl Dialog {
             lines.push(format!("{:<12} {}", extra.key, extra.label));
         }
         lines.push(String::new());
-        lines.push("! warning, !! critical, ~ old: suspect, stale, lost or in an outage.".to_owned());
+        lines.push("! warning, !! critical, ~ old: stale, lost or in an outage.".to_owned());
         lines.push("An old value is dimmed; its age counts from when it became old.".to_owned());
         lines.push(String::new());
         lines.push("What a dialog takes stands in the last line. In a field Ctrl-u clears".to_owned());

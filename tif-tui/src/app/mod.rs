@@ -42,7 +42,7 @@ use crate::model::tree::{NodeId, Tree};
 use crate::view::areas::{self, Areas};
 use crate::view::outages::headline;
 
-/// How often the processes are asked for: nobody is told when one falls silent, and its values must not look good then.
+/// How often the processes are asked for while they are on the screen.
 const PROCESSES_EVERY: Duration = Duration::from_secs(2);
 /// How often ages on the screen change.
 const AGES_EVERY: Duration = Duration::from_secs(1);
@@ -166,7 +166,7 @@ impl App {
     pub(crate) fn tick(&mut self, now: Now) {
         self.clock = now.mono;
         self.dirty |= self.ui.status.tick(now.mono);
-        if self.processes_asked.is_none_or(|at| now.mono >= at + PROCESSES_EVERY) {
+        if self.ui.tab == Tab::Processes && self.processes_asked.is_none_or(|at| now.mono >= at + PROCESSES_EVERY) {
             self.ask_processes(now);
         }
         let shows_ages = self.frozen.is_none() && (self.model.tally().rows > 0 || self.model.link_down().is_some());
@@ -185,8 +185,8 @@ impl App {
     /// When [`App::tick`] has something to do next.
     pub(crate) fn deadline(&self) -> Time {
         let ages = self.aged_at + AGES_EVERY;
-        let processes = self.processes_asked.unwrap_or(Time::ZERO) + PROCESSES_EVERY;
-        [self.overdue(), Some(processes), self.ui.status.due()].into_iter().flatten().fold(ages, Time::min)
+        let processes = (self.ui.tab == Tab::Processes).then(|| self.processes_asked.unwrap_or(Time::ZERO) + PROCESSES_EVERY);
+        [self.overdue(), processes, self.ui.status.due()].into_iter().flatten().fold(ages, Time::min)
     }
 
     fn overdue(&self) -> Option<Time> {
@@ -260,7 +260,8 @@ impl App {
         self.extra_done |= request == Some(Request::Extra);
         match (request, result) {
             (_, Ok(Answer::Processes(rows))) => {
-                self.model.meet(rows, now);
+                self.model.processes = rows;
+                self.model.processes_at = Some(now.wall);
             }
             (_, Ok(Answer::Outages(rows))) => self.model.remember(rows),
             (Some(Request::Processes | Request::Outages), Err(reason)) => self.say(reason, Tone::Bad),

@@ -1,9 +1,8 @@
 //! How facts change the model.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use tif_core::model::{Name, Quality, Report, Stamp, Value};
+use tif_core::model::{Name, Quality, Report, Value};
 use tif_core::wire::Announcement;
 
 use super::Model;
@@ -41,10 +40,9 @@ impl Model {
         self.by_identity.insert(identity, id);
         self.sources.entry(announcement.source.clone()).or_default().insert(id);
         let address = address(&announcement);
-        let suspect = self.suspects.get(&announcement.process).copied();
         let row = match before {
-            Some(row) => Row { announcement, address, suspect, node, ..row },
-            None => Row { announcement, address, report: None, standing: Standing::Live, suspect, node, rate: Rate::default() },
+            Some(row) => Row { announcement, address, node, ..row },
+            None => Row { announcement, address, report: None, standing: Standing::Live, node, rate: Rate::default() },
         };
         self.tree.count(&row);
         self.rows.insert(id, row);
@@ -95,27 +93,6 @@ impl Model {
             }
         }
         self.structure += 1;
-    }
-
-    /// Which processes are stopped or silent, and since when.
-    pub(super) fn suspect(&mut self, suspects: HashMap<Name, Stamp>, now: Now) {
-        // When it began is told to the millisecond of the asking: only coming and going changes anything.
-        let same = suspects.len() == self.suspects.len() && suspects.keys().all(|name| self.suspects.contains_key(name));
-        if same {
-            return;
-        }
-        self.suspects = suspects;
-        self.values += 1;
-        for (id, row) in &mut self.rows {
-            let suspect = self.suspects.get(&row.announcement.process).copied();
-            if suspect.is_some() == row.suspect.is_some() {
-                continue;
-            }
-            self.tree.discount(row);
-            row.suspect = suspect;
-            self.histories.record(*id, now.mono, row.value().and_then(Value::as_f64).filter(|_| !row.is_old()));
-            self.tree.count(row);
-        }
     }
 
     /// A whole source turned stale, was lost, or lives.

@@ -162,9 +162,8 @@ fn badness(row: &Row) -> u8 {
         Trust::Good => 0,
         Trust::Nothing => 1,
         Trust::Failed(_) => 2,
-        Trust::Suspect(_) => 3,
-        Trust::Stale(_) => 4,
-        Trust::Outage(_) => 5,
-        Trust::Lost(_) => 6,
+        Trust::Stale(_) => 3,
+        Trust::Outage(_) => 4,
+        Trust::Lost(_) => 5,
     }
 }

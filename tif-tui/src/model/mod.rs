@@ -15,7 +15,7 @@ pub(crate) mod tree;
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
-use tif_core::model::{Alarm, InstrumentId, Key, Name, Outage, ProcessState, Stamp};
+use tif_core::model::{Alarm, InstrumentId, Key, Name, Outage, Stamp};
 use tif_core::wire::{OutageRow, ProcessRow};
 
 use fact::{Fact, Link, Now};
@@ -39,8 +39,6 @@ pub(crate) struct Model {
     /// The last minutes.
     pub(crate) histories: Histories,
     outages: Outages,
-    /// Processes that are stopped or silent, by name, and since when: what they export is the last known.
-    suspects: HashMap<Name, Stamp>,
     /// As they were when last asked for.
     pub(crate) processes: Vec<ProcessRow>,
     /// When that was.
@@ -70,7 +68,6 @@ impl Model {
             tree: Tree::new(),
             histories: Histories::default(),
             outages: Outages::default(),
-            suspects: HashMap::new(),
             processes: Vec::new(),
             processes_at: None,
             link: Link::Down { since: now.wall },
@@ -156,16 +153,6 @@ impl Model {
             }
             Fact::Coalesced(count) => self.coalesced += count,
         }
-    }
-
-    /// The processes as the agent knows them now.
-    pub(crate) fn meet(&mut self, processes: Vec<ProcessRow>, now: Now) {
-        let silent = |row: &&ProcessRow| row.state == ProcessState::Suspect;
-        let since = |row: &ProcessRow| Stamp(now.wall.0.saturating_sub(row.since_ms.saturating_mul(1_000_000)));
-        let suspects = processes.iter().filter(silent).map(|row| (row.name.clone(), since(row))).collect();
-        self.suspect(suspects, now);
-        self.processes = processes;
-        self.processes_at = Some(now.wall);
     }
 
     /// The outages as the agent remembers them.

@@ -3,24 +3,17 @@
 use std::collections::BTreeMap;
 
 use tif_core::limits;
-use tif_core::model::{Cause, Key, Name, Outage, OutageId, Stamp};
+use tif_core::model::{Key, Name, Outage, OutageId, Stamp};
 
 /// How an outage stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// It lasts.
     Open,
-    /// The exporter took its leave: nobody waits for another.
-    Left,
     /// It is over, and how is known.
     Ended,
     /// The agent that told of it is no more, and the present one knows nothing of it: nobody can say how it ended.
     Forgotten,
-}
-
-/// Whether a process that ended so did as it should: that is news, and no alarm.
-pub(crate) fn is_orderly(cause: &Cause) -> bool {
-    matches!(cause, Cause::Unregistered | Cause::Handover)
 }
 
 #[derive(Clone, Debug)]
@@ -55,7 +48,6 @@ impl Outages {
         self.known.values().rev().map(move |known| {
             let standing = match &known.outage.end {
                 Some(_) => Standing::Ended,
-                None if is_orderly(&known.outage.cause) => Standing::Left,
                 None if known.agent == agent => Standing::Open,
                 None => Standing::Forgotten,
             };

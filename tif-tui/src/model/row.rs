@@ -21,8 +21,6 @@ pub(crate) struct Row {
     pub(crate) address: String,
     pub(crate) report: Option<Report>,
     pub(crate) standing: Standing,
-    /// Its process is stopped or silent since then.
-    pub(crate) suspect: Option<Stamp>,
     /// Its leaf in the tree.
     pub(crate) node: NodeId,
     pub(crate) rate: Rate,
@@ -38,8 +36,6 @@ pub(crate) enum Trust {
     Good,
     /// The exporter lives and could not say.
     Failed(String),
-    /// The last known; its exporter is stopped or silent since then.
-    Suspect(Stamp),
     /// The last known; old since then.
     Stale(Stamp),
     /// The last known; there is an outage since then.
@@ -55,7 +51,6 @@ impl Trust {
             Trust::Nothing => "none",
             Trust::Good => "good",
             Trust::Failed(_) => "failed",
-            Trust::Suspect(_) => "suspect",
             Trust::Stale(_) => "stale",
             Trust::Outage(_) => "outage",
             Trust::Lost(_) => "lost",
@@ -65,7 +60,7 @@ impl Trust {
     /// Since when it is old; none while it is not.
     pub(crate) fn old_since(&self) -> Option<Stamp> {
         match self {
-            Trust::Suspect(since) | Trust::Stale(since) | Trust::Outage(since) | Trust::Lost(since) => Some(*since),
+            Trust::Stale(since) | Trust::Outage(since) | Trust::Lost(since) => Some(*since),
             _ => None,
         }
     }
@@ -80,12 +75,11 @@ impl Row {
             (Some(Quality::Stale { since }), _) => Trust::Stale(*since),
             (_, Standing::Lost { since }) => Trust::Lost(since),
             (_, Standing::Stale { since }) => Trust::Stale(since),
-            (quality, Standing::Live) => match (quality, link_down, self.suspect) {
-                (_, Some(since), _) => Trust::Stale(since),
-                (None, None, _) => Trust::Nothing,
-                (_, None, Some(since)) => Trust::Suspect(since),
-                (Some(Quality::Failed { reason }), None, None) => Trust::Failed(reason.clone()),
-                (Some(_), None, None) => Trust::Good,
+            (quality, Standing::Live) => match (quality, link_down) {
+                (_, Some(since)) => Trust::Stale(since),
+                (None, None) => Trust::Nothing,
+                (Some(Quality::Failed { reason }), None) => Trust::Failed(reason.clone()),
+                (Some(_), None) => Trust::Good,
             },
         }
     }

@@ -1,6 +1,6 @@
 //! The status line: messages go, errors stay until somebody has seen them.
 
-use super::world::{Screen, back, lost, name, outage};
+use super::world::{Screen, back, lost, outage};
 use crate::model::fact::Fact;
 use tif_core::model::{Cause, Outage};
 
@@ -73,19 +73,18 @@ fn the_end_of_an_outage_takes_the_news_of_its_beginning_away() {
     assert_eq!(line(&mut screen), "");
 }
 
-// spec: OUT-4
+// spec: OUT-2, OUT-7
 #[test]
-fn a_service_that_has_left_in_order_is_no_open_outage() {
+fn a_primary_that_left_is_an_outage_until_its_standby_exports() {
     let mut screen = Screen::full(120, 40);
-    let now = screen.now;
-    let left = Outage { cause: Cause::Unregistered, ..outage(now) };
-    screen.facts(vec![Fact::Outage(left)]);
-    assert_eq!(line(&mut screen), "orders: orders-1 has left, unregistered");
+    let began = screen.now;
+    screen.facts(vec![Fact::Outage(Outage { cause: Cause::Unregistered, ..outage(began) })]);
+    assert!(line(&mut screen).starts_with("outage of orders: orders-1 left"));
     screen.press("2");
     let shown = screen.show();
-    let header = shown.lines().next().unwrap();
-    assert!(!header.contains("outage"), "{header}");
-    assert!(shown.contains("Outages: 0 open, 1 others") && shown.contains("it left in order"), "{shown}");
-    screen.facts(vec![Fact::Outage(Outage { source: name("billing"), id: tif_core::model::OutageId(8), ..outage(now) })]);
-    assert!(screen.show().lines().next().unwrap().contains("1 outage "));
+    assert!(shown.lines().next().unwrap().contains("1 outage ") && shown.contains("Outages: 1 open, 0 others"), "{shown}");
+    let now = screen.now;
+    screen.facts(back(began, now));
+    let shown = screen.show();
+    assert!(!shown.lines().next().unwrap().contains("outage") && shown.contains("Outages: 0 open, 1 others"), "{shown}");
 }

@@ -119,7 +119,6 @@ fn standing(trust: &Trust, row: &Row, now: Now) -> String {
         (Trust::Good, Some(report)) => format!("good, unchanged for {}", text::age(now.since(report.stamp))),
         (Trust::Good, None) | (Trust::Nothing, _) => "no value yet".to_owned(),
         (Trust::Failed(reason), _) => format!("failed: {reason}"),
-        (Trust::Suspect(at), _) => format!("~ suspect: {} is stopped or silent {}", row.announcement.process, since(*at)),
         (Trust::Stale(at), _) => format!("~ stale {}", since(*at)),
         (Trust::Outage(at), _) => format!("~ outage {}", since(*at)),
         (Trust::Lost(at), _) => format!("~ lost {}", since(*at)),

@@ -3,14 +3,14 @@
 
 use ratatui::Frame;
 use ratatui::style::Style;
-use tif_core::model::Outage;
+use tif_core::model::{Cause, Outage};
 
 use super::areas::Areas;
 use super::theme::Theme;
 use super::{grid, text};
 use crate::app::{App, Tone};
 use crate::model::fact::Now;
-use crate::model::outages::{Standing, is_orderly};
+use crate::model::outages::Standing;
 
 const COLUMNS: [grid::Column; 6] = [("", 1), ("since", 9), ("source", 16), ("process", 14), ("gap", 8), ("cause", 0)];
 
@@ -24,7 +24,6 @@ pub(super) fn draw(frame: &mut Frame<'_>, areas: &Areas, app: &App, theme: &Them
         let (mark, gap) = match (&outage.end, standing) {
             (Some(end), _) => ("", milliseconds(end.gap_ms)),
             (None, Standing::Open) => ("~", text::age(now.since(outage.since))),
-            (None, Standing::Left) => ("", "-".to_owned()),
             (None, _) => ("?", "?".to_owned()),
         };
         let cells = [
@@ -49,14 +48,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, areas: &Areas, app: &App, theme: &Them
 
 fn facts(outage: &Outage, standing: Standing, now: Now) -> Vec<String> {
     let mut lines = vec![
-        format!(
-            "{} on {}: process {} with key {} {}",
-            outage.source,
-            outage.cpu,
-            outage.process,
-            outage.key,
-            if is_orderly(&outage.cause) { "has left" } else { "was lost" }
-        ),
+        format!("{} on {}: process {} with key {} {}", outage.source, outage.cpu, outage.process, outage.key, went(&outage.cause).0),
         format!("cause: {}", outage.cause),
         format!("since {}", text::moment(outage.since)),
     ];
@@ -64,7 +56,6 @@ fn facts(outage: &Outage, standing: Standing, now: Now) -> Vec<String> {
         None if standing == Standing::Forgotten => {
             lines.push("the agent that told of it was restarted: how it ended is not known".to_owned());
         }
-        None if standing == Standing::Left => lines.push("it left in order; values are the last known".to_owned()),
         None => lines.push(format!("it lasts, {} by now; values are the last known", text::age(now.since(outage.since)))),
         Some(end) => {
             lines.push(format!("until {}, a gap of {}", text::moment(end.at), milliseconds(end.gap_ms)));
@@ -77,11 +68,18 @@ fn facts(outage: &Outage, standing: Standing, now: Now) -> Vec<String> {
     lines
 }
 
+/// How a process went, in a sentence and in a line: one that left was not lost, though somebody is to follow it.
+fn went(cause: &Cause) -> (&'static str, String) {
+    match cause {
+        Cause::Unregistered => ("has left", cause.to_string()),
+        _ => ("was lost", format!("lost, {cause}")),
+    }
+}
+
 /// One line for the moment when it arrives.
 pub(crate) fn headline(outage: &Outage) -> (String, Tone) {
     match &outage.end {
-        None if is_orderly(&outage.cause) => (format!("{}: {} has left, {}", outage.source, outage.process, outage.cause), Tone::Plain),
-        None => (format!("outage of {}: {} lost, {}", outage.source, outage.process, outage.cause), Tone::Bad),
+        None => (format!("outage of {}: {} {}", outage.source, outage.process, went(&outage.cause).1), Tone::Bad),
         Some(end) => {
             let remapped = end.counts().map(|[remapped, _, _]| format!("{remapped} remapped, "));
             let text = format!(

@@ -97,7 +97,7 @@ impl Theme {
         match trust {
             Trust::Good => Style::new(),
             Trust::Failed(_) => self.colored(Color::Yellow),
-            Trust::Nothing | Trust::Suspect(_) | Trust::Stale(_) | Trust::Outage(_) | Trust::Lost(_) => self.dim(),
+            Trust::Nothing | Trust::Stale(_) | Trust::Outage(_) | Trust::Lost(_) => self.dim(),
         }
     }
 
