@@ -32,6 +32,26 @@ fn a_call_that_overruns_its_time_is_not_known_to_be_done_until_its_result_is_ask
     assert_eq!(world.value("shop.nap"), 1, "it was called once");
 }
 
+// spec: TST-4
+#[test]
+fn of_a_call_whose_process_dies_nobody_claims_that_it_failed_and_its_id_keeps_telling_so() {
+    let world = world();
+    let _agent = world.agent();
+    let mut service = world.service(&["--standby"]);
+    let fire = ["fire", "shop.nap", "time=4s", "--request-id", "cut"];
+    let mut first = Process::start("fire", world.command("serve").args(fire));
+    service.wait_line("it naps", |line| line == "nap begins");
+    service.kill();
+    let status = first.wait_end("its process is dead");
+    let unknown = "its process ended while it ran; whether it was done is not known";
+    assert!(status.code() == Some(6) && first.errors().contains(unknown), "{status}: {}", first.errors());
+    // Also when another could do it: that would be a second time.
+    let mut next = world.service(&["--standby"]);
+    let said = world.serve(&fire).must(6);
+    assert!(said.err.contains(unknown) && said.err.contains("without --request-id"), "{said:?}");
+    assert!(!next.lines_so_far().iter().any(|line| line == "nap begins"), "it is not done again under the same id");
+}
+
 // spec: TST-2, SEC-2
 #[test]
 fn when_all_that_can_run_run_a_call_is_refused_at_once_and_all_else_goes_on() {

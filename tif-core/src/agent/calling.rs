@@ -15,6 +15,8 @@ use crate::wire::ToProcess;
 const RETURN_GRACE: Duration = Duration::from_millis(250);
 /// Of how many running calls a refusal tells.
 const RUNNING_SHOWN_MAX: usize = 4;
+/// Why a call that overran its time will not be answered any more.
+const LINK_LOST: &str = "the link to its process was lost while it ran";
 /// How long a service may take to arm a point.
 const ARM_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -51,10 +53,13 @@ pub(super) struct ArmingUnderWay {
     for_session: bool,
 }
 
+/// What the procedure answered; or, if there will never be an answer, what is said instead.
+type Outcome = Result<Result<String, String>, Refusal>;
+
 /// Results of calls by request id, the oldest forgotten first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Results {
-    by_id: BTreeMap<RequestId, (String, Result<String, String>)>,
+    by_id: BTreeMap<RequestId, (String, Outcome)>,
     order: VecDeque<RequestId>,
 }
 
@@ -64,8 +69,8 @@ impl Results {
         self.by_id.get(id).map(|(request, _)| request)
     }
 
-    fn remember(&mut self, id: RequestId, request: String, result: Result<String, String>) {
-        if self.by_id.insert(id.clone(), (request, result)).is_none() {
+    fn remember(&mut self, id: RequestId, request: String, outcome: Outcome) {
+        if self.by_id.insert(id.clone(), (request, outcome)).is_none() {
             self.order.push_back(id);
         }
         while self.order.len() > limits::RESULTS_KEPT_MAX / 16 {
@@ -113,11 +118,11 @@ impl Agent {
         }
         self.give_up_lost_calls(out);
         let reused = |was: String| Refusal::RequestIdReused { id: request_id.to_string(), was };
-        if let Some((was, result)) = self.calls.by_id.get(&request_id) {
-            let answer = if *was == request {
-                ToProcess::Fired { req, request_id, result: result.clone(), repeated: true }
-            } else {
-                ToProcess::Refused { req, refusal: reused(was.clone()) }
+        if let Some((was, outcome)) = self.calls.by_id.get(&request_id) {
+            let answer = match outcome {
+                _ if *was != request => ToProcess::Refused { req, refusal: reused(was.clone()) },
+                Ok(result) => ToProcess::Fired { req, request_id, result: result.clone(), repeated: true },
+                Err(refusal) => ToProcess::Refused { req, refusal: refusal.clone() },
             };
             return self.send(out, conn, answer);
         }
@@ -227,7 +232,7 @@ impl Agent {
     pub(super) fn on_call_overdue(&mut self, now: Moment, number: u64, mut calling: Calling, out: &mut Outbox) {
         calling.is_overdue = true;
         if calling.conn != self.conn_of(calling.key) {
-            return self.give_up(calling, out);
+            return self.give_up(calling, LINK_LOST, out);
         }
         let refusal = calling.not_in_time(now.time);
         for (conn, req) in std::mem::take(&mut calling.underway.requesters) {
@@ -243,13 +248,22 @@ impl Agent {
         let lost: Vec<u64> = self.questions.iter().filter(|(_, q)| q.call().is_some_and(is_lost)).map(|(number, _)| *number).collect();
         for number in lost {
             if let Some(Question::Call(calling)) = self.answered(number) {
-                self.give_up(calling, out);
+                self.give_up(calling, LINK_LOST, out);
             }
         }
     }
 
-    fn give_up(&mut self, calling: Calling, out: &mut Outbox) {
-        self.finish_call(calling, Err("the link to its process was lost while it ran; whether it was done is not known".into()), out);
+    /// Its answer will never come. That is no answer of the procedure: it may have done everything, something or nothing.
+    // spec: TST-4
+    pub(super) fn give_up(&mut self, calling: Calling, why: &str, out: &mut Outbox) {
+        let Calling { underway: Underway { request_id, request, requesters }, address, .. } = calling;
+        let reason = format!("{why}; whether it was done is not known");
+        let refusal = Refusal::TimedOut { name: address, reason, request_id: None };
+        self.calls.remember(request_id, request, Err(refusal.clone()));
+        for (conn, req) in requesters {
+            self.end_request(conn);
+            self.refuse(out, conn, req, refusal.clone());
+        }
     }
 
     fn conn_of(&self, key: Key) -> Option<Conn> {
@@ -306,9 +320,9 @@ impl Agent {
     }
 
     /// The answer is remembered and given to whoever asked.
-    pub(super) fn finish_call(&mut self, calling: Calling, result: Result<String, String>, out: &mut Outbox) {
+    fn finish_call(&mut self, calling: Calling, result: Result<String, String>, out: &mut Outbox) {
         let Underway { request_id, request, requesters } = calling.underway;
-        self.calls.remember(request_id.clone(), request, result.clone());
+        self.calls.remember(request_id.clone(), request, Ok(result.clone()));
         for (i, (conn, req)) in requesters.into_iter().enumerate() {
             self.end_request(conn);
             self.send(out, conn, ToProcess::Fired { req, request_id: request_id.clone(), result: result.clone(), repeated: i > 0 });

@@ -346,9 +346,7 @@ impl Agent {
             match self.answered(number) {
                 // It died before its first values were read: the outage that it ended is over all the same, before the next begins.
                 Some(Question::Sync(Syncing { ended: Some(ended), .. })) => self.tell_outage_over(&ended),
-                Some(Question::Call(calling)) => {
-                    self.finish_call(calling, Err("its process died while it ran; whether it was done is not known".into()), out);
-                }
+                Some(Question::Call(calling)) => self.give_up(calling, "its process ended while it ran", out),
                 Some(Question::Arm(arming)) => self.finish_arming(arming, Err("its process died".into()), out),
                 Some(Question::Validate(change)) => {
                     let name = self.changes.get(&change).map(|c| c.control.1.clone()).unwrap_or_default();

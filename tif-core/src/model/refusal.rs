@@ -146,7 +146,7 @@ pub enum Refusal {
         name: String,
         /// Of what there is no answer, and what is known of it.
         reason: String,
-        /// The request id that tells later what became of it, if there is one.
+        /// The request id that tells later what became of it; none if nobody ever will.
         request_id: Option<RequestId>,
     },
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use serde_json::json;
-use tif_core::model::{Kind, Pattern, RequestId, TestPointKind};
+use tif_core::model::{Kind, Pattern, Refusal, RequestId, TestPointKind};
 
 use super::args::{Format, parsed};
 use super::exit::Exit;
@@ -60,6 +60,11 @@ pub(super) fn run(args: Fire, session: &mut Session<'_, '_>) -> Result<Exit, Fai
                 format!("the same again with --request-id {id}: the agent {agent} answers what became of it, another one calls it again");
             Failure::new(Exit::Unreachable, error.to_string(), hint)
         }
+        RequestError::Refused(Refusal::TimedOut { request_id: None, .. }) => Failure::new(
+            Exit::TimedOut,
+            error.to_string(),
+            "the service's own values may show it; the same again without --request-id calls it again",
+        ),
         error => error.into(),
     })?;
     let exit = if fired.result.is_ok() { Exit::Done } else { Exit::False };
