@@ -113,6 +113,7 @@ impl App {
         let outcome = match result {
             Ok(answer) => match answer {
                 Answer::Fired(Err(reason)) => Outcome::Failed(format!("the procedure answers an error: {reason}")),
+                Answer::Unknown(reason) => Outcome::Unknown(reason),
                 answer => Outcome::Done(in_words(&answer)),
             },
             Err(reason) => Outcome::Failed(reason),
@@ -120,6 +121,7 @@ impl App {
         match &outcome {
             Outcome::Done(text) => self.say(text.clone(), Tone::Good),
             Outcome::Failed(text) => self.ui.status.fail(format!("not done: {text}")),
+            Outcome::Unknown(text) => self.ui.status.fail(text.clone()),
             Outcome::UnderWay => {}
         }
         self.log.end(ticket, outcome);
@@ -156,7 +158,7 @@ fn in_words(answer: &Answer) -> String {
             text
         }
         Answer::Fired(Ok(result)) => format!("answers {result}"),
-        Answer::Fired(Err(reason)) => reason.clone(),
+        Answer::Fired(Err(reason)) | Answer::Unknown(reason) => reason.clone(),
         Answer::Armed => "done".to_owned(),
         Answer::Extra(text) => text.clone(),
         Answer::Processes(_) | Answer::Outages(_) => String::new(),

@@ -16,6 +16,8 @@ pub(crate) enum Outcome {
     Done(String),
     /// Not done, and why.
     Failed(String),
+    /// Nobody can say whether it was done, and why.
+    Unknown(String),
 }
 
 /// One action.

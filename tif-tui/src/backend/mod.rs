@@ -60,6 +60,8 @@ pub(crate) enum Answer {
     Fired(Result<String, String>),
     /// Armed or disarmed.
     Armed,
+    /// Nobody can say whether it was done, and why.
+    Unknown(String),
     /// The processes.
     Processes(Vec<ProcessRow>),
     /// The outages.
@@ -71,7 +73,7 @@ pub(crate) enum Answer {
 /// Does what is asked, and waits for it.
 pub(crate) trait Backend: Send + Sync + 'static {
     /// # Errors
-    /// With the reason in words. Nothing was changed, or nobody can say.
+    /// With the reason in words. Nothing was changed.
     fn perform(&self, request: &Request) -> Result<Answer, String>;
 }
 

@@ -3,8 +3,9 @@
 use insta::assert_snapshot;
 
 use super::world::Screen;
-use crate::backend::Request;
+use crate::backend::{Answer, Request};
 use crate::keymap::Context;
+use crate::message::Message;
 use crate::model::fact::{Fact, Link};
 
 fn asked(screen: &Screen) -> Vec<Request> {
@@ -135,4 +136,20 @@ fn without_a_link_nothing_is_ordered_for_later() {
     screen.press("e128<Enter>y");
     screen.serve();
     assert_eq!(asked(&screen).len(), 1);
+}
+
+// spec: TST-4, TUI-2
+#[test]
+fn of_a_call_without_an_answer_it_is_not_claimed_that_it_was_not_done() {
+    let mut screen = Screen::full(80, 24);
+    screen.serve();
+    screen.select("orders.flush");
+    screen.press("f7<Enter><Enter>");
+    let reason = "orders.flush: its process ended while it ran; whether it was done is not known";
+    let (ticket, request) = screen.app.take_outbox().pop().unwrap();
+    assert!(matches!(request, Request::Fire { .. }), "{request:?}");
+    screen.app.update(Message::Answer { ticket, result: Ok(Answer::Unknown(reason.into())) }, screen.now);
+    screen.press("4");
+    let shown = screen.show();
+    assert!(shown.contains("unknown") && shown.contains("whether it was done is not") && !shown.contains("not done"), "{shown}");
 }

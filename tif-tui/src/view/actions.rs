@@ -20,6 +20,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, areas: &Areas, app: &App, theme: &Them
             Outcome::UnderWay => ("...", Tone::Plain),
             Outcome::Done(_) => ("done", Tone::Good),
             Outcome::Failed(_) => ("not done", Tone::Bad),
+            Outcome::Unknown(_) => ("unknown", Tone::Bad),
         };
         let mut style = theme.tone(tone);
         if i == list.cursor {
@@ -37,7 +38,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, areas: &Areas, app: &App, theme: &Them
     let mut lines = text::wrap(&entry.line, width);
     match &entry.outcome {
         Outcome::UnderWay => lines.push("under way".to_owned()),
-        Outcome::Done(text) | Outcome::Failed(text) => lines.extend(text::wrap(text, width)),
+        Outcome::Done(text) | Outcome::Failed(text) | Outcome::Unknown(text) => lines.extend(text::wrap(text, width)),
     }
     grid::lines(frame, inner, &lines, Style::new());
 }
