@@ -1,6 +1,6 @@
 //! The machines that must never lose an acknowledged change, in every state that they can reach within bounds.
 //!
-//! The simulator flies through weather; this walks through the whole maze. [`search`] goes breadth first from one world to all that one step can
+//! The simulator flies through weather; this walks through the whole maze. [`search()`] goes breadth first from one world to all that one step can
 //! make of it, and the first that is wrong is therefore reached by the fewest steps. A world is made of the machines of `tif-core` themselves, not of a
 //! copy: [`register`] of the witness's voters and proposers, [`replication`] of replicas around a witness that is one atomic register
 //! (which the other search shows it to be; the two are not searched together).
