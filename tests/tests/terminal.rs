@@ -143,7 +143,8 @@ fn a_key_that_is_pressed_while_the_terminal_changes_its_size_is_not_lost() {
         terminal.wait(&format!("`{typed}`, each letter typed right after a change of size"), |s| s.contains(&format!("filter: {typed}")));
         let letter = char::from(b'a' + round).to_string();
         typed.push_str(&letter);
-        terminal.resize([(if round % 2 == 0 { 110 } else { 120 }, 40)]);
+        // Too small for a moment: that counts no more when the key is pressed.
+        terminal.resize([(1, 1), (if round % 2 == 0 { 110 } else { 120 }, 40)]);
         terminal.keys(&[&letter]);
     }
     terminal.wait(&format!("`{typed}`"), |s| s.contains(&format!("filter: {typed}")));

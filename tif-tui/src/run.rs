@@ -162,10 +162,10 @@ impl Loop {
             }
             let wait = if self.app.is_dirty() { frame_due } else { self.app.deadline().since(now.mono) };
             let Ok(message) = self.messages.recv_timeout(wait.max(Duration::from_millis(1))) else { continue };
-            self.take_in(message);
+            self.take_in(message)?;
             // What else is there already costs no further frame.
             while let Ok(message) = self.messages.try_recv() {
-                self.take_in(message);
+                self.take_in(message)?;
                 if drawn.is_some_and(|drawn| drawn.elapsed() > 2 * FRAME) {
                     break;
                 }
@@ -174,21 +174,34 @@ impl Loop {
         Ok(())
     }
 
-    fn take_in(&mut self, message: Message) {
-        self.repaint |= matches!(message, Message::Resize(..));
+    fn take_in(&mut self, message: Message) -> io::Result<()> {
+        // What is done with a key depends on what can be seen, and the news of a size may be older than the size that is there by now.
+        match message {
+            Message::Resize(..) => return self.measure(true),
+            Message::Key(_) | Message::Mouse(_) | Message::Paste(_) => self.measure(false)?,
+            _ => {}
+        }
         self.app.update(message, now(self.started));
+        Ok(())
+    }
+
+    /// The model learns the size that the terminal has, if that is another one; or, if it has changed meanwhile, in any case.
+    fn measure(&mut self, changed: bool) -> io::Result<()> {
+        let size = self.terminal.size()?;
+        if changed || size != self.app.ui.size {
+            self.repaint = true;
+            self.app.update(Message::Resize(size.width, size.height), now(self.started));
+        }
+        Ok(())
     }
 
     /// The model learns the size of the terminal before it is drawn: the news of a change may still be on its way.
     fn fit(&mut self) -> io::Result<()> {
-        let size = self.terminal.size()?;
-        if size != self.app.ui.size {
-            self.take_in(Message::Resize(size.width, size.height));
-        }
+        self.measure(false)?;
         if std::mem::take(&mut self.repaint) {
             // The old picture means nothing, even in a size that came back: what did not fit meanwhile is lost. Not `clear`: that asks the terminal
             // where its cursor is, and the answer would be waited for behind the reader.
-            self.terminal.resize(Rect::from(size))?;
+            self.terminal.resize(Rect::from(self.app.ui.size))?;
         }
         Ok(())
     }
