@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::fabric::MemFabric;
 use crate::host;
 use crate::lock::{Lock, LockError};
-use crate::shell::{Setup, Shell, Signals};
+use crate::shell::{Ended, Setup, Shell, Signals};
 use crate::store::Sqlite;
 use crate::supervisor::Supervisor;
 
@@ -85,8 +85,20 @@ fn run(args: Args) -> Result<(), Failure> {
         signals: Some(signals),
     })?;
     let _host = host::start(&mut shell, &run_dir, !args.no_host);
-    shell.run().context("cannot wait for events")?;
-    Ok(())
+    match shell.run().context("cannot wait for events")? {
+        Ended::Asked => Ok(()),
+        // Everything that this life held ends with its program.
+        // spec: PSM-10
+        Ended::Anew => Err(anyhow::Error::from(again()).context("cannot begin anew").into()),
+    }
+}
+
+/// The same program once more, as it was called. Does not return if that succeeds.
+fn again() -> std::io::Error {
+    use std::os::unix::process::CommandExt;
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_default();
+    std::process::Command::new("/proc/self/exe").arg0(name).args(arguments).exec()
 }
 
 /// Another agent is there, or the directory is not fit: a mistake in the call. What the operating system refuses is not.

@@ -8,7 +8,8 @@
 pub mod check;
 mod random;
 mod run;
+pub mod system;
 pub mod world;
 
 pub use random::Random;
-pub use run::{Outcome, Plan, run};
+pub use run::{Outcome, Plan, run, run_system};

@@ -1,6 +1,7 @@
 //! One seed: trouble, then calm.
 
 use crate::check::{Violation, convergence};
+use crate::system::System;
 use crate::world::faults::Defect;
 use crate::world::{MS, SECOND, Weather, World};
 
@@ -69,12 +70,66 @@ fn heal(world: &mut World, stop: u64) {
         if !world.run_until(next) || world.step >= stop {
             return;
         }
-        match convergence::look(world) {
+        match convergence::look(&[world]) {
             Ok(()) => return,
             Err(mut violation) if world.now >= end => {
                 violation.step = world.step;
                 violation.at_ms = world.now / MS;
                 world.violation = Some(violation);
+                return;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// How long several CPUs may take to come right: a life that was given up has to begin anew first.
+// I26
+const SYSTEM_HEALS_WITHIN: u64 = 12 * SECOND;
+
+/// Flies a seed with several CPUs: two to nine, as the seed decides.
+pub fn run_system(plan: Plan) -> Outcome {
+    let cpus = match plan.seed % 8 {
+        0..3 => 2,
+        3..5 => 3,
+        5 => 4,
+        6 => 5,
+        _ => 2 + (plan.seed / 8 % 8) as u32,
+    };
+    let mut system = System::new(cpus, plan.seed, Weather { still: false, defect: plan.defect, trace: plan.trace });
+    system.populate();
+    let end = system.now() + plan.trouble_s * SECOND / 2 + system.random.below(plan.trouble_s.max(1)) * SECOND;
+    let stop = plan.until.unwrap_or(u64::MAX);
+    while system.now() < end && system.step < stop && system.advance() {}
+    if system.violation().is_none() && system.step < stop {
+        system.calm_down();
+        heal_system(&mut system, stop);
+    }
+    let mut timeline: Vec<String> = Vec::new();
+    for world in &mut system.worlds {
+        let cpu = world.cpu();
+        timeline.extend(std::mem::take(&mut world.timeline).into_iter().map(|line| format!("{line}  [{cpu}]")));
+    }
+    timeline.sort_by_key(|line| line.split_whitespace().next().and_then(|step| step.parse::<u64>().ok()));
+    let fingerprint = system.random.any() ^ system.now();
+    Outcome { violation: system.violation().cloned(), steps: system.step, simulated_ms: system.now() / MS, timeline, fingerprint }
+}
+
+fn heal_system(system: &mut System, stop: u64) {
+    let end = system.now() + SYSTEM_HEALS_WITHIN;
+    loop {
+        // Not in step with what changes every so often.
+        let next = system.now() + 37 * MS;
+        if !system.run_until(next) || system.step >= stop {
+            return;
+        }
+        let worlds: Vec<&World> = system.worlds.iter().collect();
+        match convergence::look(&worlds) {
+            Ok(()) => return,
+            Err(mut violation) if system.now() >= end => {
+                violation.step = system.step;
+                violation.at_ms = system.now() / MS;
+                system.worlds[0].violation = Some(violation);
                 return;
             }
             Err(_) => {}

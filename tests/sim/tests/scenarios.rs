@@ -53,7 +53,7 @@ fn set(world: &mut World, who: Who, control: &str, value: u64, id: &str) {
 fn assert_converged(world: &mut World) {
     assert_eq!(world.violation, None);
     let end = world.now + 5_000_000_000;
-    while let Err(violation) = convergence::look(world) {
+    while let Err(violation) = convergence::look(&[&*world]) {
         assert!(world.now < end, "{violation}");
         world.run_ms(50);
         assert_eq!(world.violation, None);

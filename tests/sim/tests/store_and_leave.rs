@@ -44,7 +44,7 @@ fn leader(world: &World, service: &str) -> Option<Who> {
 fn assert_converged(world: &mut World) {
     assert_eq!(world.violation, None);
     let end = world.now + 5_000_000_000;
-    while let Err(violation) = convergence::look(world) {
+    while let Err(violation) = convergence::look(&[&*world]) {
         assert!(world.now < end, "{violation}");
         world.run_ms(50);
         assert_eq!(world.violation, None);

@@ -83,6 +83,9 @@ impl Agent {
             self.retire_former_self(now, &hello, credentials, out);
         }
         let registered = match hello.resume {
+            // Others were told that it is dead: it begins another life.
+            // spec: PSM-10
+            Some(resume) if resume.key.inc.epoch() <= self.over => Err(Refusal::StaleKey { got: resume.key, current: None }),
             Some(resume) => self.registry.resume(now.time, resume.key, hello.nonce, credentials),
             // One that never heard the answer to its registration registers again: that is resuming, too.
             None => self.registry.register(now.time, &hello.identity, hello.nonce, credentials).and_then(|registered| {
@@ -152,7 +155,8 @@ impl Agent {
         let Some(key) = self.registry.by_name(name).filter(is_former).map(|p| p.key) else { return };
         let changed = self.registry.on_unregister(now.time, key);
         self.announce_process(name, key, changed);
-        self.end_process(now, key, Cause::Unregistered, out);
+        let cause = if key.inc.epoch() <= self.over { Cause::LinkCut } else { Cause::Unregistered };
+        self.end_process(now, key, cause, out);
     }
 
     /// Whether a process was admitted as what it says that it is.
@@ -298,6 +302,7 @@ impl Agent {
                     .retain(|slot, id| declared.get(slot).is_some_and(|d| table.find(*id).is_some_and(|i| i.record == d.record())));
                 controls = self.controls_for(&exporter);
                 self.exporters.insert(key, exporter);
+                self.touch_member(key);
                 if role == Role::Primary && !resumed {
                     self.ask(now, Question::Begin(service, Elected { key, epoch }), PROMOTE_TIMEOUT);
                 }

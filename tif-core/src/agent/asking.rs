@@ -66,7 +66,9 @@ impl Agent {
                 }
             };
             for instrument in self.table.from(after) {
-                let fits = pattern.matches(&instrument.name, &instrument.dims) && pattern.at().is_none_or(|at| self.is_at(instrument, at));
+                let fits = self.shows(conn, instrument)
+                    && pattern.matches(&instrument.name, &instrument.dims)
+                    && pattern.at().is_none_or(|at| self.is_at(instrument, at));
                 if !fits {
                     continue;
                 }
@@ -116,7 +118,7 @@ impl Agent {
                     }
                 }
                 None => {
-                    for instrument in self.table.matching(pattern, |i, at| self.is_at(i, at)) {
+                    for instrument in self.table.matching(pattern, |i, at| self.is_at(i, at)).filter(|i| self.shows(conn, i)) {
                         fits = true;
                         found.insert(instrument.id);
                     }
@@ -155,7 +157,7 @@ impl Agent {
         };
         for id in sensing.instruments.clone() {
             let Some(instrument) = self.table.find(id) else { continue };
-            let Some((key, slot)) = instrument.bound else { continue };
+            let Some((key, slot)) = instrument.here() else { continue };
             if !instrument.is_dynamic() {
                 sensing.to_sample.entry(key).or_default().push(slot);
             } else if !self.is_suspect(key) {
@@ -298,9 +300,16 @@ impl Agent {
             }
             session.lookups += 1;
             self.interest.declare(&resource, conn);
+            if let Resource::Process(name) = &resource {
+                self.look_elsewhere(conn, name);
+            }
         }
         let notice = match &resource {
-            Resource::Process(name) => self.notice_of(name),
+            Resource::Process(name) => {
+                let here = self.notice_of(name);
+                let far = if here.key.is_none() && conn.peer().is_none() { self.far_notice_of(name) } else { None };
+                far.unwrap_or(here)
+            }
             Resource::Pid(pid) => match self.registry.by_pid(*pid).map(|p| p.name.clone()) {
                 Some(name) => self.notice_of(&name),
                 None => {
@@ -308,7 +317,7 @@ impl Agent {
                     Notice { name, key: None, event: NoticeEvent::NotAvailable }
                 }
             },
-            Resource::Instrument(_) => return,
+            Resource::Instrument(_) | Resource::Pattern(_) => return,
         };
         // In line behind notices that are on their way, so that the newest is the last.
         self.queue(conn, ToProcess::LookedUp { req, notice });

@@ -207,7 +207,7 @@ impl Agent {
             values.push(value);
         }
         let (key, slot) =
-            instrument.bound.ok_or_else(|| Refusal::NoExporter { name: address.clone(), state: instrument.quality.to_string() })?;
+            instrument.here().ok_or_else(|| Refusal::NoExporter { name: address.clone(), state: instrument.quality.to_string() })?;
         if let Some(reason) = self.running_out(now, key) {
             return Err(Refusal::Busy { name: address, reason });
         }
@@ -361,7 +361,7 @@ impl Agent {
             check_arming(arming, fields).map_err(|reason| Refusal::Unfit { name: address.clone(), reason })?;
         }
         let (key, slot) =
-            instrument.bound.ok_or_else(|| Refusal::NoExporter { name: address.clone(), state: instrument.quality.to_string() })?;
+            instrument.here().ok_or_else(|| Refusal::NoExporter { name: address.clone(), state: instrument.quality.to_string() })?;
         Ok((key, slot, address))
     }
 

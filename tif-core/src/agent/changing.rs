@@ -120,7 +120,7 @@ impl Agent {
             };
             return Err(Refusal::WrongKind { name: asked.name, kind, wanted });
         }
-        let Some((key, _)) = instrument.bound else {
+        let Some((key, _)) = instrument.here() else {
             return Err(Refusal::NoExporter { name: asked.name, state: instrument.quality.to_string() });
         };
         if let Some(expected) = asked.admission.if_key
@@ -165,7 +165,7 @@ impl Agent {
         if let Err(refusal) = self.ledger.check_version(&change.control, &instrument.descriptor, change.admission.if_version) {
             return self.refuse_change(number, &refusal, out);
         }
-        let Some((key, slot)) = instrument.bound else {
+        let Some((key, slot)) = instrument.here() else {
             let refusal = Refusal::NoExporter { name: change.address.clone(), state: instrument.quality.to_string() };
             return self.refuse_change(number, &refusal, out);
         };
@@ -287,7 +287,7 @@ impl Agent {
         };
         // By its name: it may have been withdrawn and declared again meanwhile.
         let id = self.table.id_of(&change.control.1, &change.control.0);
-        let bound = id.and_then(|id| self.table.find(id)).and_then(|i| i.bound);
+        let bound = id.and_then(|id| self.table.find(id)).and_then(|i| i.here());
         let value = change.value.clone();
         let line = change.control.clone();
         self.ledger.apply(&control, record);

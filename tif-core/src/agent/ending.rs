@@ -26,6 +26,7 @@ impl Agent {
         };
         let (key, name) = (session.key, session.name.clone());
         self.drop_session(conn, out);
+        self.touch_member(key);
         if let Some(exporter) = self.exporters.get_mut(&key) {
             exporter.conn = None;
             exporter.ready = false;
@@ -50,9 +51,14 @@ impl Agent {
             self.timers.cancel(Timer::Follow(conn, *id));
         }
         for resource in self.interest.forget(conn) {
-            if let Resource::Instrument(id) = resource {
-                self.unwatch(id, out);
+            match resource {
+                Resource::Instrument(id) => self.unwatch(id, out),
+                Resource::Process(name) => self.look_elsewhere(conn, &name),
+                Resource::Pattern(_) | Resource::Pid(_) => {}
             }
+        }
+        for subscription in session.subscriptions.values() {
+            self.want_pattern(conn, &subscription.pattern, false);
         }
         for (key, slot) in session.armed {
             self.disarm_for_session(key, slot, out);
@@ -119,6 +125,7 @@ impl Agent {
             self.keep_corpse(now, key, &name);
         }
         self.exporters.remove(&key);
+        self.touch_member(key);
         out.push(Output::Release { key });
         if left {
             self.launcher.on_left(&service);
@@ -153,7 +160,7 @@ impl Agent {
         let mut followed: BTreeMap<Conn, Vec<InstrumentId>> = BTreeMap::new();
         for id in ids {
             if let Some(instrument) = self.table.find_mut(id) {
-                instrument.bound = None;
+                instrument.place = None;
                 instrument.quality = Quality::Stale { since: now.stamp };
             }
             for conn in self.interest.waiters(&Resource::Instrument(id)) {
@@ -194,7 +201,23 @@ impl Agent {
     /// The source is without a live exporter: its instruments are flagged, and each importer of any of them is told once.
     // spec: OUT-2
     pub(super) fn begin_outage(&mut self, now: Moment, source: &Name, process: &Name, key: Key, cause: Cause, out: &mut Outbox) {
-        let outage = self.outages.begin(Lost { at: now, found: None }, &self.cpu, source, process, key, cause);
+        let cpu = self.cpu.clone();
+        self.begin_outage_of(now, &cpu, source, process, key, cause, out);
+    }
+
+    /// The same for a source on another CPU, as far as importers here follow it. Its own agent remembers it.
+    #[expect(clippy::too_many_arguments, reason = "these are the parts of one outage")]
+    pub(super) fn begin_outage_of(
+        &mut self,
+        now: Moment,
+        cpu: &Name,
+        source: &Name,
+        process: &Name,
+        key: Key,
+        cause: Cause,
+        out: &mut Outbox,
+    ) {
+        let outage = self.outages.begin(Lost { at: now, found: None }, cpu, source, process, key, cause);
         self.stats.outages += 1;
         let state = self.sources.entry(source.clone()).or_default();
         state.exporter = None;
@@ -203,7 +226,7 @@ impl Agent {
         let mut told = BTreeSet::new();
         for id in ids {
             if let Some(instrument) = self.table.find_mut(id) {
-                instrument.bound = None;
+                instrument.place = None;
                 instrument.quality = Quality::Outage { id: outage.id, since: now.stamp };
             }
             told.extend(self.interest.waiters(&Resource::Instrument(id)));
@@ -215,7 +238,9 @@ impl Agent {
             }
         }
         self.outages.told(outage.id, told.len() as u64);
-        self.store_outage(outage.id, out);
+        if *cpu == self.cpu {
+            self.store_outage(outage.id, out);
+        }
         for conn in told {
             self.tell_outage(conn, &outage);
         }
@@ -339,6 +364,7 @@ impl Agent {
                 Question::Validate(change) => self.changes.get(change).is_some_and(|c| c.key == key),
                 Question::Promote(_, elected) | Question::Begin(_, elected) => elected.key == key,
                 Question::Sense(_) | Question::ComputeForSense(..) | Question::SampleForSense(_) | Question::Farewell(..) => false,
+                Question::Forwarded(_) | Question::Gather(_) => false,
             })
             .map(|(number, _)| *number)
             .collect();

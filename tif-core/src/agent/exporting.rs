@@ -75,6 +75,8 @@ impl Agent {
         // Said twice over one link it changes nothing: what came since was told as it came.
         let Some(exporter) = self.exporters.get_mut(&key).filter(|e| !e.ready) else { return };
         exporter.ready = true;
+        self.touch_member(key);
+        let Some(exporter) = self.exporters.get(&key) else { return };
         let (name, service, grouped, source) = (exporter.name.clone(), exporter.service.clone(), exporter.grouped, exporter.source());
         self.announce_process(&name, key, born);
         if !grouped {
@@ -217,7 +219,13 @@ impl Agent {
 
     /// Whether an instrument is at the place that somebody named: its CPU, its process, or its source.
     pub(super) fn is_at(&self, instrument: &Instrument, at: &Name) -> bool {
-        *at == self.cpu || *at == instrument.source || self.registry.find(instrument.key).is_some_and(|p| p.name == *at)
+        if let Some(far) = &instrument.far {
+            return *at == far.cpu || *at == far.process || *at == instrument.source;
+        }
+        *at == self.cpu
+            || *at == instrument.source
+            || self.cpu.join(&instrument.source).is_ok_and(|full| *at == full)
+            || self.registry.find(instrument.key).is_some_and(|p| p.name == *at)
     }
 
     /// A source that has been without an exporter for long is forgotten.

@@ -9,7 +9,7 @@ use super::io::{Conn, Moment, Output, Sample};
 use super::table::Instrument;
 use super::{Agent, Outbox, Question, Resource, Timer};
 use crate::limits;
-use crate::machine::propagation::{Follow, Verdict};
+use crate::machine::propagation::{Follow, Going, Verdict};
 use crate::machine::sync;
 use crate::model::{Coarsen, InstrumentId, Key, Name, Outage, Pattern, ProcessState, Quality, Refusal, Report, Slot, Version};
 use crate::wire::{Announced, Announcement, ReportsEnd, ToProcess};
@@ -49,8 +49,12 @@ impl Agent {
             let max = limits::SUBSCRIPTIONS_MAX as u64;
             return self.refuse(out, conn, 0, Refusal::TooMany { what: "subscriptions of one importer".into(), max });
         }
-        let replaced =
-            session.subscriptions.insert(subscription, super::session::Subscription { pattern: pattern.clone(), coarsen }).is_some();
+        let before = session.subscriptions.insert(subscription, super::session::Subscription { pattern: pattern.clone(), coarsen });
+        let replaced = before.is_some();
+        self.want_pattern(conn, &pattern, true);
+        if let Some(before) = before {
+            self.want_pattern(conn, &before.pattern, false);
+        }
         let changed = if replaced { self.refresh_all(conn, out) } else { self.follow_pattern(conn, &pattern, coarsen, out) };
         for (source, (added, wished)) in changed {
             for id in wished {
@@ -115,7 +119,7 @@ impl Agent {
             return changes;
         }
         let fitting: Vec<(InstrumentId, Name)> =
-            self.table.matching(pattern, |i, at| self.is_at(i, at)).map(|i| (i.id, i.source.clone())).collect();
+            self.table.matching(pattern, |i, at| self.is_at(i, at)).filter(|i| i.is_for(conn)).map(|i| (i.id, i.source.clone())).collect();
         for (id, source) in fitting {
             let Some(session) = self.sessions.get_mut(&conn) else { break };
             let of_source = changes.entry(source.clone()).or_default();
@@ -148,9 +152,8 @@ impl Agent {
 
     pub(super) fn on_unsubscribe(&mut self, conn: Conn, subscription: u32, out: &mut Outbox) {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
-        if session.subscriptions.remove(&subscription).is_none() {
-            return;
-        }
+        let Some(before) = session.subscriptions.remove(&subscription) else { return };
+        self.want_pattern(conn, &before.pattern, false);
         self.refresh_all(conn, out);
     }
 
@@ -162,7 +165,7 @@ impl Agent {
         for id in self.table.of_source(source) {
             let Some(instrument) = self.table.find(id) else { continue };
             for s in session.subscriptions.values() {
-                if self.fits(&s.pattern, instrument) {
+                if self.fits(conn, &s.pattern, instrument) {
                     wanted.entry(id).and_modify(|f| f.refine(s.coarsen)).or_insert_with(|| Follow::new(s.coarsen));
                 }
             }
@@ -242,6 +245,10 @@ impl Agent {
             to_sample.extend(tell.iter().copied());
             if knows {
                 self.announce(conn, &tell);
+                // One of another CPU comes with its value.
+                for id in &tell {
+                    self.send_first(now, conn, *id);
+                }
             } else if !tell.is_empty() {
                 begin.insert(conn, tell);
             }
@@ -266,7 +273,7 @@ impl Agent {
             return true;
         }
         let mut wish: Option<Follow> = None;
-        for s in session.subscriptions.values().filter(|s| self.fits(&s.pattern, instrument)) {
+        for s in session.subscriptions.values().filter(|s| self.fits(conn, &s.pattern, instrument)) {
             match &mut wish {
                 Some(follow) => follow.refine(s.coarsen),
                 None => wish = Some(Follow::new(s.coarsen)),
@@ -283,8 +290,9 @@ impl Agent {
     }
 
     /// Whether a subscription to this pattern is one to this instrument.
-    fn fits(&self, pattern: &Pattern, instrument: &Instrument) -> bool {
-        pattern.incarnation().is_none()
+    fn fits(&self, conn: Conn, pattern: &Pattern, instrument: &Instrument) -> bool {
+        instrument.is_for(conn)
+            && pattern.incarnation().is_none()
             && pattern.matches(&instrument.name, &instrument.dims)
             && pattern.at().is_none_or(|at| self.is_at(instrument, at))
     }
@@ -314,13 +322,7 @@ impl Agent {
             self.queue(conn, ToProcess::ReportsBegin { source: source.clone(), key });
             self.announce(conn, &ids);
             for id in ids {
-                let Some(instrument) = self.table.find(id) else { continue };
-                if let Some(report) = self.sent_report_of(instrument) {
-                    if let Some(follow) = self.sessions.get_mut(&conn).and_then(|s| s.follows.get_mut(&id)) {
-                        follow.on_sent(now.time, report.value.as_ref());
-                    }
-                    self.queue_report(conn, report);
-                } else {
+                if !self.send_first(now, conn, id) {
                     to_sample.insert(id);
                 }
             }
@@ -334,11 +336,21 @@ impl Agent {
         out.push(Output::Sample { key, slots, token });
     }
 
+    /// A newcomer gets what all others have. False if nobody has anything yet.
+    fn send_first(&mut self, now: Moment, conn: Conn, id: InstrumentId) -> bool {
+        let Some(report) = self.table.find(id).and_then(|i| self.sent_report_of(i)) else { return false };
+        if let Some(follow) = self.sessions.get_mut(&conn).and_then(|s| s.follows.get_mut(&id)) {
+            follow.on_sent(now.time, report.value.as_ref());
+        }
+        self.queue_report(conn, report);
+        true
+    }
+
     /// The slots to read; dynamic ones are computed first.
     fn slots_to_sample(&mut self, now: Moment, key: Key, ids: BTreeSet<InstrumentId>, out: &mut Outbox) -> Vec<Slot> {
         let (mut slots, mut dynamic) = (Vec::new(), Vec::new());
         for instrument in ids.iter().filter_map(|id| self.table.find(*id)) {
-            if let Some((_, slot)) = instrument.bound.filter(|(k, _)| *k == key) {
+            if let Some((_, slot)) = instrument.here().filter(|(k, _)| *k == key) {
                 if instrument.is_dynamic() { dynamic.push(slot) } else { slots.push(slot) }
             }
         }
@@ -390,6 +402,14 @@ impl Agent {
     }
 
     pub(super) fn announcement(&self, i: &Instrument) -> Announcement {
+        if let Some(far) = &i.far {
+            let (cpu, process) = (far.cpu.clone(), far.process.clone());
+            return Announcement { cpu, process, version: far.version, ..self.announcement_of(i) };
+        }
+        self.announcement_of(i)
+    }
+
+    fn announcement_of(&self, i: &Instrument) -> Announcement {
         let control = (i.source.clone(), i.record.clone());
         let version = if i.descriptor.is_control() { self.ledger.current(&control, &i.descriptor).0 } else { Version(0) };
         Announcement {
@@ -502,7 +522,7 @@ impl Agent {
     pub(super) fn propagate(&mut self, now: Moment, id: InstrumentId, out: &mut Outbox) {
         let wanted = self.interest.is_wanted(&Resource::Instrument(id));
         let Some(instrument) = self.table.find_mut(id) else { return };
-        if !instrument.read || instrument.bound.is_none() {
+        if !instrument.read || instrument.place.is_none() {
             // A timer from before: there is nothing to say of the dead, and nothing yet of the successor.
             return;
         }
@@ -522,23 +542,20 @@ impl Agent {
         }
         let going = instrument.propagation.on_sent(now.time, instrument.value.clone(), instrument.quality.clone());
         let due = instrument.propagation.at_least_due(&instrument.descriptor);
-        let bound = instrument.bound;
-        let report = Report {
-            instrument: id,
-            value: instrument.value.clone(),
-            quality: instrument.quality.clone(),
-            key: instrument.key,
-            seq: going.seq,
-            stamp: instrument.stamp,
-            coalesced: going.coalesced,
-            alarm: going.alarm,
-        };
-        if let Some((key, slot)) = bound {
+        if let Some((key, slot)) = instrument.here() {
             out.push(Output::Sent { key, slot });
         }
         if let Some(due) = due {
             self.timers.set(due, Timer::Propagate(id));
         }
+        self.hand_out(now, id, going);
+    }
+
+    /// A value goes to everybody who follows the instrument, as far as each wants it.
+    // spec: MON-2
+    pub(super) fn hand_out(&mut self, now: Moment, id: InstrumentId, going: Going) {
+        let Some(instrument) = self.table.find(id) else { return };
+        let report = Report { seq: going.seq, coalesced: going.coalesced, alarm: going.alarm, ..self.report_of(instrument) };
         let followers: Vec<Conn> = self.interest.waiters(&Resource::Instrument(id)).collect();
         for conn in followers {
             let Some(follow) = self.sessions.get_mut(&conn).and_then(|s| s.follows.get_mut(&id)) else { continue };
@@ -557,7 +574,7 @@ impl Agent {
 
     /// A follower's own limit held a value back until now.
     pub(super) fn follow_up(&mut self, now: Moment, conn: Conn, id: InstrumentId) {
-        let Some(instrument) = self.table.find(id).filter(|i| i.bound.is_some()) else { return };
+        let Some(instrument) = self.table.find(id).filter(|i| i.place.is_some()) else { return };
         let Some(report) = self.sent_report_of(instrument) else { return };
         let Some(follow) = self.sessions.get_mut(&conn).and_then(|s| s.follows.get_mut(&id)) else { return };
         match follow.judge(now.time, report.value.as_ref(), false) {
@@ -591,7 +608,7 @@ impl Agent {
         // What a reader had computed is old.
         instrument.computed = false;
         instrument.unset = None;
-        if let Some((key, slot)) = instrument.bound {
+        if let Some((key, slot)) = instrument.here() {
             out.push(Output::Watch { key, slot, on: true });
             if dynamic {
                 self.tell(out, key, ToProcess::WatchChanged);
@@ -601,11 +618,12 @@ impl Agent {
 
     /// Nobody watches any more.
     pub(super) fn unwatch(&mut self, id: InstrumentId, out: &mut Outbox) {
-        let Some(instrument) = self.table.find_mut(id) else { return };
+        // What another agent sends of one on its CPU is what counts, until it says that it sends no more.
+        let Some(instrument) = self.table.find_mut(id).filter(|i| i.far.is_none()) else { return };
         instrument.propagation.on_unwatched();
         instrument.computed = false;
         let dynamic = instrument.is_dynamic();
-        if let Some((key, slot)) = instrument.bound {
+        if let Some((key, slot)) = instrument.here() {
             out.push(Output::Watch { key, slot, on: false });
             if dynamic {
                 self.tell(out, key, ToProcess::WatchChanged);

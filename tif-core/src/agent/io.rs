@@ -3,13 +3,29 @@
 use std::time::Duration;
 
 use crate::model::{
-    Cause, Descriptor, Dimensions, Epoch, Key, Name, Outage, RequestId, Role, SetResult, Slot, Stamp, Time, Value, Version,
+    Cause, Descriptor, Dimensions, Epoch, Incarnation, Key, Name, NodeId, Outage, RequestId, Role, SetResult, Slot, Stamp, Time, Value,
+    Version,
 };
-use crate::wire::{Credentials, Hello, SegmentFacts, ToAgent, ToProcess};
+use crate::wire::{Credentials, Hello, PeerFrame, SegmentFacts, ToAgent, ToProcess};
 
 /// A connection, as the shell numbers them. Never used again for another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Conn(pub u64);
+
+/// The numbers from here on are not the shell's: they stand for other CPUs' agents.
+const PEERS: u64 = 1 << 63;
+
+impl Conn {
+    /// What stands for another CPU's agent where a connection is meant.
+    pub(crate) fn of_peer(node: NodeId) -> Conn {
+        Conn(PEERS | u64::from(node.0))
+    }
+
+    /// Which agent it stands for, if it does.
+    pub(crate) fn peer(self) -> Option<NodeId> {
+        (self.0 >= PEERS).then_some(NodeId(self.0 as u32))
+    }
+}
 
 /// A write to the store that something waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,8 +74,10 @@ pub enum Observed {
 /// When something happens: the clock that decides, and the one for people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moment {
-    /// Monotonic.
+    /// Monotonic; stands still while the machine is suspended.
     pub time: Time,
+    /// The same clock, but for the time that the machine was suspended.
+    pub boot: Time,
     /// Wall clock.
     pub stamp: Stamp,
 }
@@ -107,6 +125,19 @@ pub enum Input {
     Closed {
         /// Which.
         conn: Conn,
+    },
+    /// Another CPU's agent can be seen on the fabric. A hint, never the authority.
+    // spec: FAB-2
+    PeerSeen {
+        /// The CPU's number.
+        node: NodeId,
+    },
+    /// A datagram of another agent.
+    Peer {
+        /// Where it came from.
+        from: NodeId,
+        /// What it is.
+        frame: Box<PeerFrame>,
     },
     /// [`super::Agent::deadline`] has come.
     Tick,
@@ -261,6 +292,19 @@ pub enum Output {
     Launch {
         /// Which service.
         service: Name,
+    },
+    /// Send to another CPU's agent. It may get lost.
+    ToPeer {
+        /// Where to.
+        to: NodeId,
+        /// What.
+        frame: Box<PeerFrame>,
+    },
+    /// The other agents have given this one's life up: end, and start anew with an epoch greater than that of this incarnation.
+    // spec: PSM-10
+    BeginAnew {
+        /// Greater than this.
+        above: Incarnation,
     },
     /// Make durable; answer with [`Input::Stored`] or [`Input::StoreFailed`]. Writes are done in order, one commit each or many in one.
     Store {

@@ -19,6 +19,7 @@ impl Agent {
     // spec: GRP-8
     pub(super) fn elect(&mut self, now: Moment, service: &Name, elected: Option<Elected>, out: &mut Outbox) {
         let Some(elected) = elected else { return };
+        self.touch_group(service);
         if !self.is_succession_clear(service) {
             return self.on_term_not_stored(service, elected);
         }
@@ -134,6 +135,7 @@ impl Agent {
         if let Some(record) = self.record_of(now, key, false) {
             self.store(Record::Process(record), Waiting::Nobody, out);
         }
+        self.touch_group(&service);
         self.notify(&name, Some(key), NoticeEvent::Role { role: Role::Primary, epoch });
         self.bind(now, &source, key, out);
     }

@@ -22,6 +22,7 @@ pub mod io;
 mod leading;
 mod noticing;
 mod outages;
+mod peers;
 mod restoring;
 mod session;
 mod stats;
@@ -36,7 +37,7 @@ use crate::machine::group::Group;
 use crate::machine::interest::Interest;
 use crate::machine::process::Registry;
 use crate::machine::takeover::Launcher;
-use crate::model::{InstrumentId, Key, Name, Refusal, RequestId, Time};
+use crate::model::{InstrumentId, Key, Name, Pattern, Refusal, RequestId, Time};
 use crate::wire::{ToAgent, ToProcess};
 use io::{Conn, Input, Moment, Output, Record, Start, Ticket};
 use session::Session;
@@ -52,6 +53,8 @@ enum Resource {
     Instrument(InstrumentId),
     Process(Name),
     Pid(u32),
+    /// Whatever fits it, on other CPUs.
+    Pattern(Pattern),
 }
 
 /// What is due at some time. What it is about may be gone by then: then nothing happens.
@@ -117,6 +120,10 @@ pub struct Agent {
     filled: BTreeSet<Conn>,
     /// Connections whose queue has become too long in this step.
     overrun: BTreeSet<Conn>,
+    /// Other CPUs' agents.
+    peers: peers::Peers,
+    /// The lives of this CPU's agent up to this one were given up by another, and their processes with them.
+    over: u32,
     last_number: u64,
     stats: Stats,
 }
@@ -146,6 +153,10 @@ enum Question {
     Call(calling::Calling),
     /// A test point is armed or disarmed.
     Arm(calling::ArmingUnderWay),
+    /// Another CPU was asked for something.
+    Forwarded(peers::Forwarded),
+    /// All CPUs were asked for what they have.
+    Gather(Box<peers::Gathering>),
 }
 
 impl Question {
@@ -215,6 +226,8 @@ impl Agent {
             unforgotten: BTreeSet::new(),
             filled: BTreeSet::new(),
             overrun: BTreeSet::new(),
+            peers: peers::Peers::new(key),
+            over: 0,
             last_number: 0,
             stats: Stats::default(),
         };
@@ -244,19 +257,24 @@ impl Agent {
             Input::StoreFailed(ticket, reason) => self.on_store_failed(now, ticket, &reason, out),
             Input::Launched { .. } => {}
             Input::LaunchFailed { service, .. } => self.launcher.on_failed(now.time, &service),
+            Input::PeerSeen { node } => self.on_peer_seen(node, out),
+            Input::Peer { from, frame } => self.on_peer_frame(now, from, *frame, out),
             Input::Tick => self.on_tick(now, out),
         }
         self.start_next_changes(now, out);
         self.cut_off_overrun(now, out);
         self.launch_due(now, out);
+        self.route(now, out);
         for conn in std::mem::take(&mut self.filled) {
-            out.push(Output::HasReports { conn });
+            if conn.peer().is_none() {
+                out.push(Output::HasReports { conn });
+            }
         }
     }
 
     /// When [`Input::Tick`] is next due.
     pub fn deadline(&self) -> Option<Time> {
-        [self.timers.first(), self.launcher.deadline()].into_iter().flatten().min()
+        [self.timers.first(), self.launcher.deadline(), self.peers.deadline()].into_iter().flatten().min()
     }
 
     /// When a member of a service is launched next; none if none is missing.
@@ -308,6 +326,17 @@ impl Agent {
             ToAgent::Disarmed { slot } => self.on_disarmed(from, slot),
             ToAgent::Promoted { epoch } => self.on_promoted(now, from, epoch, out),
 
+            request => {
+                if let Some(request) = self.forward(now, conn, request, out) {
+                    self.on_request(now, conn, request, out);
+                }
+            }
+        }
+    }
+
+    /// What an importer asks for, or another CPU's agent for its importers.
+    fn on_request(&mut self, now: Moment, conn: Conn, request: ToAgent, out: &mut Outbox) {
+        match request {
             ToAgent::Subscribe { subscription, pattern, coarsen } => self.on_subscribe(now, conn, subscription, pattern, coarsen, out),
             ToAgent::Unsubscribe { subscription } => self.on_unsubscribe(conn, subscription, out),
             ToAgent::List { req, pattern, after, limit } => self.on_list(conn, req, &pattern, after, limit, out),
@@ -327,6 +356,7 @@ impl Agent {
             ToAgent::Lookup { req, name } => self.on_lookup(conn, req, Resource::Process(name), out),
             ToAgent::LookupPid { req, pid } => self.on_lookup(conn, req, Resource::Pid(pid), out),
             ToAgent::Forget { name } => {
+                self.look_elsewhere(conn, &name);
                 // However often it asked.
                 let resource = Resource::Process(name);
                 if self.interest.is_waiting(&resource, conn)
@@ -336,11 +366,16 @@ impl Agent {
                 }
                 self.interest.withdraw_all(&resource, conn);
             }
+            _ => {
+                let refusal = Refusal::Malformed { reason: "this is not for another CPU to say".into() };
+                self.refuse(out, conn, 0, refusal);
+            }
         }
     }
 
     /// What is due.
     fn on_tick(&mut self, now: Moment, out: &mut Outbox) {
+        self.look_after_peers(now, out);
         while let Some(timer) = self.timers.pop_due(now.time) {
             match timer {
                 Timer::Propagate(id) => self.propagate(now, id, out),
@@ -356,6 +391,8 @@ impl Agent {
         self.timers.set(now.time + ROUNDS_PERIOD, Timer::Rounds);
         self.corpses.expire(now.time);
         self.expire_sources(now, out);
+        self.expire_far(now, out);
+        self.greet_again(out);
         self.probe_silent(now, out);
         self.write_again(now, out);
         self.end_again(out);
@@ -376,6 +413,8 @@ impl Agent {
             Question::Validate(change) => self.on_not_validated(change, out),
             Question::Promote(service, elected) => self.on_not_promoted(now, &service, elected, out),
             Question::Begin(service, elected) => self.on_not_begun(now, service, elected, out),
+            Question::Forwarded(forwarded) => self.on_not_forwarded(&forwarded, out),
+            Question::Gather(gathering) => self.finish_gathering(*gathering, out),
             Question::Call(calling) => self.on_call_overdue(now, number, calling, out),
             Question::Arm(arming) => {
                 // Should it do so later all the same, it is taken back at once.

@@ -95,6 +95,11 @@ impl Outages {
         Some(entry.outage.clone())
     }
 
+    /// One of another CPU that nobody here follows any more.
+    pub fn forget(&mut self, id: OutageId) {
+        self.entries.remove(&id);
+    }
+
     /// The outage of a source that has not ended.
     pub fn open_of(&self, source: &Name) -> Option<OutageId> {
         self.entries.values().rev().find(|e| e.ended.is_none() && e.outage.source == *source).map(|e| e.outage.id)

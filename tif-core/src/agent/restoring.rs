@@ -39,7 +39,7 @@ impl Agent {
         // spec: OUT-4, OUT-6
         let (last_seen, same_boot) = (start.last_seen, start.same_boot);
         let lost = |process: &ProcessRecord| {
-            let registered = Moment { time: now.time_of(process.since), stamp: process.since };
+            let registered = Moment { time: now.time_of(process.since), stamp: process.since, ..now };
             let at = last_seen.filter(|seen| seen.time > registered.time).unwrap_or(registered);
             Lost { at: if same_boot { at } else { now }, found: Some(now.stamp) }
         };
@@ -127,7 +127,7 @@ impl Agent {
             let is_known = self.sources.get(&source).is_some_and(|s| s.outage.is_some()) || self.outages.of_key(process.key).is_some();
             // If somebody has followed it, that ends it as soon as it is back.
             if !is_known {
-                let lost = Lost { at: Moment { time: now.time_of(process.since), stamp: process.since }, found: None };
+                let lost = Lost { at: Moment { time: now.time_of(process.since), stamp: process.since, ..now }, found: None };
                 let cause = process.cause.clone().unwrap_or(Cause::Unknown);
                 let outage = self.outages.begin(lost, &self.cpu, &source, &process.name, process.key, cause);
                 self.sources.entry(source).or_default().outage = Some(outage.id);

@@ -48,7 +48,7 @@ impl Agent {
         Stats {
             processes: self.registry.iter().filter(|p| live(p.state)).count() as u64,
             exporters: self.exporters.len() as u64,
-            importers: self.sessions.values().filter(|s| !s.exports).count() as u64,
+            importers: self.sessions.iter().filter(|(conn, s)| !s.exports && conn.peer().is_none()).count() as u64,
             instruments: self.table.len() as u64,
             subscriptions: self.sessions.values().map(|s| s.subscriptions.len() as u64).sum(),
             watched: self.interest.resources().filter(|r| matches!(r, Resource::Instrument(_))).count() as u64,

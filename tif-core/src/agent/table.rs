@@ -4,10 +4,37 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::io::Conn;
 use crate::machine::propagation::Propagation;
 use crate::model::{
-    Address, Descriptor, Dimensions, InstrumentId, Key, Kind, Name, Pattern, Quality, Refusal, Slot, Stamp, Time, Value, name,
+    Address, Descriptor, Dimensions, InstrumentId, Key, Kind, Name, NodeId, Pattern, Quality, Refusal, Slot, Stamp, Time, Value, Version,
+    name,
 };
+
+/// Where an instrument's value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In a segment of this CPU.
+    Here(Key, Slot),
+    /// At another CPU's agent, which sends it.
+    There(NodeId),
+}
+
+/// What is known of an instrument's home on another CPU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Far {
+    pub cpu: Name,
+    pub process: Name,
+    pub version: Version,
+}
+
+/// What is declared of an instrument.
+#[derive(Clone, Debug)]
+pub(super) struct Declared {
+    pub name: Name,
+    pub dims: Dimensions,
+    pub descriptor: Arc<Descriptor>,
+}
 
 /// One instrument.
 #[derive(Clone, Debug)]
@@ -21,7 +48,9 @@ pub(super) struct Instrument {
     pub record: String,
     pub descriptor: Arc<Descriptor>,
     /// Where its value is now; none during an outage.
-    pub bound: Option<(Key, Slot)>,
+    pub place: Option<Place>,
+    /// Of one on another CPU: where that is.
+    pub far: Option<Arc<Far>>,
     /// The exporter of its value, also of an old one.
     pub key: Key,
     pub value: Option<Value>,
@@ -38,6 +67,20 @@ pub(super) struct Instrument {
 }
 
 impl Instrument {
+    /// Which exporter of this CPU has its value, and in which slot.
+    pub fn here(&self) -> Option<(Key, Slot)> {
+        match self.place {
+            Some(Place::Here(key, slot)) => Some((key, slot)),
+            _ => None,
+        }
+    }
+
+    /// Whether somebody may see it: another CPU asks every agent for what that itself has.
+    // spec: MON-2
+    pub fn is_for(&self, conn: Conn) -> bool {
+        conn.peer().is_none() || self.far.is_none()
+    }
+
     pub fn is_dynamic(&self) -> bool {
         matches!(self.descriptor.kind, Kind::Dynamic { .. })
     }
@@ -103,12 +146,31 @@ impl Table {
         key: Key,
         slot: Slot,
     ) -> (InstrumentId, Option<(Key, Slot)>) {
+        self.bind_to(source, Declared { name, dims, descriptor }, key, Place::Here(key, slot), None)
+    }
+
+    /// The same for one on another CPU.
+    pub fn bind_far(&mut self, source: &Name, declared: Declared, key: Key, node: NodeId, far: Arc<Far>) -> InstrumentId {
+        self.bind_to(source, declared, key, Place::There(node), Some(far)).0
+    }
+
+    fn bind_to(
+        &mut self,
+        source: &Name,
+        declared: Declared,
+        key: Key,
+        place: Place,
+        far: Option<Arc<Far>>,
+    ) -> (InstrumentId, Option<(Key, Slot)>) {
+        let Declared { name, dims, descriptor } = declared;
         let record = format!("{name}{dims}");
         if let Some(id) = self.id_of(&record, source)
             && let Some(known) = self.by_id.get_mut(&id)
         {
             known.descriptor = descriptor;
-            let before = known.bound.replace((key, slot));
+            let before = known.here();
+            known.place = Some(place);
+            known.far = far;
             known.computed = false;
             known.read = false;
             known.unset = None;
@@ -138,7 +200,8 @@ impl Table {
             dims,
             record,
             descriptor,
-            bound: Some((key, slot)),
+            place: Some(place),
+            far,
             key,
             value: None,
             quality: Quality::Good,

@@ -91,6 +91,17 @@ impl Propagation {
         Going { seq: self.seq, alarm: self.alarm, coalesced: std::mem::take(&mut self.held).saturating_sub(1), always }
     }
 
+    /// A value comes that another agent judged and sent: it goes out as it came.
+    // spec: MON-2, INS-7
+    pub fn on_relayed(&mut self, now: Time, value: Option<Value>, quality: Quality, going: Going) -> Going {
+        let always = self.last.as_ref().is_none_or(|last| last.quality != quality || last.alarm != going.alarm);
+        self.seq = going.seq;
+        self.alarm = going.alarm;
+        self.held = 0;
+        self.last = Some(Sent { value, quality, alarm: going.alarm, at: now });
+        Going { always, ..going }
+    }
+
     /// Another exporter stands behind it from now on: the next value goes out whatever it is, and is counted from one.
     pub fn on_remapped(&mut self) {
         self.last = None;
@@ -158,6 +169,11 @@ impl Follow {
         let before = self.coarsen;
         self.refine(other);
         self.coarsen != before
+    }
+
+    /// How much less than declared it wants.
+    pub fn wished(&self) -> Coarsen {
+        self.coarsen
     }
 
     /// A value is sent to it whatever it wishes: the first, for example.

@@ -5,12 +5,15 @@
 
 pub mod codec;
 pub mod messages;
+pub mod peers;
 
 pub use codec::{CodecError, FrameReader, decode, encode};
 pub use messages::{
     Admission, Announced, Announcement, Credentials, Envelope, Hello, Identity, ListRow, OutageRow, ProcessRow, Registration, ReportsEnd,
     Resume, SegmentFacts, ToAgent, ToProcess, Welcome,
 };
+
+pub use peers::{Greeting, Member, PeerBody, PeerFrame, ToPeer};
 
 /// The oldest protocol version spoken here.
 pub const PROTOCOL_MIN: u16 = 1;

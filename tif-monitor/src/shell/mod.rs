@@ -24,7 +24,8 @@ use std::time::Duration;
 use tif_core::agent::io::{Conn, Input, Moment};
 use tif_core::agent::{Agent, Outbox};
 use tif_core::limits::SCAN_PERIOD;
-use tif_core::model::{Key, Name, Stamp, Time};
+use tif_core::model::{Incarnation, Key, Name, Stamp, Time};
+use tif_core::wire::codec;
 
 use crate::fabric::{Arrival, Fabric};
 use crate::local::{Connection, Listener};
@@ -39,6 +40,7 @@ use process::Process;
 use scan::Scan;
 use seen::Seen;
 use sources::{Source, Sources};
+use start::Beacon;
 
 /// The running agent.
 #[derive(Debug)]
@@ -69,25 +71,42 @@ pub struct Shell {
     fabric: Box<dyn Fabric>,
     scan: Scan,
     seen: Seen,
+    beacon: Beacon,
     figures: Figures,
     ending: bool,
+    /// The others have given this life of the agent up: the next is greater than this.
+    anew: Option<Incarnation>,
 }
 
-/// Both clocks, now.
+/// Why the loop has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// A signal asked for it.
+    Asked,
+    /// The agent has to begin another life. What it needs for that is written down.
+    // spec: PSM-10
+    Anew,
+}
+
+/// The clocks, now.
 fn now() -> Moment {
     let nanoseconds = |clock| {
         let t = rustix::time::clock_gettime(clock);
         u64::try_from(t.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(t.tv_nsec).unwrap_or(0)
     };
-    Moment { time: Time(nanoseconds(rustix::time::ClockId::Monotonic)), stamp: Stamp(nanoseconds(rustix::time::ClockId::Realtime)) }
+    Moment {
+        time: Time(nanoseconds(rustix::time::ClockId::Monotonic)),
+        boot: Time(nanoseconds(rustix::time::ClockId::Boottime)),
+        stamp: Stamp(nanoseconds(rustix::time::ClockId::Realtime)),
+    }
 }
 
 impl Shell {
-    /// Runs until a signal asks for the end. What the agent launched goes on.
+    /// Runs until a signal asks for the end, or the agent must begin anew. What the agent launched goes on.
     ///
     /// # Errors
     /// If there is nothing left to wait on: a fault of the operating system.
-    pub fn run(&mut self) -> io::Result<()> {
+    pub fn run(&mut self) -> io::Result<Ended> {
         while !self.ending {
             self.turn(None)?;
         }
@@ -96,7 +115,9 @@ impl Shell {
         self.writer.finish();
         self.take_receipts();
         self.flush();
-        Ok(())
+        let Some(above) = self.anew else { return Ok(Ended::Asked) };
+        self.beacon.write(above.epoch())?;
+        Ok(Ended::Anew)
     }
 
     /// Waits for something to happen, at most until the next timer or for `longest`, and does all that it brings.
@@ -209,9 +230,16 @@ impl Shell {
     fn take_arrivals(&mut self) {
         while let Some(arrival) = self.fabric.receive() {
             match arrival {
-                Arrival::Appeared(peer) => tracing::info!(target: "tif::fabric", cpu = %peer.cpu, node = %peer.node, "a CPU appeared"),
+                Arrival::Appeared(peer) => {
+                    tracing::info!(target: "tif::fabric", cpu = %peer.cpu, node = %peer.node, "a CPU appeared");
+                    self.feed(Input::PeerSeen { node: peer.node });
+                }
                 Arrival::Vanished(node) => tracing::info!(target: "tif::fabric", %node, "a CPU vanished"),
-                Arrival::Message { from, bytes } => tracing::debug!(target: "tif::fabric", node = %from, len = bytes.len(), "dropped"),
+                // spec: SEC-2
+                Arrival::Message { from, bytes } => match codec::decode(&bytes) {
+                    Ok(frame) => self.feed(Input::Peer { from, frame: Box::new(frame) }),
+                    Err(error) => tracing::warn!(target: "tif::fabric", node = %from, len = bytes.len(), %error, "not understood"),
+                },
                 Arrival::Gap(dropped) => tracing::warn!(target: "tif::fabric", dropped, "arrivals were dropped"),
             }
         }

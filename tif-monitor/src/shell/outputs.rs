@@ -5,8 +5,8 @@ use std::time::Duration;
 use rustix::process::{Signal, pidfd_send_signal};
 use tif::segment::Attachment;
 use tif_core::agent::io::{Conn, ControlValue, Input, Observed, Output};
-use tif_core::model::{Epoch, Key, Name};
-use tif_core::wire::ToProcess;
+use tif_core::model::{Epoch, Key, Name, NodeId};
+use tif_core::wire::{PeerFrame, ToProcess, codec};
 
 use super::process::{Exporter, Process, Settling};
 use super::sources::Source;
@@ -56,12 +56,29 @@ impl Shell {
             Output::Kill { key } => self.kill(key),
             // Starting a process takes as long as everything else together: first everybody is told of the death.
             Output::Launch { service } => self.launches.push(service),
+            Output::ToPeer { to, frame } => self.send_to_peer(to, &frame),
+            Output::BeginAnew { above } => {
+                tracing::error!(target: "tif::fabric", %above, "other CPUs have given this agent up: it begins anew");
+                self.anew = Some(above);
+                self.ending = true;
+            }
             Output::Store { ticket, record } => {
                 if let Err(Done::Failed(ticket, why)) = self.writer.write(ticket, record) {
                     tracing::error!(target: "tif::store", error = why, "a write failed");
                     self.inputs.push_back(Input::StoreFailed(ticket, why));
                 }
             }
+        }
+    }
+
+    /// It may get lost: the core expects no more of a fabric.
+    // spec: FAB-2
+    fn send_to_peer(&mut self, to: NodeId, frame: &PeerFrame) {
+        let mut bytes = Vec::new();
+        match codec::encode(frame, &mut bytes) {
+            // A datagram says its length itself.
+            Ok(()) => drop(self.fabric.send(to, &bytes[4..])),
+            Err(error) => tracing::error!(target: "tif::fabric", node = %to, %error, "not sent"),
         }
     }
 

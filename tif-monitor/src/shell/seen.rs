@@ -29,7 +29,7 @@ impl Seen {
         let text = std::fs::read_to_string(&self.path).ok()?;
         let mut words = text.split_whitespace();
         let (boot, time, stamp) = (words.next()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-        let then = Moment { time: Time(time), stamp: Stamp(stamp) };
+        let then = Moment { time: Time(time), stamp: Stamp(stamp), ..Moment::default() };
         (boot == self.boot && then.time <= now.time).then_some(then)
     }
 
@@ -53,7 +53,7 @@ mod tests {
     fn what_was_written_last_is_found_in_the_same_boot_only() {
         let dir = tempfile::tempdir().unwrap();
         let run_dir = RunDir::resolve(Some(dir.path()));
-        let at = |n| Moment { time: Time(n), stamp: Stamp(n + 7) };
+        let at = |n| Moment { time: Time(n), stamp: Stamp(n + 7), ..Moment::default() };
         let mut seen = Seen::of(&run_dir, "boot-1");
         assert_eq!(seen.last(at(9)), None);
         seen.write(at(12345));

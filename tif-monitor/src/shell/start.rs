@@ -139,8 +139,10 @@ impl Shell {
             fabric: setup.fabric,
             scan: Scan::new(at.time),
             seen,
+            beacon,
             figures: Figures::default(),
             ending: false,
+            anew: None,
         };
         shell.sources.add(&shell.listener, Source::Listener).map_err(io("wait on the socket"))?;
         for (record, pidfd) in living {
@@ -170,7 +172,7 @@ impl Shell {
 /// The agent's epoch, once more, in the run directory: what living processes' keys were made of, even if the store is lost or replaced by an older copy.
 // spec: PSM-1
 #[derive(Debug)]
-struct Beacon(PathBuf);
+pub(super) struct Beacon(PathBuf);
 
 /// Epochs of a new store begin with the minutes since 2020: greater than those of a lost one, whose agent was started less than once a minute.
 const EPOCHS_BEGIN: Duration = Duration::from_secs(1_577_836_800);
@@ -190,7 +192,7 @@ impl Beacon {
         last.saturating_add(1).max(fresh).max(1)
     }
 
-    fn write(&self, epoch: u32) -> io::Result<()> {
+    pub(super) fn write(&self, epoch: u32) -> io::Result<()> {
         let new = self.0.with_extension("epoch.new");
         fs::write(&new, format!("{epoch}\n"))?;
         fs::rename(new, &self.0)

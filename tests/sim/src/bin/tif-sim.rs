@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
-use tif_sim::{Outcome, Plan, run};
+use tif_sim::{Outcome, Plan, run, run_system};
 
 /// Simulates one CPU's agent with its processes and importers.
 #[derive(Debug, Parser)]
@@ -31,6 +31,9 @@ enum Command {
         /// Go on after a failure.
         #[arg(long)]
         keep_going: bool,
+        /// Several CPUs with a fabric between them, instead of one.
+        #[arg(long)]
+        system: bool,
     },
     /// Flies one seed again and prints what happened.
     Replay {
@@ -39,17 +42,21 @@ enum Command {
         /// Stop at this step.
         #[arg(long)]
         until: Option<u64>,
+        /// Several CPUs with a fabric between them, instead of one.
+        #[arg(long)]
+        system: bool,
     },
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Run { seeds, from, jobs, keep_going } => fly(from, seeds, jobs.max(1), keep_going),
-        Command::Replay { seed, until } => replay(seed, until),
+        Command::Run { seeds, from, jobs, keep_going, system } => fly(from, seeds, jobs.max(1), keep_going, system),
+        Command::Replay { seed, until, system } => replay(seed, until, system),
     }
 }
 
-fn fly(from: u64, seeds: u64, jobs: u64, keep_going: bool) -> ExitCode {
+fn fly(from: u64, seeds: u64, jobs: u64, keep_going: bool, system: bool) -> ExitCode {
+    let run = if system { run_system } else { run };
     let (next, steps, simulated, failed) = (AtomicU64::new(from), AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let stop = AtomicBool::new(false);
     let began = Instant::now();
@@ -64,7 +71,7 @@ fn fly(from: u64, seeds: u64, jobs: u64, keep_going: bool) -> ExitCode {
                     let outcome = run(Plan::of(seed));
                     steps.fetch_add(outcome.steps, Ordering::Relaxed);
                     simulated.fetch_add(outcome.simulated_ms, Ordering::Relaxed);
-                    if report(seed, &outcome) {
+                    if report(seed, &outcome, system) {
                         failed.fetch_add(1, Ordering::Relaxed);
                         stop.store(!keep_going, Ordering::Relaxed);
                     }
@@ -80,17 +87,19 @@ fn fly(from: u64, seeds: u64, jobs: u64, keep_going: bool) -> ExitCode {
 }
 
 /// Says what was wrong, if anything was.
-fn report(seed: u64, outcome: &Outcome) -> bool {
+fn report(seed: u64, outcome: &Outcome, system: bool) -> bool {
     let Some(violation) = &outcome.violation else { return false };
-    println!("seed {seed}: {violation}\n  again: tif-sim replay {seed} --until {}", violation.step);
+    let several = if system { " --system" } else { "" };
+    println!("seed {seed}: {violation}\n  again: tif-sim replay {seed} --until {}{several}", violation.step);
     true
 }
 
-fn replay(seed: u64, until: Option<u64>) -> ExitCode {
+fn replay(seed: u64, until: Option<u64>, system: bool) -> ExitCode {
+    let run = if system { run_system } else { run };
     let outcome = run(Plan { trace: true, until, ..Plan::of(seed) });
     for line in &outcome.timeline {
         println!("{line}");
     }
     println!("{} steps, {} ms", outcome.steps, outcome.simulated_ms);
-    if report(seed, &outcome) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if report(seed, &outcome, system) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

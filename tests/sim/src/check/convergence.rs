@@ -20,51 +20,75 @@ const PATIENCE: u64 = 20 * SECOND;
 ///
 /// # Errors
 /// With the first difference between what is shown and what is there.
-pub fn look(world: &World) -> Verdict {
-    let standing = world.standing();
-    let mut watched: BTreeMap<Who, BTreeSet<Slot>> = BTreeMap::new();
-    for who in world.living(|p| p.importer().is_some() && !p.left) {
-        let process = &world.processes[who];
-        let Some(importer) = process.importer() else { continue };
-        if !process.welcomed {
-            return wrong("convergence", format!("importer {who} has no connection"));
+pub fn look(worlds: &[&World]) -> Verdict {
+    let mut watched: BTreeMap<Place, BTreeSet<Slot>> = BTreeMap::new();
+    for world in worlds {
+        let standing = standing(world, worlds);
+        for who in world.living(|p| p.importer().is_some() && !p.left) {
+            let process = &world.processes[who];
+            let Some(importer) = process.importer() else { continue };
+            if !process.welcomed {
+                return wrong("convergence", format!("importer {who} of {} has no connection", world.cpu()));
+            }
+            let expected = expected(&standing, importer, &mut watched);
+            look_at_importer(world, who, importer, &standing, &expected)?;
+            look_at_notices(world, who, importer, worlds)?;
         }
-        let expected = expected(world, &standing, importer, &mut watched);
-        look_at_importer(world, who, importer, &standing, &expected)?;
-        look_at_notices(world, who, importer)?;
-    }
-    for (source, who) in &standing {
-        if let Some(exporter) = world.processes[*who].exporter() {
-            look_at_controls(world, source, exporter)?;
+        for (source, who) in &world.standing() {
+            if let Some(exporter) = world.processes[*who].exporter() {
+                look_at_controls(world, source, exporter)?;
+            }
         }
     }
     // spec: MON-2
-    for who in world.living(|p| p.exporter().is_some() && p.welcomed && !p.left) {
-        let Some(exporter) = world.processes[who].exporter() else { continue };
-        let wanted = watched.remove(&who).unwrap_or_default();
-        if exporter.board.watched != wanted {
-            let differs: Vec<_> = exporter.board.watched.symmetric_difference(&wanted).collect();
-            return wrong("watches", format!("the watch words {differs:?} of process {who} are not as its followers want them"));
+    for world in worlds {
+        for who in world.living(|p| p.exporter().is_some() && p.welcomed && !p.left) {
+            let Some(exporter) = world.processes[who].exporter() else { continue };
+            let wanted = watched.remove(&(world.node, who)).unwrap_or_default();
+            if exporter.board.watched != wanted {
+                let differs: Vec<_> = exporter.board.watched.symmetric_difference(&wanted).collect();
+                let cpu = world.cpu();
+                return wrong(
+                    "watches",
+                    format!("the watch words {differs:?} of process {who} of {cpu} are not as its followers want them"),
+                );
+            }
         }
     }
     Ok(())
 }
 
+/// A process: its CPU and its place in that world's list.
+type Place = (u32, Who);
+
+/// The exporters that stand behind their sources, by what those are called on one CPU.
+type Standing<'a> = BTreeMap<Name, (&'a World, Who)>;
+
+fn standing<'a>(seen_from: &World, worlds: &[&'a World]) -> Standing<'a> {
+    let mut all = Standing::new();
+    for world in worlds {
+        for (source, who) in world.standing() {
+            let grouped = world.processes[who].exporter().is_some_and(|e| e.grouped);
+            let here = grouped || world.node == seen_from.node;
+            let source = if here { Ok(source) } else { world.cpu().join(&source) };
+            if let Ok(source) = source {
+                all.insert(source, (*world, who));
+            }
+        }
+    }
+    all
+}
+
 type Expected<'a> = BTreeMap<(Name, String), (&'a Cell, Coarsen)>;
 
-fn expected<'a>(
-    world: &'a World,
-    standing: &BTreeMap<Name, Who>,
-    importer: &Importer,
-    watched: &mut BTreeMap<Who, BTreeSet<Slot>>,
-) -> Expected<'a> {
+fn expected<'a>(standing: &Standing<'a>, importer: &Importer, watched: &mut BTreeMap<Place, BTreeSet<Slot>>) -> Expected<'a> {
     let mut expected = BTreeMap::new();
-    for (source, who) in standing {
+    for (source, (world, who)) in standing {
         let process = &world.processes[*who];
         let Some(exporter) = process.exporter() else { continue };
         for (slot, cell) in &exporter.cells {
             let Some((name, record)) = exporter.record(cell) else { continue };
-            let is_at = |at: &Name| at.as_str() == "cpu1" || at == source || process.identity == Identity::Exactly(at.clone());
+            let is_at = |at: &Name| *at == world.cpu() || at == source || process.identity == Identity::Exactly(at.clone());
             let fits = |w: &&Wish| w.pattern.matches(&name, &cell.dims) && w.pattern.at().is_none_or(is_at);
             let wishes: Vec<Coarsen> = importer.wishes.values().filter(fits).map(|w| w.coarsen).collect();
             let finest = wishes.iter().fold(Coarsen { deadband: Some(f64::MAX), at_most_every: None }, |a, b| Coarsen {
@@ -72,7 +96,7 @@ fn expected<'a>(
                 at_most_every: None,
             });
             if !wishes.is_empty() {
-                watched.entry(*who).or_default().insert(*slot);
+                watched.entry((world.node, *who)).or_default().insert(*slot);
                 expected.insert((source.clone(), record), (cell, finest));
             }
         }
@@ -80,11 +104,11 @@ fn expected<'a>(
     expected
 }
 
-fn look_at_importer(world: &World, who: Who, importer: &Importer, standing: &BTreeMap<Name, Who>, expected: &Expected) -> Verdict {
+fn look_at_importer(world: &World, who: Who, importer: &Importer, standing: &Standing, expected: &Expected) -> Verdict {
     for ((source, record), (cell, coarsen)) in expected {
         let row = importer.views.get(source).and_then(|view| Some((view, view.rows.get(record)?)));
         let Some((view, row)) = row else {
-            return wrong("convergence", format!("importer {who} does not show {record} of {source}"));
+            return wrong("convergence", format!("importer {who} of {} does not show {record} of {source}", world.cpu()));
         };
         let dynamic = matches!(cell.descriptor.kind, Kind::Dynamic { .. });
         let Some(report) = row.report.as_ref().filter(|_| view.shows_fresh(record)) else {
@@ -93,7 +117,12 @@ fn look_at_importer(world: &World, who: Who, importer: &Importer, standing: &BTr
             }
             return wrong(
                 "convergence",
-                format!("importer {who} shows {record} of {source} not as fresh: {row:?} {:?}", view.machine.state()),
+                format!(
+                    "importer {who} of {} shows {record} of {source} not as fresh: {:?} {:?}",
+                    world.cpu(),
+                    row.report,
+                    view.machine.state()
+                ),
             );
         };
         let failed = matches!(report.quality, Quality::Failed { .. });
@@ -102,26 +131,35 @@ fn look_at_importer(world: &World, who: Who, importer: &Importer, standing: &BTr
             let (shown, is) = (&report.value, &cell.value);
             return wrong(
                 "convergence",
-                format!("importer {who} shows {record} of {source} as {shown:?} ({:?}), it is {is:?}", report.quality),
+                format!("importer {who} of {} shows {record} of {source} as {shown:?} ({:?}), it is {is:?}", world.cpu(), report.quality),
             );
         }
     }
     for (source, view) in &importer.views {
         for record in view.rows.keys() {
             if view.shows_fresh(record) && !expected.contains_key(&(source.clone(), record.clone())) {
-                return wrong("convergence", format!("importer {who} shows {record} of {source} as fresh, and it is not there"));
+                return wrong(
+                    "convergence",
+                    format!("importer {who} of {} shows {record} of {source} as fresh, and it is not there", world.cpu()),
+                );
             }
         }
         // spec: OUT-2, OUT-7
         let took_leave = view.wire.and_then(|key| world.checks.keys.owner(key)).is_some_and(|who| world.processes[who].left);
         let lost = view.wire.is_some() && !view.rows.is_empty() && !standing.contains_key(source) && !took_leave;
         // What no store ever knew, because it failed and the agent was killed before it could say it again, no later agent can end.
-        let is_known = |outage: &Outage| world.store.outages.values().any(|(o, _)| o.key == outage.key);
-        match (&view.outage, standing.contains_key(source)) {
+        let is_known = |outage: &Outage| world.cpus > 1 || world.store.outages.values().any(|(o, _)| o.key == outage.key);
+        // Of what is on another CPU and not subscribed to any more nothing is heard.
+        let far = standing.get(source).is_some_and(|(w, _)| w.node != world.node);
+        let deaf = far && !expected.keys().any(|(of, _)| of == source);
+        match (view.outage.as_ref().filter(|_| !deaf), standing.contains_key(source)) {
             (Some(outage), true) if is_known(outage) => {
-                return wrong("outages", format!("importer {who} was not told that outage {} is over", outage.id));
+                let what = format!("importer {who} of {} was not told that outage {} of {source} is over", world.cpu(), outage.id);
+                return wrong("outages", what);
             }
-            (None, _) if lost => return wrong("outages", format!("importer {who} was not told of the outage of {source}")),
+            (None, _) if lost => {
+                return wrong("outages", format!("importer {who} of {} was not told of the outage of {source}", world.cpu()));
+            }
             _ => {}
         }
     }
@@ -142,13 +180,15 @@ fn is_near(shown: &Value, cell: &Cell, coarsen: &Coarsen) -> bool {
     }
 }
 
-fn look_at_notices(world: &World, who: Who, importer: &Importer) -> Verdict {
+fn look_at_notices(world: &World, who: Who, importer: &Importer, worlds: &[&World]) -> Verdict {
     for name in &importer.lookups {
         let Some((key, told)) = world.checks.notices.told(who, name) else {
             return wrong("notices", format!("importer {who} asked for {name} and was told nothing"));
         };
-        let lives = world.living(|p| p.welcomed && !p.left && p.identity == Identity::Exactly(name.clone()));
-        let is = lives.first().and_then(|w| world.processes[*w].key);
+        let is = worlds.iter().find_map(|w| {
+            let lives = w.living(|p| p.welcomed && !p.left && p.identity == Identity::Exactly(name.clone()));
+            lives.first().and_then(|who| w.processes[*who].key)
+        });
         let says = if matches!(told, Told::Alive | Told::Unreachable) { key } else { None };
         if is != says || told == Told::Unreachable {
             return wrong("notices", format!("importer {who} was told last that {name} is {told:?} ({key:?}); it is {is:?}"));

@@ -47,8 +47,8 @@ impl Notices {
         self.watches.get(&(who, name.clone())).map(|w| (w.key, w.told))
     }
 
-    /// A watcher is told something, or (`asked`) how things stand.
-    pub fn on_notice(&mut self, who: usize, notice: &Notice, asked: bool) -> Verdict {
+    /// A watcher is told something, or (`asked`) how things stand. What is known of a `far` process comes a little after the question.
+    pub fn on_notice(&mut self, who: usize, notice: &Notice, asked: bool, far: bool) -> Verdict {
         let watch = self.watches.entry((who, notice.name.clone())).or_default();
         let said = |problem: &str| wrong("notices", format!("process {who} is told {notice:?}: {problem} (before: {:?})", watch.told));
         let Some(key) = notice.key else {
@@ -60,7 +60,7 @@ impl Notices {
             return Ok(());
         };
         let lives = matches!(watch.told, Told::Alive | Told::Unreachable);
-        let ends = matches!(notice.event, NoticeEvent::Died { .. } | NoticeEvent::Unregistered);
+        let ends = matches!(notice.event, NoticeEvent::Died { .. } | NoticeEvent::PresumedDead { .. } | NoticeEvent::Unregistered);
         if watch.ended.contains(&key) && !(asked && ends) {
             return said("after its end");
         }
@@ -73,11 +73,13 @@ impl Notices {
         if !asked {
             let ok = match notice.event {
                 NoticeEvent::Born => !watch.born.contains(&key),
+                _ if far && watch.told == Told::Nobody && !watch.born.contains(&key) => true,
                 NoticeEvent::Died { .. } | NoticeEvent::Unregistered => watch.born.contains(&key),
+                NoticeEvent::PresumedDead { .. } => far && watch.born.contains(&key),
                 NoticeEvent::Unreachable => watch.told == Told::Alive,
                 NoticeEvent::Reachable => watch.told == Told::Unreachable,
                 NoticeEvent::Role { .. } => lives,
-                NoticeEvent::NotAvailable | NoticeEvent::PresumedDead { .. } => false,
+                NoticeEvent::NotAvailable => false,
             };
             if !ok {
                 return said("not in order");

@@ -190,6 +190,16 @@ pub struct World {
     pub store_full: bool,
     /// Launches by what becomes of them; none: chance decides.
     pub launches: Vec<Name>,
+    /// Which CPU it is; the first is alone unless it is one of a system.
+    pub node: u32,
+    /// How many CPUs the system has.
+    pub cpus: u32,
+    /// Datagrams for other CPUs, until the system takes them.
+    pub outgoing: Vec<(tif_core::model::NodeId, Box<tif_core::wire::PeerFrame>)>,
+    /// Changes that another CPU accepted, as this one has just said, until the system looks at them.
+    pub answered_abroad: Vec<tif_core::model::SetResult>,
+    /// An agent has started that was not told yet whom it can see.
+    pub agent_is_new: bool,
     weather: Weather,
     events: BTreeMap<(u64, u64), Event>,
     order: u64,
@@ -207,6 +217,11 @@ pub struct World {
 impl World {
     /// A world with an agent that has just started, and nobody else.
     pub fn new(seed: u64, weather: Weather) -> World {
+        World::of_system(1, 1, seed, weather)
+    }
+
+    /// One CPU of several.
+    pub fn of_system(node: u32, cpus: u32, seed: u64, weather: Weather) -> World {
         let mut world = World {
             random: Random::new(seed),
             now: SECOND,
@@ -221,6 +236,11 @@ impl World {
             store_fails: false,
             store_full: false,
             launches: Vec::new(),
+            node,
+            cpus,
+            outgoing: Vec::new(),
+            answered_abroad: Vec::new(),
+            agent_is_new: false,
             weather,
             events: BTreeMap::new(),
             order: 0,
@@ -239,7 +259,34 @@ impl World {
     /// The services that can be launched. Where nothing happens by itself, only what was lost is.
     pub fn policies(&self) -> Vec<LaunchPolicy> {
         let policy = |service: &str, members, starts, hung_after| LaunchPolicy { service: name(service), members, starts, hung_after };
-        vec![policy("orders", 2, !self.weather.still, None), policy("billing", 1, false, Some(Duration::from_secs(6)))]
+        let all = [policy("orders", 2, !self.weather.still, None), policy("billing", 1, false, Some(Duration::from_secs(6)))];
+        all.into_iter().filter(|p| self.hosts(p.service.as_str())).collect()
+    }
+
+    /// The CPU's name.
+    pub fn cpu(&self) -> Name {
+        name(&format!("cpu{}", self.node))
+    }
+
+    /// Whether a service's group lives on this CPU.
+    pub fn hosts(&self, service: &str) -> bool {
+        match service {
+            "orders" => self.node == 1,
+            "billing" => self.cpus == 1 || self.node == 2,
+            _ => true,
+        }
+    }
+
+    /// What a process of this kind is called on a CPU: names are a CPU's own, and differ to tell them apart.
+    pub fn name_on(node: u32, base: &str) -> String {
+        if node == 1 { base.to_owned() } else { format!("{base}-n{node}") }
+    }
+
+    /// When something happens next.
+    pub fn next(&self) -> Option<u64> {
+        let event = self.events.first_key_value().map(|((at, _), _)| *at);
+        let due = self.agent.as_ref().and_then(Agent::deadline).map(|t| t.0);
+        [event, due].into_iter().flatten().min().map(|at| at.max(self.now))
     }
 
     /// The clock as the agent sees it.
@@ -384,7 +431,7 @@ impl World {
     }
 
     fn moment(&self) -> Moment {
-        Moment { time: Time(self.now), stamp: Stamp(self.now) }
+        Moment { time: Time(self.now), boot: Time(self.now), stamp: Stamp(self.now) }
     }
 
     fn note(&mut self, what: impl FnOnce() -> String) {

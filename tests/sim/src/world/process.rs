@@ -388,7 +388,7 @@ impl World {
         match message {
             ToProcess::Notice(notice) | ToProcess::LookedUp { notice, .. } => {
                 let asked = matches!(message, ToProcess::LookedUp { .. });
-                let result = self.checks.notices.on_notice(who, notice, asked);
+                let result = self.checks.notices.on_notice(who, notice, asked, notice.key.is_some_and(|key| key.node.0 != self.node));
                 self.judge(result);
                 let lives = notice.key.and_then(|key| self.checks.keys.owner(key)).is_some_and(|who| self.processes[who].alive);
                 let result = self.checks.deaths.on_notice(notice, lives);

@@ -3,15 +3,15 @@
 use tif_core::agent::Agent;
 use tif_core::agent::io::{Conn, Input, Output, Record};
 use tif_core::model::notice::NoticeEvent;
-use tif_core::model::{Cause, Key, Name};
-use tif_core::wire::{Credentials, Hello, Identity, Registration, SegmentFacts, ToProcess};
+use tif_core::model::{Cause, Incarnation, Key, Name, NodeId, SetResult, Version};
+use tif_core::wire::{Credentials, Hello, Identity, PeerFrame, Registration, SegmentFacts, ToProcess};
 
 use super::faults::Defect;
 use super::{Event, MS, SECOND, Trade, Who, World};
 
 impl World {
     /// Hands the agent something, and does what it wants.
-    pub(super) fn feed(&mut self, input: Input) {
+    pub(crate) fn feed(&mut self, input: Input) {
         let Some(mut agent) = self.agent.take() else { return };
         let mut out = Vec::new();
         agent.handle(self.moment(), input, &mut out);
@@ -39,7 +39,7 @@ impl World {
         let processes = &self.processes;
         let runs = |pid: u32, started: u64| processes.iter().any(|p| p.alive && p.pid == pid && p.started == started);
         let grows = self.weather.defect != Some(Defect::ReuseIncarnation);
-        let mut start = self.store.start(self.policies(), grows, |r| runs(r.credentials.pid, r.credentials.started));
+        let mut start = self.store.start(self.node, self.policies(), grows, |r| runs(r.credentials.pid, r.credentials.started));
         if self.has(Defect::ForgetChanges) {
             start.changes.clear();
         }
@@ -57,6 +57,7 @@ impl World {
         let mut out = Vec::new();
         let moment = self.moment();
         self.agent = Some(Agent::new(moment, start, &mut out));
+        self.agent_is_new = true;
         self.note(|| "agent starts".into());
         for output in out {
             self.perform(output);
@@ -64,6 +65,37 @@ impl World {
         for who in self.living(|p| p.conn.is_none() && !p.left) {
             self.reconnect(who);
         }
+    }
+
+    /// A datagram from another CPU.
+    pub fn receive(&mut self, from: NodeId, frame: Box<PeerFrame>) {
+        self.note(|| format!("→ agent from CPU {from} {:?}", frame.body));
+        self.feed(Input::Peer { from, frame });
+    }
+
+    /// Nothing on this CPU runs for a while: it is starved, or suspended.
+    pub fn freeze(&mut self, ms: u64) {
+        self.note(|| format!("everything stands still for {ms} ms"));
+        self.now += ms * MS;
+    }
+
+    /// Everything on this CPU is gone at once, but what is durable.
+    pub fn lose_power(&mut self) {
+        self.note(|| "power is lost".into());
+        self.kill_agent();
+        for who in self.living(|_| true) {
+            self.end_process(who, Cause::Unknown);
+        }
+    }
+
+    /// The other agents have given this one's life up: it ends, and the next one knows of nobody who lives.
+    // spec: PSM-10
+    fn begin_anew(&mut self, above: Incarnation) {
+        self.note(|| format!("the agent's life is over; the next is greater than {above}"));
+        self.kill_agent();
+        self.store.begin_anew(above.epoch());
+        let delay = self.delay();
+        self.after(delay, Event::AgentStarts);
     }
 
     /// The agent is killed. Of what it wrote some may have been committed without its knowing.
@@ -246,6 +278,10 @@ impl World {
                 let delay = self.random.between(MS, 100 * MS);
                 self.after(delay, Event::Launch(service));
             }
+            Output::ToPeer { to, frame } => self.outgoing.push((to, frame)),
+            // The agent's life is over for the others, and with it every process of it: both begin anew.
+            // spec: PSM-10
+            Output::BeginAnew { above } => self.begin_anew(above),
             Output::Store { ticket, record } => {
                 if self.store.push(ticket, *record) {
                     let delay = self.delay();
@@ -258,10 +294,20 @@ impl World {
     /// An accepted change must be durable at the moment when that is said.
     fn look_at_answer(&mut self, message: &ToProcess) {
         if let ToProcess::SetDone { result, .. } = message {
-            let durable = self.store.changes.iter().rev().find(|c| c.request_id == result.request_id).map(|c| c.result.version);
+            let durable = self.store.durable(&result.request_id);
+            if durable.is_none() && self.cpus > 1 {
+                // Another CPU has answered.
+                return self.answered_abroad.push(result.clone());
+            }
             let outcome = self.checks.controls.on_answer(result, durable);
             self.judge(outcome);
         }
+    }
+
+    /// What was answered for another CPU.
+    pub fn judge_answer(&mut self, result: &SetResult, durable: Option<Version>) {
+        let outcome = self.checks.controls.on_answer(result, durable);
+        self.judge(outcome);
     }
 
     pub(super) fn commit(&mut self) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tif_core::agent::io::{ChangeRecord, ControlRecord, LaunchPolicy, Moment, ProcessRecord, Record, Start, Ticket};
 use tif_core::limits::PROCESS_NUMBERS_AHEAD;
-use tif_core::model::{Epoch, Key, Name, NodeId, Outage, OutageId};
+use tif_core::model::{Epoch, Key, Name, NodeId, Outage, OutageId, RequestId, Version};
 
 /// What survives, and what waits to.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +35,11 @@ impl Store {
     pub fn push(&mut self, ticket: Ticket, record: Record) -> bool {
         self.queue.push_back((ticket, record));
         self.queue.len() == 1
+    }
+
+    /// As which version a change is durable.
+    pub fn durable(&self, id: &RequestId) -> Option<Version> {
+        self.changes.iter().rev().find(|c| c.request_id == *id).map(|c| c.result.version)
     }
 
     /// Whether anything waits.
@@ -82,8 +87,13 @@ impl Store {
         self.queue.clear();
     }
 
+    /// The agent's life was given up by others: the next is later than this.
+    pub fn begin_anew(&mut self, above: u32) {
+        self.agent_epoch = self.agent_epoch.max(above);
+    }
+
     /// An agent starts. `alive`: whether the OS process of a record still runs.
-    pub fn start(&mut self, launchable: Vec<LaunchPolicy>, epoch_grows: bool, alive: impl Fn(&ProcessRecord) -> bool) -> Start {
+    pub fn start(&mut self, node: u32, launchable: Vec<LaunchPolicy>, epoch_grows: bool, alive: impl Fn(&ProcessRecord) -> bool) -> Start {
         if epoch_grows || self.agent_epoch == 0 {
             self.agent_epoch += 1;
         }
@@ -92,8 +102,8 @@ impl Store {
         let processes: Vec<ProcessRecord> = self.processes.values().cloned().collect();
         let alive: Vec<Key> = processes.iter().filter(|p| !p.ended && alive(p)).map(|p| p.key).collect();
         Start {
-            node: NodeId(1),
-            cpu: "cpu1".parse().ok(),
+            node: NodeId(node),
+            cpu: format!("cpu{node}").parse().ok(),
             agent_epoch: self.agent_epoch,
             proc_max,
             same_boot: true,

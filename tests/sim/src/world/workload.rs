@@ -35,15 +35,15 @@ impl World {
     /// The usual population, and trouble from now on.
     pub fn populate(&mut self) {
         for (service, count) in [("orders", 2), ("billing", 1)] {
-            for _ in 0..count {
+            for _ in 0..if self.hosts(service) { count } else { 0 } {
                 self.spawn_exporter(Identity::Pick(name(service)), service, true);
             }
         }
         for own in ["cache-1", "cache-2"] {
-            self.spawn_exporter(Identity::Exactly(name(own)), "cache", false);
+            self.spawn_exporter(self.exactly(own), "cache", false);
         }
         for own in ["imp-1", "imp-2", "imp-3"] {
-            self.spawn_importer(Identity::Exactly(name(own)));
+            self.spawn_importer(self.exactly(own));
         }
         self.calm = false;
         self.after(5 * MS, Event::Trouble);
@@ -158,25 +158,48 @@ impl World {
             self.end_process(who, Cause::Exit { status: 0 });
         }
         for own in ["cache-1", "cache-2"] {
-            let there = self.living(|p| p.identity == Identity::Exactly(name(own)) && !p.left);
+            let there = self.living(|p| p.identity == self.exactly(own) && !p.left);
             if there.is_empty() || self.random.percent(3) {
-                self.spawn_exporter(Identity::Exactly(name(own)), "cache", false);
+                self.spawn_exporter(self.exactly(own), "cache", false);
                 return;
             }
         }
         for service in ["orders", "billing"] {
             let there = self.living(|p| !p.left && p.exporter().is_some_and(|e| e.service.as_str() == service));
-            if there.len() < 2 && self.random.percent(30) {
+            if self.hosts(service) && there.len() < 2 && self.random.percent(30) {
                 self.spawn_exporter(Identity::Pick(name(service)), service, true);
                 return;
             }
         }
         for own in ["imp-1", "imp-2", "imp-3"] {
-            if self.living(|p| p.identity == Identity::Exactly(name(own)) && !p.left).is_empty() {
-                self.spawn_importer(Identity::Exactly(name(own)));
+            if self.living(|p| p.identity == self.exactly(own) && !p.left).is_empty() {
+                self.spawn_importer(self.exactly(own));
                 return;
             }
         }
+    }
+
+    /// Under its name on this CPU.
+    fn exactly(&self, base: &str) -> Identity {
+        Identity::Exactly(name(&World::name_on(self.node, base)))
+    }
+
+    /// Of what carries the name of a process: that on some CPU.
+    fn somewhere(&mut self, text: &str) -> String {
+        if self.cpus == 1 {
+            return text.to_owned();
+        }
+        let node = self.random.between(1, u64::from(self.cpus)) as u32;
+        // A name that fits something on every CPU means another thing at another time: a change of it is not one change.
+        if text == "cache.batch" {
+            return format!("cache.batch@{}", World::name_on(node, "cache-1"));
+        }
+        for base in ["cache-1", "cache-2", "imp-1"] {
+            if text.ends_with(base) {
+                return text.replace(base, &World::name_on(node, base));
+            }
+        }
+        text.to_owned()
     }
 
     fn lag(&mut self) {
@@ -197,12 +220,13 @@ impl World {
             }
         } else {
             let pattern = self.random.pick(&PATTERNS).copied().unwrap_or("**");
+            let pattern = self.somewhere(pattern);
             let coarsen = match self.random.below(4) {
                 0 => Coarsen { deadband: Some(20.0), at_most_every: None },
                 1 => Coarsen { deadband: None, at_most_every: Some(Duration::from_millis(250)) },
                 _ => Coarsen::default(),
             };
-            self.subscribe(who, pattern, coarsen);
+            self.subscribe(who, &pattern, coarsen);
         }
     }
 
@@ -235,35 +259,37 @@ impl World {
     fn set_something(&mut self) {
         let Some(who) = self.an_importer() else { return };
         let control = self.random.pick(&CONTROLS).copied().unwrap_or("orders.batch");
+        let control = self.somewhere(control);
         self.wish_last += 1;
-        let id = format!("r{}", self.wish_last);
+        let id = format!("r{}-{}", self.node, self.wish_last);
         let value = self.random.between(1, 4300).to_string();
         let dry_run = self.random.percent(5);
         let admission = Admission { dry_run, ..Admission::default() };
-        self.set(who, control, &value, &id, admission);
+        self.set(who, &control, &value, &id, admission);
         if self.random.percent(25) {
             // Impatient: the same once more, from itself or another.
             let who = if self.random.percent(50) { Some(who) } else { self.an_importer() };
             if let Some(who) = who {
-                self.set(who, control, &value, &id, admission);
+                self.set(who, &control, &value, &id, admission);
             }
         }
         if self.random.percent(5) && self.wish_last > 3 {
             // Long after.
-            let id = format!("r{}", self.random.between(1, self.wish_last));
-            self.set(who, control, &value, &id, Admission::default());
+            let id = format!("r{}-{}", self.node, self.random.between(1, self.wish_last));
+            self.set(who, &control, &value, &id, Admission::default());
         }
     }
 
     fn ask_something(&mut self) {
         let Some(who) = self.an_importer() else { return };
         let asked = self.random.pick(&NAMES).copied().unwrap_or("nobody");
+        let asked = self.somewhere(asked);
         let pattern = self.random.pick(&PATTERNS).copied().unwrap_or("**").parse().ok();
         match (self.random.below(6), pattern) {
             (0, Some(pattern)) => drop(self.request(who, |req| ToAgent::List { req, pattern, after: None, limit: 5 })),
             (1 | 2, Some(pattern)) => drop(self.request(who, |req| ToAgent::Sense { req, patterns: vec![pattern], patience: None })),
             (3, _) => drop(self.request(who, |req| ToAgent::Processes { req })),
-            _ => self.lookup(who, asked),
+            _ => self.lookup(who, &asked),
         }
     }
 
@@ -279,7 +305,7 @@ impl World {
     fn fire_or_arm(&mut self) {
         let Some(who) = self.an_importer() else { return };
         self.wish_last += 1;
-        let id: Option<RequestId> = format!("f{}", self.wish_last).parse().ok();
+        let id: Option<RequestId> = format!("f{}-{}", self.node, self.wish_last).parse().ok();
         if let Some(request_id) = id.filter(|_| self.random.percent(50)) {
             let arguments = vec![("count".to_owned(), "3".to_owned())];
             self.request(who, |req| ToAgent::Fire { req, request_id, name: "orders.flush".into(), arguments });

@@ -1,0 +1,232 @@
+//! Several CPUs: a world each, one fabric between them, one order of time.
+
+pub mod net;
+
+use tif_core::agent::io::Input;
+use tif_core::model::NodeId;
+
+use crate::Random;
+use crate::check::Violation;
+use crate::world::{MS, SECOND, Weather, World};
+use net::Net;
+
+/// All CPUs.
+#[derive(Debug)]
+pub struct System {
+    /// Chance.
+    pub random: Random,
+    /// The CPUs, by number less one.
+    pub worlds: Vec<World>,
+    /// What is between them.
+    pub net: Net,
+    /// How many events there were.
+    pub step: u64,
+    /// The next trouble between CPUs; none: it is calm.
+    pub trouble_at: Option<u64>,
+    /// When which cut heals.
+    mends: Vec<(u64, Mend)>,
+}
+
+#[derive(Clone, Debug)]
+enum Mend {
+    /// All ways are whole again.
+    Ways,
+    /// This CPU comes back.
+    Cpu(usize),
+}
+
+impl System {
+    /// So many CPUs whose agents have just started.
+    pub fn new(cpus: u32, seed: u64, weather: Weather) -> System {
+        let mut random = Random::new(seed ^ 0x5eed_0fa1);
+        let worlds = (1..=cpus).map(|node| World::of_system(node, cpus, random.any(), weather)).collect();
+        let mut system = System { random, worlds, net: Net::default(), step: 0, trouble_at: None, mends: Vec::new() };
+        system.introduce();
+        system
+    }
+
+    /// The usual population everywhere, and trouble from now on.
+    pub fn populate(&mut self) {
+        for world in &mut self.worlds {
+            world.populate();
+        }
+        self.net.loss = self.random.below(6);
+        self.net.doubles = self.random.below(4);
+        self.trouble_at = Some(self.now() + 500 * MS);
+    }
+
+    /// The time: that of the world that is furthest.
+    pub fn now(&self) -> u64 {
+        self.worlds.iter().map(|w| w.now).max().unwrap_or(0)
+    }
+
+    /// The first thing that was wrong anywhere.
+    pub fn violation(&self) -> Option<&Violation> {
+        self.worlds.iter().find_map(|w| w.violation.as_ref())
+    }
+
+    /// Every agent can see every other, as far as the fabric knows.
+    fn introduce(&mut self) {
+        for i in 0..self.worlds.len() {
+            self.introduce_to(i);
+        }
+    }
+
+    fn introduce_to(&mut self, i: usize) {
+        let own = self.worlds[i].node;
+        for node in (1..=self.worlds.len() as u32).filter(|node| *node != own) {
+            self.worlds[i].feed(Input::PeerSeen { node: NodeId(node) });
+        }
+        self.collect(i);
+    }
+
+    /// Takes what a world sends to the others.
+    fn collect(&mut self, i: usize) {
+        let world = &mut self.worlds[i];
+        let (from, now) = (NodeId(world.node), world.now);
+        for (to, frame) in std::mem::take(&mut world.outgoing) {
+            self.net.send(&mut self.random, now, from, to, frame);
+        }
+        // spec: CTL-4
+        for result in std::mem::take(&mut self.worlds[i].answered_abroad) {
+            let durable = self.worlds.iter().find_map(|w| w.store.durable(&result.request_id));
+            self.worlds[i].judge_answer(&result, durable);
+        }
+        // An agent that started is told who can be seen.
+        if std::mem::take(&mut self.worlds[i].agent_is_new) {
+            self.introduce_to(i);
+        }
+    }
+
+    /// One event, anywhere. False if something was wrong.
+    pub fn advance(&mut self) -> bool {
+        self.step += 1;
+        let of_world = (0..self.worlds.len()).filter_map(|i| self.worlds[i].next().map(|at| (at, i))).min();
+        let of_net = self.net.next();
+        let of_fate = self.trouble_at.into_iter().chain(self.mends.iter().map(|(at, _)| *at)).min();
+        let first = [of_world.map(|(at, _)| at), of_net, of_fate].into_iter().flatten().min();
+        let Some(first) = first else { return false };
+        if of_fate == Some(first) {
+            self.fate(first);
+        } else if of_net == Some(first) {
+            if let Some((from, to, frame)) = self.net.take() {
+                let i = to.0 as usize - 1;
+                self.worlds[i].now = self.worlds[i].now.max(first);
+                self.worlds[i].step = self.step;
+                self.worlds[i].receive(from, frame);
+                self.collect(i);
+            }
+        } else if let Some((_, i)) = of_world {
+            self.worlds[i].step = self.step;
+            self.worlds[i].advance();
+            self.collect(i);
+        }
+        self.violation().is_none()
+    }
+
+    /// Everything up to a time.
+    pub fn run_until(&mut self, end: u64) -> bool {
+        loop {
+            let worlds = self.worlds.iter().filter_map(World::next);
+            let next = worlds.chain(self.net.next()).chain(self.trouble_at).chain(self.mends.iter().map(|(at, _)| *at)).min();
+            match next {
+                Some(at) if at <= end => {
+                    if !self.advance() {
+                        return false;
+                    }
+                }
+                _ => {
+                    for world in &mut self.worlds {
+                        world.now = world.now.max(end);
+                    }
+                    return self.violation().is_none();
+                }
+            }
+        }
+    }
+
+    /// Everything for so many milliseconds.
+    pub fn run_ms(&mut self, ms: u64) -> bool {
+        self.run_until(self.now() + ms * MS)
+    }
+
+    fn fate(&mut self, now: u64) {
+        for world in &mut self.worlds {
+            world.now = world.now.max(now);
+        }
+        let due: Vec<Mend> = self.mends.extract_if(.., |(at, _)| *at <= now).map(|(_, mend)| mend).collect();
+        for mend in due {
+            match mend {
+                Mend::Ways => self.net.cut.clear(),
+                Mend::Cpu(i) => self.start_cpu(i),
+            }
+        }
+        if self.trouble_at.is_some_and(|at| at <= now) {
+            self.trouble_at = Some(now + self.random.between(200 * MS, 6 * SECOND));
+            self.trouble(now);
+        }
+    }
+
+    /// Something happens between the CPUs, or to one of them as a whole.
+    fn trouble(&mut self, now: u64) {
+        let cpus = self.worlds.len();
+        match self.random.below(100) {
+            0..35 => {
+                let one = self.random.below(cpus as u64) as usize;
+                let (mut a, mut b) = (vec![NodeId(one as u32 + 1)], Vec::new());
+                for node in (1..=cpus as u32).map(NodeId).filter(|n| n.0 as usize != one + 1) {
+                    if self.random.percent(25) { a.push(node) } else { b.push(node) }
+                }
+                let both = self.random.percent(75);
+                self.net.part(&a, &b, both);
+                let long =
+                    if self.random.percent(60) { self.random.between(50 * MS, 900 * MS) } else { self.random.between(SECOND, 8 * SECOND) };
+                self.mends.push((now + long, Mend::Ways));
+            }
+            35..50 => {
+                self.net.loss = self.random.below(30);
+                self.net.doubles = self.random.below(10);
+            }
+            50..65 => (self.net.loss, self.net.doubles) = (self.random.below(3), 0),
+            65..80 => {
+                let i = self.random.below(cpus as u64) as usize;
+                self.stop_cpu(i);
+                let down = self.random.between(100 * MS, 6 * SECOND);
+                self.mends.push((now + down, Mend::Cpu(i)));
+            }
+            80..95 => {
+                // An agent that is starved or suspended.
+                let i = self.random.below(cpus as u64) as usize;
+                let ms = if self.random.percent(70) { self.random.between(50, 900) } else { self.random.between(1000, 10_000) };
+                self.worlds[i].freeze(ms);
+            }
+            _ => {}
+        }
+    }
+
+    /// A CPU loses its power.
+    pub fn stop_cpu(&mut self, i: usize) {
+        self.worlds[i].lose_power();
+    }
+
+    /// It has power again.
+    pub fn start_cpu(&mut self, i: usize) {
+        self.worlds[i].start_agent();
+        self.collect(i);
+    }
+
+    /// Trouble ends and everything heals.
+    pub fn calm_down(&mut self) {
+        self.trouble_at = None;
+        let now = self.now();
+        for world in &mut self.worlds {
+            world.now = world.now.max(now);
+        }
+        self.mends.clear();
+        self.net.heal();
+        for i in 0..self.worlds.len() {
+            self.worlds[i].calm_down();
+            self.collect(i);
+        }
+    }
+}

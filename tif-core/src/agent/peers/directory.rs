@@ -1,0 +1,121 @@
+//! Who exports what on which CPU: what the agents tell each other of their exporters.
+// spec: GRP-3, GRP-4
+
+use super::super::io::Moment;
+use super::super::{Agent, Outbox};
+use crate::model::{Address, Key, Name, NodeId, Role};
+use crate::wire::{Member, ToPeer};
+
+/// Where the instrument is that somebody named, as far as the directory can tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Home {
+    /// On this CPU, or nowhere.
+    Here,
+    /// At this one.
+    There(NodeId),
+    /// In several places: these sources.
+    Several(Vec<String>),
+}
+
+impl Agent {
+    /// Something of an exporter has changed: the other agents are told at the end of the step.
+    pub(in super::super) fn touch_member(&mut self, key: Key) {
+        if !self.peers.is_alone() {
+            self.peers.touched.insert(key);
+        }
+    }
+
+    /// Every member of a group: their term has changed.
+    pub(in super::super) fn touch_group(&mut self, service: &Name) {
+        if !self.peers.is_alone() {
+            let of_group = self.exporters.iter().filter(|(_, e)| e.grouped && e.service == *service).map(|(key, _)| *key);
+            self.peers.touched.extend(of_group);
+        }
+    }
+
+    /// An exporter of this CPU as the others are to know it.
+    fn member(&self, key: Key) -> Option<Member> {
+        let e = self.exporters.get(&key)?;
+        let epoch = self.groups.get(&e.service).filter(|_| e.grouped).map(crate::machine::group::Group::epoch).unwrap_or_default();
+        let (process, service) = (e.name.clone(), e.service.clone());
+        Some(Member { key, process, service, grouped: e.grouped, role: self.role_of(key), epoch, ready: e.ready })
+    }
+
+    pub(super) fn members(&self) -> Vec<Member> {
+        self.exporters.keys().filter_map(|key| self.member(*key)).collect()
+    }
+
+    /// Tells the others what has changed of this CPU's exporters.
+    pub(super) fn send_members(&mut self, now: Moment, out: &mut Outbox) {
+        let nodes: Vec<NodeId> = self.peers.greeted().collect();
+        for key in std::mem::take(&mut self.peers.touched) {
+            let message = self.member(key).map_or(ToPeer::MemberGone { key }, ToPeer::Member);
+            for node in &nodes {
+                self.say(now, *node, message.clone(), out);
+            }
+        }
+    }
+
+    pub(super) fn on_member(&mut self, now: Moment, node: NodeId, member: Member, out: &mut Outbox) {
+        if member.key.node != node {
+            return;
+        }
+        let Some(peer) = self.peers.get_mut(node) else { return };
+        let new_service = !peer.members.values().any(|m| m.service == member.service);
+        peer.members.insert(member.key, member);
+        if new_service {
+            self.send_all_wishes(now, node, out);
+        }
+    }
+
+    pub(super) fn on_member_gone(&mut self, node: NodeId, key: Key) {
+        if let Some(peer) = self.peers.get_mut(node) {
+            peer.members.remove(&key);
+        }
+    }
+
+    /// Whether somebody leads the group of this source in a later term than this member of it.
+    // spec: GRP-8
+    pub(super) fn is_deposed(&self, source: &Name, key: Key) -> bool {
+        let of_group = || self.peers.members().filter(|m| m.grouped && m.service == *source);
+        let Some(epoch) = of_group().find(|m| m.key == key).map(|m| m.epoch) else { return false };
+        let here = self.groups.get(source).filter(|g| g.leader().is_some()).map(crate::machine::group::Group::epoch);
+        of_group().filter(|m| matches!(m.role, Role::Primary)).map(|m| m.epoch).chain(here).any(|other| other > epoch)
+    }
+
+    /// Where a request for an instrument of this name is to go.
+    pub(super) fn home_of(&self, text: &str) -> Home {
+        let Ok(address) = text.parse::<Address>() else { return Home::Here };
+        let below = |service: &Name| address.name.as_str().strip_prefix(service.as_str()).is_some_and(|rest| rest.starts_with('.'));
+        let mut found: Vec<(NodeId, String)> = Vec::new();
+        for (node, peer) in self.peers.iter().filter(|(_, p)| p.greeted) {
+            let Some(cpu) = &peer.cpu else { continue };
+            for m in peer.members.values().filter(|m| below(&m.service)) {
+                let source = if m.grouped { Ok(m.service.clone()) } else { cpu.join(&m.process) };
+                let Ok(source) = source else { continue };
+                let leads = !m.grouped || (m.role == Role::Primary && !self.is_deposed(&m.service, m.key));
+                let there = address.at.as_ref().is_none_or(|at| *at == *cpu || *at == m.process || *at == source);
+                if leads && there {
+                    found.push((node, source.to_string()));
+                }
+            }
+        }
+        let here = self.exporters.iter().filter(|(key, e)| {
+            let at = address.at.as_ref();
+            below(&e.service)
+                && matches!(self.role_of(**key), Role::Primary | Role::Solo)
+                && at.is_none_or(|at| *at == self.cpu || *at == e.name || *at == e.source())
+        });
+        let here: Vec<String> = here.map(|(_, e)| e.source().to_string()).collect();
+        match (here.is_empty(), found.as_slice()) {
+            (_, []) => Home::Here,
+            (true, [(node, _)]) => Home::There(*node),
+            // Several processes of one CPU: it is for its agent to say so.
+            (true, [(node, _), rest @ ..]) if rest.iter().all(|(n, _)| n == node) => Home::There(*node),
+            _ => {
+                let all = here.into_iter().chain(found.into_iter().map(|(_, source)| source));
+                Home::Several(all.map(|source| format!("{}{}@{source}", address.name, address.dims)).take(8).collect())
+            }
+        }
+    }
+}

@@ -1,0 +1,424 @@
+//! What this CPU's importers want of other CPUs, and what comes of it.
+//!
+//! Towards another agent this one is an importer, for all of its own together: of each pattern that some importer here subscribed to, one subscription goes
+//! out, in the finest of the wishes; the last withdrawal goes out, too. What the other sends for a source (begin, announcements, values, end mark) is kept
+//! apart until the mark fits; then every instrument is bound, and each importer here is told in its turn. So a restart of the other agent, a healed link
+//! and a takeover look to an importer like the restart of a process next door.
+// spec: MON-2, MON-3, SYN-5, SYN-6
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::super::exporting::Source;
+use super::super::io::{Conn, Moment};
+use super::super::outages::Tally;
+use super::super::table::{Declared, Far};
+use super::super::{Agent, Outbox, Resource};
+use crate::limits;
+use crate::machine::propagation::{Follow, Going};
+use crate::machine::sync;
+use crate::model::{Cause, Coarsen, InstrumentId, Key, Name, NodeId, Outage, Pattern, Quality, Report};
+use crate::wire::{Announced, Announcement, ReportsEnd, ToAgent};
+
+/// How often a source is asked for again whose end mark did not fit.
+const RETRIES_MAX: u8 = 3;
+
+/// What another agent sends of a source, from its begin to its end mark.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    key: Key,
+    announced: BTreeMap<InstrumentId, Announcement>,
+    reports: BTreeMap<InstrumentId, Report>,
+}
+
+/// A source of another CPU as it is known here.
+#[derive(Debug)]
+pub(in super::super) struct FarSource {
+    /// Who sends it.
+    pub node: NodeId,
+    sync: sync::Source,
+    retries: u8,
+}
+
+impl Agent {
+    /// A subscription has come or gone: the wish behind its pattern is looked at, at the end of the step.
+    pub(in super::super) fn want_pattern(&mut self, conn: Conn, pattern: &Pattern, wanted: bool) {
+        if conn.peer().is_some() || pattern.incarnation().is_some() {
+            return;
+        }
+        let resource = Resource::Pattern(pattern.clone());
+        if wanted {
+            self.interest.declare(&resource, conn);
+        } else {
+            self.interest.withdraw(&resource, conn);
+        }
+        self.peers.wishes.insert(pattern.clone());
+    }
+
+    /// The finest of what importers here wish of a pattern; none if nobody does.
+    fn wish(&self, pattern: &Pattern) -> Option<Coarsen> {
+        let resource = Resource::Pattern(pattern.clone());
+        let mut finest: Option<Follow> = None;
+        for session in self.interest.waiters(&resource).filter_map(|conn| self.sessions.get(&conn)) {
+            for s in session.subscriptions.values().filter(|s| s.pattern == *pattern) {
+                match &mut finest {
+                    Some(follow) => follow.refine(s.coarsen),
+                    None => finest = Some(Follow::new(s.coarsen)),
+                }
+            }
+        }
+        finest.map(|f| f.wished())
+    }
+
+    /// Tells the other agents what is wanted of them now, where that has changed.
+    pub(super) fn send_wishes(&mut self, now: Moment, out: &mut Outbox) {
+        let changed = std::mem::take(&mut self.peers.wishes);
+        if changed.is_empty() {
+            return;
+        }
+        let nodes: Vec<NodeId> = self.peers.greeted().collect();
+        for node in nodes {
+            for pattern in &changed {
+                self.send_wish(now, node, pattern, out);
+            }
+        }
+    }
+
+    /// All wishes, to an agent that knows none of them or has another service now.
+    pub(super) fn send_all_wishes(&mut self, now: Moment, node: NodeId, out: &mut Outbox) {
+        let all: Vec<Pattern> =
+            self.interest.resources().filter_map(|r| if let Resource::Pattern(p) = r { Some(p.clone()) } else { None }).collect();
+        for pattern in all {
+            self.send_wish(now, node, &pattern, out);
+        }
+    }
+
+    /// Only where something is that the pattern may fit.
+    fn send_wish(&mut self, now: Moment, node: NodeId, pattern: &Pattern, out: &mut Outbox) {
+        let wish = self.wish(pattern);
+        let Some(peer) = self.peers.get_mut(node) else { return };
+        let wish = wish.filter(|_| peer.members.values().any(|m| pattern.may_fit_below(&m.service)));
+        let body = match (wish, peer.upstream.get(pattern).copied()) {
+            (Some(coarsen), Some((_, sent))) if sent == coarsen => return,
+            (Some(coarsen), known) => {
+                let subscription = known.map_or(peer.last_subscription + 1, |(id, _)| id);
+                peer.last_subscription = peer.last_subscription.max(subscription);
+                peer.upstream.insert(pattern.clone(), (subscription, coarsen));
+                ToAgent::Subscribe { subscription, pattern: pattern.clone(), coarsen }
+            }
+            (None, Some((subscription, _))) => {
+                peer.upstream.remove(pattern);
+                ToAgent::Unsubscribe { subscription }
+            }
+            (None, None) => return,
+        };
+        self.request_of(now, node, None, body, out);
+    }
+
+    /// What a source of another CPU is called here: a group's name is the same everywhere, a process's only with its CPU.
+    fn far_name(&self, node: NodeId, key: Key, source: &Name) -> Option<Name> {
+        let peer = self.peers.get(node)?;
+        let member = peer.members.get(&key)?;
+        if member.grouped { Some(source.clone()) } else { peer.cpu.as_ref()?.join(source).ok() }
+    }
+
+    /// A source begins to send.
+    pub(super) fn on_far_begin(&mut self, now: Moment, node: NodeId, source: &Name, key: Key) {
+        let Some(source) = self.far_name(node, key, source) else { return };
+        // Who led in an earlier term, or is known to be dead, is not listened to.
+        // spec: GRP-8, PSM-7
+        if self.peers.is_over(key) || self.is_deposed(&source, key) {
+            self.stats.stale_keys += 1;
+            return;
+        }
+        let far = self.peers.sources.entry(source.clone()).or_insert_with(|| FarSource::new(node));
+        far.node = node;
+        far.sync.on_begin(now.time, key);
+        let Some(peer) = self.peers.get_mut(node) else { return };
+        // A second begin of the same life, for another subscription: both go on, and each end mark is over all that came.
+        if peer.incoming.get(&source).is_none_or(|incoming| incoming.key != key) {
+            peer.incoming.insert(source, Incoming { key, announced: BTreeMap::new(), reports: BTreeMap::new() });
+        }
+    }
+
+    pub(super) fn on_far_announced(&mut self, now: Moment, node: NodeId, announced: Announced, out: &mut Outbox) {
+        let mut live: BTreeMap<Name, (Key, Vec<Announcement>)> = BTreeMap::new();
+        for a in announced.instruments {
+            let Some((source, key)) = self.far_home(node, &a) else { continue };
+            let record = format!("{}{}", a.name, a.dims);
+            if !self.peers.sources.get_mut(&source).is_some_and(|far| far.node == node && far.sync.on_record(key, &record)) {
+                self.stats.stale_keys += 1;
+                continue;
+            }
+            let Some(peer) = self.peers.get_mut(node) else { return };
+            peer.places.insert(a.instrument, (source.clone(), record));
+            match peer.incoming.get_mut(&source) {
+                Some(incoming) => drop(incoming.announced.insert(a.instrument, a)),
+                None => live.entry(source).or_insert_with(|| (key, Vec::new())).1.push(a),
+            }
+        }
+        for (source, (key, announced)) in live {
+            let added = self.bind_announced(now, node, &source, key, announced, &BTreeMap::new());
+            self.follow_new(now, &source, key, &added, out);
+        }
+    }
+
+    /// Of which source here an instrument is, and whose life: that of the block that it comes in, or of the source as it stands.
+    fn far_home(&self, node: NodeId, a: &Announcement) -> Option<(Name, Key)> {
+        let peer = self.peers.get(node)?;
+        let own = peer.cpu.as_ref()?.join(&a.source).ok();
+        [Some(a.source.clone()), own].into_iter().flatten().find_map(|source| {
+            if let Some(incoming) = peer.incoming.get(&source) {
+                return Some((source, incoming.key));
+            }
+            let key = self.sources.get(&source)?.exporter.filter(|key| key.node == node)?;
+            Some((source, key))
+        })
+    }
+
+    pub(super) fn on_far_reports(&mut self, now: Moment, node: NodeId, reports: Vec<Report>) {
+        for report in reports {
+            let Some(peer) = self.peers.get_mut(node) else { return };
+            let Some((source, record)) = peer.places.get(&report.instrument) else { continue };
+            let incoming = peer.incoming.get_mut(source).filter(|i| i.announced.contains_key(&report.instrument));
+            if let Some(incoming) = incoming {
+                if report.key == incoming.key {
+                    incoming.reports.insert(report.instrument, report);
+                }
+                continue;
+            }
+            let Some(id) = self.table.id_of(record, source) else { continue };
+            self.relay(now, id, report);
+        }
+    }
+
+    /// A value that another agent sent goes on to whoever follows it here.
+    fn relay(&mut self, now: Moment, id: InstrumentId, report: Report) {
+        let Some(instrument) = self.table.find_mut(id) else { return };
+        if instrument.key != report.key || instrument.place.is_none() {
+            self.stats.stale_keys += 1;
+            return;
+        }
+        let going = instrument.take_far(now, report);
+        self.stats.reports_in += 1;
+        self.hand_out(now, id, going);
+    }
+
+    /// The end mark: if it fits, all of it counts.
+    // spec: SYN-3, SYN-7
+    pub(super) fn on_far_end(&mut self, now: Moment, node: NodeId, end: ReportsEnd, out: &mut Outbox) {
+        let Some(source) = self.far_name(node, end.key, &end.source) else { return };
+        let Some(far) = self.peers.sources.get_mut(&source).filter(|far| far.node == node) else { return };
+        let ended = far.sync.on_end(end.key, end.count, end.digest);
+        if ended == sync::Ended::NotCurrent {
+            return;
+        }
+        // None: an earlier end mark was over this, too.
+        let Some(incoming) = self.peers.get_mut(node).and_then(|p| p.incoming.remove(&source)) else { return };
+        match ended {
+            sync::Ended::NotCurrent => {}
+            sync::Ended::Mismatch => self.ask_again(now, node, &source, out),
+            sync::Ended::Complete(swept) => {
+                if let Some(far) = self.peers.sources.get_mut(&source) {
+                    far.retries = 0;
+                }
+                self.bind_far(now, node, &source, incoming, &swept, out);
+            }
+        }
+    }
+
+    /// What came is not what was sent: all of it again. Nothing was swept.
+    fn ask_again(&mut self, now: Moment, node: NodeId, source: &Name, out: &mut Outbox) {
+        let Some(far) = self.peers.sources.get_mut(source) else { return };
+        far.retries += 1;
+        if far.retries > RETRIES_MAX {
+            // Something is wrong with the stream itself.
+            return self.reset_peer(now, node, out);
+        }
+        let Some(peer) = self.peers.get_mut(node) else { return };
+        let sent = std::mem::take(&mut peer.upstream);
+        for (subscription, _) in sent.values() {
+            self.request_of(now, node, None, ToAgent::Unsubscribe { subscription: *subscription }, out);
+        }
+        self.send_all_wishes(now, node, out);
+    }
+
+    /// The life that sent all of this stands behind the source from now on.
+    // spec: OUT-3, OUT-4
+    fn bind_far(&mut self, now: Moment, node: NodeId, source: &Name, incoming: Incoming, swept: &sync::Swept, out: &mut Outbox) {
+        let Incoming { key, announced, reports } = incoming;
+        let process = announced.values().next().map_or_else(|| source.clone(), |a| a.process.clone());
+        let before: BTreeSet<InstrumentId> = self.table.of_source(source).collect();
+        let same = self.sources.get(source).is_some_and(|s| s.exporter == Some(key));
+        let had: Vec<(InstrumentId, Report)> =
+            before.iter().filter(|_| same).filter_map(|id| self.table.find(*id)).map(|i| (i.id, self.report_of(i))).collect();
+        let bound = self.bind_announced(now, node, source, key, announced.into_values(), &reports);
+        for record in &swept.removed {
+            if let Some(id) = self.table.id_of(record, source) {
+                self.remove_instrument(id, out);
+            }
+        }
+        if same {
+            let added = bound.difference(&before).copied().collect();
+            // The same life has said all once more: what is as it was is not told again.
+            // spec: SYN-3
+            for (id, was) in had {
+                let Some(report) = self.table.find(id).map(|i| self.report_of(i)).filter(|is| *is != was) else { continue };
+                self.hand_out(now, id, Going { seq: report.seq, alarm: report.alarm, coalesced: 0, always: true });
+            }
+            return self.follow_new(now, source, key, &added, out);
+        }
+        let mut tally = Tally { remapped: bound.intersection(&before).count() as u64, ..Tally::default() };
+        tally.added = bound.len() as u64 - tally.remapped;
+        for id in before.difference(&bound) {
+            tally.removed += 1;
+            self.remove_instrument(*id, out);
+        }
+        let state: &mut Source = self.sources.entry(source.clone()).or_default();
+        state.exporter = Some(key);
+        let outage = state.outage.take().or_else(|| self.outages.open_of(source));
+        let ended = outage.and_then(|id| self.outages.end(now, id, &process, key, tally));
+        self.follow_source(now, source, key, ended, out);
+    }
+
+    fn bind_announced(
+        &mut self,
+        now: Moment,
+        node: NodeId,
+        source: &Name,
+        key: Key,
+        announced: impl IntoIterator<Item = Announcement>,
+        reports: &BTreeMap<InstrumentId, Report>,
+    ) -> BTreeSet<InstrumentId> {
+        let mut bound = BTreeSet::new();
+        for a in announced {
+            let far = Arc::new(Far { cpu: a.cpu, process: a.process, version: a.version });
+            let declared = Declared { name: a.name, dims: a.dims, descriptor: Arc::new(a.descriptor) };
+            let id = self.table.bind_far(source, declared, key, node, far);
+            if let (Some(report), Some(instrument)) = (reports.get(&a.instrument), self.table.find_mut(id)) {
+                instrument.take_far(now, report.clone());
+            }
+            bound.insert(id);
+        }
+        bound
+    }
+
+    /// Instruments that another agent no longer sends: they are no more, or nobody here wants them.
+    pub(super) fn on_far_withdrawn(&mut self, node: NodeId, instruments: &[InstrumentId], out: &mut Outbox) {
+        for id in instruments {
+            let Some(peer) = self.peers.get_mut(node) else { return };
+            let Some((source, record)) = peer.places.remove(id) else { continue };
+            if let Some(incoming) = peer.incoming.get_mut(&source) {
+                incoming.announced.remove(id);
+            }
+            if let Some(far) = self.peers.sources.get_mut(&source).filter(|far| far.node == node) {
+                far.sync.forget(&record);
+                if let Some(id) = self.table.id_of(&record, &source) {
+                    self.remove_instrument(id, out);
+                }
+            }
+            self.forget_far_if_empty(&source);
+        }
+    }
+
+    /// Nothing is left of it that anybody here wants.
+    fn forget_far_if_empty(&mut self, source: &Name) {
+        let empty = self.peers.sources.get(source).is_some_and(|far| far.sync.is_empty());
+        let incoming = self.peers.iter().any(|(_, p)| p.incoming.contains_key(source));
+        if empty && !incoming && self.table.of_source(source).next().is_none() {
+            self.peers.sources.remove(source);
+            if self.sources.get(source).is_some_and(|s| s.exporter.is_none_or(|key| key.node != self.key.node)) {
+                // How it goes on there is not heard here any more.
+                if let Some(outage) = self.sources.remove(source).and_then(|s| s.outage) {
+                    self.outages.forget(outage);
+                }
+            }
+        }
+    }
+
+    /// Another agent says that a source of its is without an exporter.
+    // spec: OUT-1, OUT-2
+    pub(super) fn on_far_outage(&mut self, now: Moment, node: NodeId, outage: &Outage, out: &mut Outbox) {
+        if outage.end.is_some() {
+            return;
+        }
+        let here = self.peers.get(node).and_then(|p| p.cpu.as_ref()).and_then(|cpu| cpu.join(&outage.source).ok());
+        let source = [Some(outage.source.clone()), here]
+            .into_iter()
+            .flatten()
+            .find(|s| self.sources.get(s).is_some_and(|s| s.exporter == Some(outage.key)));
+        if let Some(source) = source {
+            self.lose_far(now, &source, &outage.process, outage.key, outage.cause.clone(), out);
+        }
+    }
+
+    /// The exporter of a source on another CPU is gone, or is taken to be.
+    fn lose_far(&mut self, now: Moment, source: &Name, process: &Name, key: Key, cause: Cause, out: &mut Outbox) {
+        if let Some(far) = self.peers.sources.get_mut(source) {
+            far.sync.on_lost(now.time);
+        }
+        let cpu = self.peers.get(key.node).and_then(|p| p.cpu.clone()).unwrap_or_else(|| self.cpu.clone());
+        self.begin_outage_of(now, &cpu, source, process, key, cause, out);
+    }
+
+    /// An agent is down, or has not the exporters any more that it had: what was followed there is lost.
+    // spec: OUT-1
+    pub(super) fn lose_exporters(&mut self, now: Moment, node: NodeId, cause: &Cause, out: &mut Outbox) {
+        let there = |key: &Key| self.peers.get(node).is_some_and(|p| p.members.contains_key(key));
+        let lost: Vec<(Name, Key)> = self
+            .sources
+            .iter()
+            .filter_map(|(source, s)| s.exporter.filter(|key| key.node == node && !there(key)).map(|key| (source.clone(), key)))
+            .collect();
+        for (source, key) in lost {
+            let process = self.table.of_source(&source).find_map(|id| self.table.find(id)?.far.as_ref().map(|f| f.process.clone()));
+            self.lose_far(now, &source, &process.unwrap_or_else(|| source.clone()), key, cause.clone(), out);
+        }
+    }
+
+    /// The stream is lost and what it may have said meanwhile: the same lives must say everything again.
+    // spec: SYN-6
+    pub(super) fn doubt_sources(&mut self, now: Moment, node: NodeId) {
+        for far in self.peers.sources.values_mut().filter(|far| far.node == node) {
+            far.sync.on_link_lost(now.time);
+        }
+    }
+
+    /// What was not sent again in time is cleared.
+    // spec: SYN-4
+    pub(in super::super) fn expire_far(&mut self, now: Moment, out: &mut Outbox) {
+        let mut gone = Vec::new();
+        for (source, far) in &mut self.peers.sources {
+            gone.extend(far.sync.on_tick(now.time).removed.into_iter().map(|record| (source.clone(), record)));
+        }
+        for (source, record) in gone {
+            if let Some(id) = self.table.id_of(&record, &source) {
+                self.remove_instrument(id, out);
+            }
+            self.forget_far_if_empty(&source);
+        }
+    }
+}
+
+impl FarSource {
+    fn new(node: NodeId) -> FarSource {
+        FarSource { node, sync: sync::Source::new(limits::STALE_AFTER_OUTAGE), retries: 0 }
+    }
+}
+
+impl super::super::table::Instrument {
+    /// A value that another agent sent.
+    fn take_far(&mut self, now: Moment, report: Report) -> Going {
+        self.value.clone_from(&report.value);
+        // Whether there is an outage is decided here: the other's number of it means nothing.
+        self.quality = match report.quality {
+            Quality::Outage { since, .. } => Quality::Stale { since },
+            other => other,
+        };
+        self.stamp = report.stamp;
+        self.sampled = now.time;
+        self.read = true;
+        let going = Going { seq: report.seq, alarm: report.alarm, coalesced: report.coalesced, always: false };
+        self.propagation.on_relayed(now.time, report.value, self.quality.clone(), going)
+    }
+}

@@ -1,0 +1,320 @@
+//! Requests of this CPU's importers that other CPUs have to answer.
+//!
+//! A request for one instrument goes to its home, and the answer comes back the same way. A question about all that there is (a listing, a reading, the
+//! processes, the outages) goes to every agent that can be reached, this one included, and the answers are put together. Answers come to the agent,
+//! never to the requester: one that has gone meanwhile does no harm.
+// spec: MON-4, CTL-5, INS-9
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use super::super::io::{Conn, Moment};
+use super::super::table::{Instrument, Place};
+use super::super::{Agent, Outbox, Question};
+use super::directory::Home;
+use crate::limits;
+use crate::machine::control::Known;
+use crate::model::{NodeId, Refusal, Report, RequestId};
+use crate::wire::{Announcement, ListRow, OutageRow, ProcessRow, ToAgent, ToPeer, ToProcess};
+
+/// How long another agent may take to answer a question about all that it has.
+const GATHER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long it may take to do something for somebody, beyond the time that the service itself may take.
+const FORWARD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A request that went to its home.
+#[derive(Debug)]
+pub(in super::super) struct Forwarded {
+    conn: Conn,
+    req: u64,
+    node: NodeId,
+    name: String,
+    request_id: Option<RequestId>,
+}
+
+/// A question about all that there is.
+#[derive(Debug)]
+pub(in super::super) struct Gathering {
+    conn: Conn,
+    req: u64,
+    /// Who has not answered.
+    open: BTreeSet<NodeId>,
+    limit: usize,
+    rows: Rows,
+}
+
+/// Where requests with an id went; the oldest are forgotten first.
+// spec: CTL-3, SEC-2
+#[derive(Debug, Default)]
+pub(super) struct Routes {
+    nodes: BTreeMap<RequestId, NodeId>,
+    order: VecDeque<RequestId>,
+}
+
+impl Routes {
+    fn find(&self, id: &RequestId) -> Option<NodeId> {
+        self.nodes.get(id).copied()
+    }
+
+    fn remember(&mut self, id: RequestId, node: NodeId) {
+        if self.nodes.insert(id.clone(), node).is_none() {
+            self.order.push_back(id);
+        }
+        while self.order.len() > limits::RESULTS_KEPT_MAX {
+            if let Some(oldest) = self.order.pop_front() {
+                self.nodes.remove(&oldest);
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Rows {
+    List(Vec<ListRow>, bool),
+    Sense { rows: Vec<(Announcement, Report)>, missing: Vec<Refusal>, answers: usize, truncated: bool },
+    Processes(Vec<ProcessRow>),
+    Outages(Vec<OutageRow>),
+}
+
+impl Agent {
+    /// Takes over a request that concerns other CPUs. Gives back what is for this one alone.
+    pub(in super::super) fn forward(&mut self, now: Moment, conn: Conn, body: ToAgent, out: &mut Outbox) -> Option<ToAgent> {
+        if conn.peer().is_some() || self.peers.greeted().next().is_none() {
+            return Some(body);
+        }
+        let (req, name, request_id) = match &body {
+            ToAgent::List { req, limit, pattern, .. } if pattern.incarnation().is_none() => {
+                let limit = (*limit as usize).clamp(1, limits::PAGE_ROWS_MAX);
+                return self.gather(now, conn, *req, limit, Rows::List(Vec::new(), false), body, out);
+            }
+            ToAgent::Sense { req, .. } => {
+                let rows = Rows::Sense { rows: Vec::new(), missing: Vec::new(), answers: 0, truncated: false };
+                return self.gather(now, conn, *req, limits::PAGE_ROWS_MAX, rows, body, out);
+            }
+            ToAgent::Processes { req } => {
+                return self.gather(now, conn, *req, usize::MAX, Rows::Processes(Vec::new()), body, out);
+            }
+            ToAgent::Outages { req } => return self.gather(now, conn, *req, usize::MAX, Rows::Outages(Vec::new()), body, out),
+            ToAgent::Set { req, name, request_id, .. } | ToAgent::Fire { req, name, request_id, .. } => {
+                (*req, name.clone(), Some(request_id.clone()))
+            }
+            ToAgent::Arm { req, name, .. } | ToAgent::Disarm { req, name } => (*req, name.clone(), None),
+            _ => return Some(body),
+        };
+        // A request that is repeated goes where it went, whatever has come since: there its result is recorded.
+        // spec: CTL-3
+        let before =
+            request_id.as_ref().and_then(|id| self.peers.routes.find(id)).filter(|node| self.peers.get(*node).is_some_and(|p| p.greeted));
+        let known_here = request_id.as_ref().is_some_and(|id| self.ledger.known(id, "") != Known::New);
+        let home = if known_here { Home::Here } else { before.map_or_else(|| self.home_of(&name), Home::There) };
+        match home {
+            Home::Here => return Some(body),
+            Home::Several(candidates) => self.refuse(out, conn, req, Refusal::Ambiguous { name, candidates }),
+            Home::There(node) => {
+                if self.begin_request(conn, req, out) {
+                    if let Some(id) = &request_id {
+                        self.peers.routes.remember(id.clone(), node);
+                    }
+                    let on_behalf = self.sessions.get(&conn).map(|s| (s.name.clone(), s.credentials.uid));
+                    let number = self.ask(now, Question::Forwarded(Forwarded { conn, req, node, name, request_id }), FORWARD_TIMEOUT);
+                    self.request_of(now, node, on_behalf, renumbered(body, number), out);
+                }
+            }
+        }
+        None
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "these are the parts of one request")]
+    fn gather(&mut self, now: Moment, conn: Conn, req: u64, limit: usize, rows: Rows, body: ToAgent, out: &mut Outbox) -> Option<ToAgent> {
+        if !self.begin_request(conn, req, out) {
+            return None;
+        }
+        self.serve_itself(now);
+        let mut open: BTreeSet<NodeId> = self.peers.greeted().collect();
+        let nodes: Vec<NodeId> = open.iter().copied().collect();
+        open.insert(self.key.node);
+        let gathering = Gathering { conn, req, open, limit, rows };
+        let number = self.ask(now, Question::Gather(Box::new(gathering)), GATHER_TIMEOUT);
+        for node in nodes {
+            self.request_of(now, node, None, renumbered(body.clone(), number), out);
+        }
+        // This agent asks itself as it asks the others.
+        self.on_request(now, Conn::of_peer(self.key.node), renumbered(body, number), out);
+        None
+    }
+
+    /// Whether an instrument is for this agent to show to somebody who asks for all that there is: one on another CPU only when that cannot answer for it.
+    pub(in super::super) fn shows(&self, conn: Conn, instrument: &Instrument) -> bool {
+        match instrument.place {
+            _ if instrument.far.is_none() => true,
+            _ if conn.peer().is_some_and(|node| node != self.key.node) => false,
+            Some(Place::There(node)) => !self.peers.get(node).is_some_and(|p| p.greeted),
+            _ => true,
+        }
+    }
+
+    pub(super) fn request_of(
+        &mut self,
+        now: Moment,
+        node: NodeId,
+        on_behalf: Option<(crate::model::Name, u32)>,
+        body: ToAgent,
+        out: &mut Outbox,
+    ) {
+        self.say(now, node, ToPeer::Request { on_behalf, body: Box::new(body) }, out);
+    }
+
+    /// An answer of another agent, or of this one to itself.
+    pub(super) fn on_answer(&mut self, node: NodeId, req: u64, answer: ToProcess, out: &mut Outbox) {
+        match self.questions.get_mut(&req) {
+            Some(Question::Forwarded(forwarded)) if forwarded.node == node => {
+                let (conn, req_there) = (forwarded.conn, forwarded.req);
+                self.answered(req);
+                self.end_request(conn);
+                self.send(out, conn, answered_as(answer, req_there));
+            }
+            Some(Question::Gather(gathering)) => {
+                if gathering.open.remove(&node) {
+                    gathering.take(answer);
+                }
+                if gathering.open.is_empty()
+                    && let Some(Question::Gather(gathering)) = self.answered(req)
+                {
+                    self.finish_gathering(*gathering, out);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// All have answered, or will not.
+    pub(in super::super) fn finish_gathering(&mut self, gathering: Gathering, out: &mut Outbox) {
+        self.end_request(gathering.conn);
+        let (conn, answer) = (gathering.conn, gathering.into_answer());
+        self.send(out, conn, answer);
+    }
+
+    /// The home of an instrument did not answer.
+    pub(in super::super) fn on_not_forwarded(&mut self, forwarded: &Forwarded, out: &mut Outbox) {
+        self.end_request(forwarded.conn);
+        let cpu = self.peers.get(forwarded.node).and_then(|p| p.cpu.as_ref()).map_or_else(String::new, ToString::to_string);
+        let reason = format!("CPU `{cpu}` has not answered; whether it was done is not known: ask again with the same request id");
+        let (name, request_id) = (forwarded.name.clone(), forwarded.request_id.clone());
+        self.refuse(out, forwarded.conn, forwarded.req, Refusal::TimedOut { name, reason, request_id });
+    }
+
+    /// An agent cannot be asked any more.
+    pub(super) fn drop_questions_of(&mut self, node: NodeId, out: &mut Outbox) {
+        let open: Vec<u64> = self
+            .questions
+            .iter()
+            .filter(|(_, q)| match q {
+                Question::Forwarded(f) => f.node == node,
+                Question::Gather(g) => g.open.contains(&node),
+                _ => false,
+            })
+            .map(|(number, _)| *number)
+            .collect();
+        for number in open {
+            if let Some(Question::Gather(gathering)) = self.questions.get_mut(&number) {
+                gathering.open.remove(&node);
+                if !gathering.open.is_empty() {
+                    continue;
+                }
+            }
+            match self.answered(number) {
+                Some(Question::Forwarded(forwarded)) => self.on_not_forwarded(&forwarded, out),
+                Some(Question::Gather(gathering)) => self.finish_gathering(*gathering, out),
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Gathering {
+    fn take(&mut self, answer: ToProcess) {
+        match (&mut self.rows, answer) {
+            (Rows::List(all, more), ToProcess::Listed { rows, next, .. }) => {
+                all.extend(rows);
+                *more |= next.is_some();
+            }
+            (Rows::Sense { rows, missing, answers, truncated }, ToProcess::Sensed { rows: r, missing: m, truncated: t, .. }) => {
+                rows.extend(r);
+                // Missing is only what nobody has.
+                if *answers == 0 {
+                    *missing = m;
+                } else {
+                    missing.retain(|mine| m.iter().any(|other| named(other) == named(mine)));
+                }
+                *answers += 1;
+                *truncated |= t;
+            }
+            (Rows::Processes(all), ToProcess::Processes { rows, .. }) => all.extend(rows),
+            (Rows::Outages(all), ToProcess::Outages { rows, .. }) => all.extend(rows),
+            // Refused: there is nothing of it here.
+            _ => {}
+        }
+    }
+
+    fn into_answer(self) -> ToProcess {
+        let Gathering { req, limit, rows, .. } = self;
+        match rows {
+            Rows::List(mut rows, more) => {
+                let address = |r: &ListRow| (format!("{}{}", r.announcement.name, r.announcement.dims), r.announcement.source.clone());
+                rows.sort_by_cached_key(address);
+                let more = more || rows.len() > limit;
+                rows.truncate(limit);
+                let next = rows.last().filter(|_| more).map(address).map(|(record, source)| format!("{record}@{source}"));
+                ToProcess::Listed { req, rows, next }
+            }
+            Rows::Sense { mut rows, missing, truncated, .. } => {
+                rows.sort_by_cached_key(|(a, _)| (format!("{}{}", a.name, a.dims), a.source.clone()));
+                let truncated = truncated || rows.len() > limit;
+                rows.truncate(limit);
+                ToProcess::Sensed { req, rows, missing, truncated }
+            }
+            Rows::Processes(mut rows) => {
+                rows.sort_by(|a, b| (&a.cpu, &a.name).cmp(&(&b.cpu, &b.name)));
+                ToProcess::Processes { req, rows }
+            }
+            Rows::Outages(mut rows) => {
+                rows.sort_by_key(|r| r.outage.since);
+                ToProcess::Outages { req, rows }
+            }
+        }
+    }
+}
+
+fn named(refusal: &Refusal) -> &str {
+    match refusal {
+        Refusal::NotFound { name, .. } => name,
+        _ => "",
+    }
+}
+
+/// The same request under another number.
+fn renumbered(mut body: ToAgent, number: u64) -> ToAgent {
+    match &mut body {
+        ToAgent::List { req, .. }
+        | ToAgent::Sense { req, .. }
+        | ToAgent::Processes { req }
+        | ToAgent::Outages { req }
+        | ToAgent::Set { req, .. }
+        | ToAgent::Fire { req, .. }
+        | ToAgent::Arm { req, .. }
+        | ToAgent::Disarm { req, .. } => *req = number,
+        _ => {}
+    }
+    body
+}
+
+/// The same answer to the requester's own number.
+fn answered_as(mut answer: ToProcess, number: u64) -> ToProcess {
+    match &mut answer {
+        ToProcess::Refused { req, .. } | ToProcess::SetDone { req, .. } | ToProcess::Fired { req, .. } | ToProcess::Armed { req, .. } => {
+            *req = number;
+        }
+        _ => {}
+    }
+    answer
+}

@@ -1,0 +1,111 @@
+//! What other CPUs want of this one: to this agent another is an importer, for all of its own at once.
+//!
+//! It has a session like a process, with a queue in which the newest value takes the place of one that waits; what the queue holds goes out as far as the
+//! stream to it has room. So a value goes to a CPU once, however many importers are interested there.
+// spec: MON-2, MON-4, MON-6
+
+use super::super::io::{Conn, Moment, Output};
+use super::super::session::Session;
+use super::super::{Agent, Outbox};
+use crate::machine::link::WINDOW;
+use crate::model::{Name, NodeId};
+use crate::wire::{Credentials, ToAgent, ToPeer, ToProcess};
+
+impl Agent {
+    /// From now on its requests are served.
+    pub(super) fn serve(&mut self, now: Moment, node: NodeId, cpu: Name, out: &mut Outbox) {
+        let conn = Conn::of_peer(node);
+        self.drop_session(conn, out);
+        let Some(life) = self.peers.get(node).map(|p| p.life) else { return };
+        self.sessions.insert(conn, Session::new(now.time, life, cpu, Credentials::default(), "tif-monitor".into(), false));
+    }
+
+    /// This agent asks itself as it asks the others, for what all have together.
+    pub(super) fn serve_itself(&mut self, now: Moment) {
+        let (key, cpu) = (self.key, self.cpu.clone());
+        let session = || Session::new(now.time, key, cpu, Credentials::default(), "tif-monitor".into(), false);
+        self.sessions.entry(Conn::of_peer(key.node)).or_insert_with(session);
+    }
+
+    /// Another agent asks for something, for one of its processes or for several.
+    pub(super) fn on_peer_request(&mut self, now: Moment, node: NodeId, on_behalf: Option<(Name, u32)>, body: ToAgent, out: &mut Outbox) {
+        let conn = Conn::of_peer(node);
+        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        session.heard = now.time;
+        if let Some((who, uid)) = on_behalf {
+            // For this request it is that process of that user.
+            session.name = who;
+            session.credentials.uid = uid;
+        }
+        self.on_request(now, conn, body, out);
+    }
+
+    /// The end of a step: what was said to the sessions of other agents goes onto their streams instead of into sockets.
+    pub(super) fn serve_peers(&mut self, now: Moment, out: &mut Outbox) {
+        let mut here = Vec::with_capacity(out.len());
+        let mut there = Vec::new();
+        for output in out.drain(..) {
+            match output {
+                Output::Send { conn, message, .. } if conn.peer().is_some() => there.push((conn, Some(message))),
+                Output::Close { conn } if conn.peer().is_some() => there.push((conn, None)),
+                other => here.push(other),
+            }
+        }
+        *out = here;
+        for (conn, message) in there {
+            let Some(node) = conn.peer() else { continue };
+            match message {
+                Some(message) if node == self.key.node => self.on_own_answer(*message, out),
+                Some(message) => self.say(now, node, ToPeer::Answer(message), out),
+                None => self.reset_peer(now, node, out),
+            }
+        }
+        let nodes: Vec<NodeId> = self.peers.greeted().collect();
+        for node in nodes {
+            // Only as much as is on its way: what waits here can still be replaced by something newer.
+            while self.peers.get(node).is_some_and(|p| p.link.queued() < WINDOW) {
+                let Some((_, message)) = self.pull(Conn::of_peer(node)) else { break };
+                self.say(now, node, ToPeer::Answer(Box::new(message)), out);
+            }
+        }
+    }
+
+    fn on_own_answer(&mut self, message: ToProcess, out: &mut Outbox) {
+        if let Some(req) = number_of(&message) {
+            self.on_answer(self.key.node, req, message, out);
+        }
+    }
+
+    /// What another agent sends: of what is followed there, or the answer to a request.
+    pub(super) fn on_peer_answer(&mut self, now: Moment, node: NodeId, message: ToProcess, out: &mut Outbox) {
+        match message {
+            ToProcess::ReportsBegin { source, key } => self.on_far_begin(now, node, &source, key),
+            ToProcess::Announced(announced) => self.on_far_announced(now, node, announced, out),
+            ToProcess::Withdrawn { instruments } => self.on_far_withdrawn(node, &instruments, out),
+            ToProcess::Reports { reports, .. } => self.on_far_reports(now, node, reports),
+            ToProcess::ReportsEnd(end) => self.on_far_end(now, node, end, out),
+            ToProcess::Outage(outage) => self.on_far_outage(now, node, &outage, out),
+            ToProcess::Notice(notice) | ToProcess::LookedUp { notice, .. } => self.on_far_notice(node, notice),
+            other => {
+                if let Some(req) = number_of(&other) {
+                    self.on_answer(node, req, other, out);
+                }
+            }
+        }
+    }
+}
+
+/// Which request a message answers.
+fn number_of(message: &ToProcess) -> Option<u64> {
+    match message {
+        ToProcess::Refused { req, .. }
+        | ToProcess::Listed { req, .. }
+        | ToProcess::Sensed { req, .. }
+        | ToProcess::SetDone { req, .. }
+        | ToProcess::Fired { req, .. }
+        | ToProcess::Armed { req, .. }
+        | ToProcess::Processes { req, .. }
+        | ToProcess::Outages { req, .. } => Some(*req),
+        _ => None,
+    }
+}

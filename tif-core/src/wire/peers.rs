@@ -1,0 +1,123 @@
+//! What agents say to each other.
+//!
+//! Nothing here relies on the fabric: a [`PeerFrame`] may be lost, doubled, late or out of order. What must arrive, and in order, travels as
+//! [`ToPeer`] in the frames of `machine::link`. Towards another agent an agent is an importer like any other, for all its importers at once: it
+//! subscribes, and is sent announcements, reports, notices and outages.
+// spec: FAB-2, MON-2, PSM-11
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ToAgent, ToProcess};
+use crate::machine::{detector, link};
+use crate::model::{Epoch, Key, Name, Role, Time};
+
+/// One datagram between two agents, with their keys: the key of an agent names its life.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeerFrame {
+    /// The sender.
+    pub from: Key,
+    /// The receiver; [`Key::NONE`] if not known yet.
+    pub to: Key,
+    /// What.
+    pub body: PeerBody,
+}
+
+/// What a datagram carries.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum PeerBody {
+    /// The first between two lives, until the other has answered: which protocol versions are spoken.
+    // spec: FAB-5
+    Hello {
+        /// The oldest.
+        protocol_min: u16,
+        /// The newest.
+        protocol_max: u16,
+    },
+    /// A heartbeat.
+    Beat(detector::Beat),
+    /// When was that agent last heard there?
+    Ask {
+        /// Which.
+        about: Key,
+        /// The asker's own clock; comes back with the answer.
+        asked: Time,
+    },
+    /// The answer.
+    Answered {
+        /// About whom.
+        about: Key,
+        /// As it was asked.
+        asked: Time,
+        /// How long ago it was heard.
+        ago: Duration,
+        /// How much the answerer doubts itself.
+        health: u8,
+    },
+    /// That life is over, as far as the sender is concerned.
+    // spec: PSM-10
+    Refused {
+        /// Whose.
+        whom: Key,
+        /// The life of that CPU that counts.
+        current: Key,
+    },
+    /// A part of a stream.
+    Link(link::Frame<ToPeer>),
+}
+
+/// From one agent to another, once and in order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToPeer {
+    /// The first on every stream: who it is and what it exports.
+    Greeting(Greeting),
+    /// An exporter has come, or something of it has changed.
+    Member(Member),
+    /// An exporter is no more.
+    MemberGone {
+        /// Which.
+        key: Key,
+    },
+    /// What an importer would ask its agent for.
+    Request {
+        /// For whom it is asked, where that matters: the process and its user.
+        on_behalf: Option<(Name, u32)>,
+        /// What.
+        body: Box<ToAgent>,
+    },
+    /// The answer, or what was subscribed to.
+    Answer(Box<ToProcess>),
+}
+
+/// Who an agent is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Greeting {
+    /// Its CPU.
+    pub cpu: Name,
+    /// Its exporters.
+    pub members: Vec<Member>,
+    /// It gave up the receiver's lives up to the one with this epoch, and told so of all processes of them: they have to begin other lives. 0: none.
+    // spec: PSM-10
+    pub over: u32,
+}
+
+/// An exporter as other CPUs know it: where instruments are, and who may lead a group.
+// spec: GRP-3
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its key.
+    pub key: Key,
+    /// Its name.
+    pub process: Name,
+    /// Its service.
+    pub service: Name,
+    /// It is a member of the service's group.
+    pub grouped: bool,
+    /// Its role.
+    pub role: Role,
+    /// The term of its group as its agent knows it.
+    pub epoch: Epoch,
+    /// It can be told to take over.
+    pub ready: bool,
+}
