@@ -125,7 +125,7 @@ impl Agent {
             self.keep_corpse(now, key, &name);
         }
         self.exporters.remove(&key);
-        self.touch_member(key);
+        self.touch_ended(key, &cause);
         out.push(Output::Release { key });
         if left {
             self.launcher.on_left(&service);

@@ -95,9 +95,9 @@ impl Outages {
         Some(entry.outage.clone())
     }
 
-    /// One of another CPU that nobody here follows any more.
-    pub fn forget(&mut self, id: OutageId) {
-        self.entries.remove(&id);
+    /// Open ones of which nobody will hear the end.
+    pub fn forget(&mut self, which: impl Fn(&Outage) -> bool) {
+        self.entries.retain(|_, e| e.ended.is_some() || !which(&e.outage));
     }
 
     /// The outage of a source that has not ended.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ToAgent, ToProcess};
 use crate::machine::{detector, link};
-use crate::model::{Epoch, Key, Name, Role, Time};
+use crate::model::{Cause, Epoch, Key, Name, Role, Time};
 
 /// One datagram between two agents, with their keys: the key of an agent names its life.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,6 +78,8 @@ pub enum ToPeer {
     MemberGone {
         /// Which.
         key: Key,
+        /// How it ended.
+        cause: Cause,
     },
     /// What an importer would ask its agent for.
     Request {

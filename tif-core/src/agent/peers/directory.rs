@@ -3,7 +3,7 @@
 
 use super::super::io::Moment;
 use super::super::{Agent, Outbox};
-use crate::model::{Address, Key, Name, NodeId, Role};
+use crate::model::{Address, Cause, Key, Name, NodeId, Role};
 use crate::wire::{Member, ToPeer};
 
 /// Where the instrument is that somebody named, as far as the directory can tell.
@@ -21,7 +21,14 @@ impl Agent {
     /// Something of an exporter has changed: the other agents are told at the end of the step.
     pub(in super::super) fn touch_member(&mut self, key: Key) {
         if !self.peers.is_alone() {
-            self.peers.touched.insert(key);
+            self.peers.touched.entry(key).or_default();
+        }
+    }
+
+    /// An exporter has ended.
+    pub(in super::super) fn touch_ended(&mut self, key: Key, cause: &Cause) {
+        if !self.peers.is_alone() {
+            self.peers.touched.insert(key, Some(cause.clone()));
         }
     }
 
@@ -29,7 +36,9 @@ impl Agent {
     pub(in super::super) fn touch_group(&mut self, service: &Name) {
         if !self.peers.is_alone() {
             let of_group = self.exporters.iter().filter(|(_, e)| e.grouped && e.service == *service).map(|(key, _)| *key);
-            self.peers.touched.extend(of_group);
+            for key in of_group.collect::<Vec<Key>>() {
+                self.touch_member(key);
+            }
         }
     }
 
@@ -45,14 +54,26 @@ impl Agent {
         self.exporters.keys().filter_map(|key| self.member(*key)).collect()
     }
 
-    /// Tells the others what has changed of this CPU's exporters.
+    /// Tells the others what has come or changed of this CPU's exporters. Also those whose own greeting is still on its way: they have had ours.
     pub(super) fn send_members(&mut self, now: Moment, out: &mut Outbox) {
-        let nodes: Vec<NodeId> = self.peers.greeted().collect();
-        for key in std::mem::take(&mut self.peers.touched) {
-            let message = self.member(key).map_or(ToPeer::MemberGone { key }, ToPeer::Member);
-            for node in &nodes {
-                self.say(now, *node, message.clone(), out);
-            }
+        let there: Vec<Member> = self.peers.touched.keys().filter_map(|key| self.member(*key)).collect();
+        for member in there {
+            self.peers.touched.remove(&member.key);
+            self.say_to_all(now, &ToPeer::Member(member), out);
+        }
+    }
+
+    /// And what is no more: after the last of its values.
+    pub(super) fn send_members_gone(&mut self, now: Moment, out: &mut Outbox) {
+        for (key, cause) in std::mem::take(&mut self.peers.touched) {
+            self.say_to_all(now, &ToPeer::MemberGone { key, cause: cause.unwrap_or(Cause::Unknown) }, out);
+        }
+    }
+
+    fn say_to_all(&mut self, now: Moment, message: &ToPeer, out: &mut Outbox) {
+        let nodes: Vec<NodeId> = self.peers.iter().map(|(node, _)| node).collect();
+        for node in nodes {
+            self.say(now, node, message.clone(), out);
         }
     }
 
@@ -68,10 +89,13 @@ impl Agent {
         }
     }
 
-    pub(super) fn on_member_gone(&mut self, node: NodeId, key: Key) {
-        if let Some(peer) = self.peers.get_mut(node) {
-            peer.members.remove(&key);
-        }
+    /// An exporter has ended there. Its source is without one, also where its agent knows of nobody here who follows it: that may have been restarted since.
+    // spec: OUT-1
+    pub(super) fn on_member_gone(&mut self, now: Moment, node: NodeId, key: Key, cause: &Cause, out: &mut Outbox) {
+        let Some(peer) = self.peers.get_mut(node) else { return };
+        peer.members.remove(&key);
+        self.drop_incoming(now, node, key);
+        self.lose_exporters(now, node, cause, out);
     }
 
     /// Whether somebody leads the group of this source in a later term than this member of it.

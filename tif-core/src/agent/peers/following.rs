@@ -17,7 +17,7 @@ use super::super::{Agent, Outbox, Resource};
 use crate::limits;
 use crate::machine::propagation::{Follow, Going};
 use crate::machine::sync;
-use crate::model::{Cause, Coarsen, InstrumentId, Key, Name, NodeId, Outage, Pattern, Quality, Report};
+use crate::model::{Cause, Coarsen, InstrumentId, Key, Name, NodeId, Outage, OutageId, Pattern, Quality, Report};
 use crate::wire::{Announced, Announcement, ReportsEnd, ToAgent};
 
 /// How often a source is asked for again whose end mark did not fit.
@@ -97,7 +97,8 @@ impl Agent {
     fn send_wish(&mut self, now: Moment, node: NodeId, pattern: &Pattern, out: &mut Outbox) {
         let wish = self.wish(pattern);
         let Some(peer) = self.peers.get_mut(node) else { return };
-        let wish = wish.filter(|_| peer.members.values().any(|m| pattern.may_fit_below(&m.service)));
+        // What is subscribed to stays so while a service is without members: what is known of it is still shown.
+        let wish = wish.filter(|_| peer.upstream.contains_key(pattern) || peer.members.values().any(|m| pattern.may_fit_below(&m.service)));
         let body = match (wish, peer.upstream.get(pattern).copied()) {
             (Some(coarsen), Some((_, sent))) if sent == coarsen => return,
             (Some(coarsen), known) => {
@@ -124,12 +125,12 @@ impl Agent {
 
     /// A source begins to send.
     pub(super) fn on_far_begin(&mut self, now: Moment, node: NodeId, source: &Name, key: Key) {
-        let Some(source) = self.far_name(node, key, source) else { return };
+        let Some(source) = self.far_name(node, key, source) else { return self.drop_incoming_of(now, node, source) };
         // Who led in an earlier term, or is known to be dead, is not listened to.
         // spec: GRP-8, PSM-7
         if self.peers.is_over(key) || self.is_deposed(&source, key) {
             self.stats.stale_keys += 1;
-            return;
+            return self.drop_incoming_of(now, node, &source);
         }
         let far = self.peers.sources.entry(source.clone()).or_insert_with(|| FarSource::new(node));
         far.node = node;
@@ -138,6 +139,23 @@ impl Agent {
         // A second begin of the same life, for another subscription: both go on, and each end mark is over all that came.
         if peer.incoming.get(&source).is_none_or(|incoming| incoming.key != key) {
             peer.incoming.insert(source, Incoming { key, announced: BTreeMap::new(), reports: BTreeMap::new() });
+        }
+    }
+
+    /// What a life has begun to send will not be ended: it is over.
+    // spec: SYN-4
+    pub(super) fn drop_incoming(&mut self, now: Moment, node: NodeId, key: Key) {
+        let of_key = self.peers.get(node).into_iter().flat_map(|p| p.incoming.iter()).filter(|(_, i)| i.key == key);
+        for source in of_key.map(|(source, _)| source.clone()).collect::<Vec<Name>>() {
+            self.drop_incoming_of(now, node, &source);
+        }
+    }
+
+    fn drop_incoming_of(&mut self, now: Moment, node: NodeId, source: &Name) {
+        let dropped = self.peers.get_mut(node).and_then(|p| p.incoming.remove(source)).is_some();
+        if let Some(far) = self.peers.sources.get_mut(source).filter(|far| dropped && far.node == node) {
+            // Nobody was shown what came: it makes nothing younger.
+            far.sync.on_still_lost(now.time);
         }
     }
 
@@ -328,10 +346,8 @@ impl Agent {
         if empty && !incoming && self.table.of_source(source).next().is_none() {
             self.peers.sources.remove(source);
             if self.sources.get(source).is_some_and(|s| s.exporter.is_none_or(|key| key.node != self.key.node)) {
-                // How it goes on there is not heard here any more.
-                if let Some(outage) = self.sources.remove(source).and_then(|s| s.outage) {
-                    self.outages.forget(outage);
-                }
+                // Its outage is remembered as long as somebody waits to be told that it is over.
+                self.sources.remove(source);
             }
         }
     }
@@ -343,6 +359,7 @@ impl Agent {
             return;
         }
         let here = self.peers.get(node).and_then(|p| p.cpu.as_ref()).and_then(|cpu| cpu.join(&outage.source).ok());
+        self.drop_incoming(now, node, outage.key);
         let source = [Some(outage.source.clone()), here]
             .into_iter()
             .flatten()
@@ -380,6 +397,9 @@ impl Agent {
     // spec: SYN-6
     pub(super) fn doubt_sources(&mut self, now: Moment, node: NodeId) {
         for far in self.peers.sources.values_mut().filter(|far| far.node == node) {
+            if matches!(far.sync.state(), sync::State::Syncing(_)) {
+                far.sync.on_still_lost(now.time);
+            }
             far.sync.on_link_lost(now.time);
         }
     }
@@ -397,6 +417,10 @@ impl Agent {
             }
             self.forget_far_if_empty(&source);
         }
+        // Of outages on other CPUs nobody here is to be told any more: how they end is not heard.
+        let awaited: BTreeSet<OutageId> = self.sessions.values().flat_map(|s| s.outages.iter().copied()).collect();
+        let (own, sources) = (&self.cpu, &self.sources);
+        self.outages.forget(|o| o.cpu != *own && !awaited.contains(&o.id) && !sources.contains_key(&o.source));
     }
 }
 

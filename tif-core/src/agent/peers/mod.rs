@@ -39,7 +39,7 @@ pub(super) struct Peers {
     told: noticing::ToldOf,
     routes: forwarding::Routes,
     /// What the others are to be told at the end of the step: exporters, patterns, names that somebody here asks for.
-    touched: BTreeSet<Key>,
+    touched: BTreeMap<Key, Option<Cause>>,
     wishes: BTreeSet<Pattern>,
     looked_for: BTreeSet<Name>,
 }
@@ -49,6 +49,10 @@ pub(super) struct Peers {
 pub(super) struct Peer {
     life: Key,
     link: Link<ToPeer>,
+    /// It was given up: nothing is said to this life any more.
+    down: bool,
+    /// How many streams there were.
+    streams: u64,
     /// Its greeting has come on the present stream: it can be asked.
     greeted: bool,
     cpu: Option<Name>,
@@ -72,7 +76,7 @@ impl Peers {
             over: BTreeMap::new(),
             told: BTreeMap::new(),
             routes: forwarding::Routes::default(),
-            touched: BTreeSet::new(),
+            touched: BTreeMap::new(),
             wishes: BTreeSet::new(),
             looked_for: BTreeSet::new(),
         }
@@ -112,7 +116,7 @@ impl Peers {
 
     /// When something is due.
     pub fn deadline(&self) -> Option<Time> {
-        self.peers.values().filter_map(|p| p.link.deadline()).chain(self.detector.deadline()).min()
+        self.peers.values().filter(|p| !p.down).filter_map(|p| p.link.deadline()).chain(self.detector.deadline()).min()
     }
 }
 
@@ -121,6 +125,8 @@ impl Peer {
         Peer {
             life,
             link: Link::new(own, life),
+            down: false,
+            streams: 0,
             greeted: false,
             cpu: None,
             members: BTreeMap::new(),
@@ -135,6 +141,7 @@ impl Peer {
     /// A new stream: what was said on the one before is not known to have arrived.
     fn forget_stream(&mut self) {
         self.greeted = false;
+        self.streams += 1;
         self.upstream.clear();
         self.lookups.clear();
         self.places.clear();
@@ -224,11 +231,21 @@ impl Agent {
     }
 
     fn on_part(&mut self, now: Moment, life: Key, part: crate::machine::link::Frame<ToPeer>, out: &mut Outbox) {
-        let Some(peer) = self.peers.get_mut(life.node).filter(|p| p.life == life) else { return };
-        for delivered in peer.link.receive(now.time, part) {
+        let Some(peer) = self.peers.get_mut(life.node).filter(|p| p.life == life && !p.down) else { return };
+        let all = peer.link.receive(now.time, part);
+        let mut stream = peer.streams;
+        for delivered in all {
+            if self.peers.get(life.node).is_none_or(|p| p.life != life || p.streams != stream) {
+                // What the message before was, has ended the stream: nothing of it counts any more.
+                return;
+            }
+            let begins = matches!(delivered, Delivered::Reset(_));
             match delivered {
                 Delivered::Message(message) => self.on_peer_message(now, life.node, message, out),
                 Delivered::Reset(_) => self.begin_stream(now, life.node, out),
+            }
+            if begins {
+                stream = self.peers.get(life.node).map_or(stream, |p| p.streams);
             }
         }
     }
@@ -302,6 +319,7 @@ impl Agent {
         self.peers.over.insert(node, life.inc.epoch());
         if let Some(peer) = self.peers.get_mut(node) {
             peer.members.clear();
+            peer.down = true;
         }
         self.tell_of_peer(node, &NoticeEvent::PresumedDead { cause: Cause::CpuDown });
         self.lose_exporters(now, node, &Cause::CpuDown, out);
@@ -309,7 +327,7 @@ impl Agent {
 
     /// Says something on the stream to another agent.
     fn say(&mut self, now: Moment, node: NodeId, message: ToPeer, out: &mut Outbox) {
-        let Some(peer) = self.peers.get_mut(node) else { return };
+        let Some(peer) = self.peers.get_mut(node).filter(|p| !p.down) else { return };
         if peer.link.send(now.time, message).is_err() {
             // It is so far behind that it has to begin anew.
             // spec: SEC-2
@@ -321,7 +339,7 @@ impl Agent {
         match message {
             ToPeer::Greeting(greeting) => self.on_greeting(now, node, greeting, out),
             ToPeer::Member(member) => self.on_member(now, node, member, out),
-            ToPeer::MemberGone { key } => self.on_member_gone(node, key),
+            ToPeer::MemberGone { key, cause } => self.on_member_gone(now, node, key, &cause, out),
             ToPeer::Request { on_behalf, body } => self.on_peer_request(now, node, on_behalf, *body, out),
             ToPeer::Answer(message) => self.on_peer_answer(now, node, *message, out),
         }
@@ -362,15 +380,17 @@ impl Agent {
         if self.peers.is_alone() {
             self.peers.wishes.clear();
             self.peers.looked_for.clear();
+            self.peers.touched.clear();
             return;
         }
         self.send_members(now, out);
         self.send_wishes(now, out);
         self.send_lookups(now, out);
         self.serve_peers(now, out);
+        self.send_members_gone(now, out);
         let nodes: Vec<NodeId> = self.peers.peers.keys().copied().collect();
         for node in nodes {
-            let Some(peer) = self.peers.get_mut(node) else { continue };
+            let Some(peer) = self.peers.get_mut(node).filter(|p| !p.down) else { continue };
             let life = peer.life;
             let (mut parts, reset) = peer.link.poll(now.time);
             if reset.is_some() {
