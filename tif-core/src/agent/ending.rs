@@ -50,12 +50,16 @@ impl Agent {
         for id in session.follows.keys() {
             self.timers.cancel(Timer::Follow(conn, *id));
         }
+        // Also those that another CPU asks for, too: that is no reason to ask a third.
+        let looked_for: Vec<Name> =
+            self.interest.of(conn).filter_map(|r| if let Resource::Process(n) = r { Some(n.clone()) } else { None }).collect();
         for resource in self.interest.forget(conn) {
-            match resource {
-                Resource::Instrument(id) => self.unwatch(id, out),
-                Resource::Process(name) => self.look_elsewhere(conn, &name),
-                Resource::Pattern(_) | Resource::Pid(_) => {}
+            if let Resource::Instrument(id) = resource {
+                self.unwatch(id, out);
             }
+        }
+        for name in looked_for {
+            self.look_elsewhere(conn, &name);
         }
         for subscription in session.subscriptions.values() {
             self.want_pattern(conn, &subscription.pattern, false);

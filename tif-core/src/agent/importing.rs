@@ -18,10 +18,10 @@ use crate::wire::{Announced, Announcement, ReportsEnd, ToProcess};
 const ANNOUNCED_MAX: usize = 128;
 
 /// Instruments that are followed now and were not, and those of which an importer now wants more or less.
-type Changed = (Vec<InstrumentId>, Vec<InstrumentId>);
+pub(super) type Changed = (Vec<InstrumentId>, Vec<InstrumentId>);
 
 /// The same by source.
-type Changes = BTreeMap<Name, Changed>;
+pub(super) type Changes = BTreeMap<Name, Changed>;
 
 /// Importers that wait for the first values of a source.
 #[derive(Debug)]
@@ -44,18 +44,56 @@ impl Agent {
         coarsen: Coarsen,
         out: &mut Outbox,
     ) {
-        let Some(session) = self.sessions.get_mut(&conn) else { return };
-        if session.subscriptions.len() >= limits::SUBSCRIPTIONS_MAX && !session.subscriptions.contains_key(&subscription) {
+        let Some(replaced) = self.record_subscription(conn, subscription, &pattern, coarsen, out) else { return };
+        let changed = self.follow_patterns(conn, vec![(pattern.clone(), coarsen)], replaced, out);
+        self.show_changed(now, conn, changed, out);
+        self.tell_of_lost(conn, &pattern);
+    }
+
+    /// It has subscribed. Says whether that was in the place of an earlier subscription; none if it may not.
+    pub(super) fn record_subscription(
+        &mut self,
+        conn: Conn,
+        number: u32,
+        pattern: &Pattern,
+        coarsen: Coarsen,
+        out: &mut Outbox,
+    ) -> Option<bool> {
+        let session = self.sessions.get_mut(&conn)?;
+        if session.subscriptions.len() >= limits::SUBSCRIPTIONS_MAX && !session.subscriptions.contains_key(&number) {
             let max = limits::SUBSCRIPTIONS_MAX as u64;
-            return self.refuse(out, conn, 0, Refusal::TooMany { what: "subscriptions of one importer".into(), max });
+            self.refuse(out, conn, 0, Refusal::TooMany { what: "subscriptions of one importer".into(), max });
+            return None;
         }
-        let before = session.subscriptions.insert(subscription, super::session::Subscription { pattern: pattern.clone(), coarsen });
+        let before = session.subscriptions.insert(number, super::session::Subscription { pattern: pattern.clone(), coarsen });
+        self.want_pattern(conn, pattern, true);
         let replaced = before.is_some();
-        self.want_pattern(conn, &pattern, true);
         if let Some(before) = before {
             self.want_pattern(conn, &before.pattern, false);
         }
-        let changed = if replaced { self.refresh_all(conn, out) } else { self.follow_pattern(conn, &pattern, coarsen, out) };
+        Some(replaced)
+    }
+
+    /// It follows what its new subscriptions fit.
+    pub(super) fn follow_patterns(&mut self, conn: Conn, added: Vec<(Pattern, Coarsen)>, replaced: bool, out: &mut Outbox) -> Changes {
+        if replaced {
+            return self.refresh_all(conn, out);
+        }
+        let mut all = Changes::new();
+        for (pattern, coarsen) in added {
+            for (source, (added, wished)) in self.follow_pattern(conn, &pattern, coarsen, out) {
+                let of_source = all.entry(source).or_default();
+                of_source.0.extend(added);
+                // What it did not follow before is announced first.
+                let new: BTreeSet<InstrumentId> = if wished.is_empty() { BTreeSet::new() } else { of_source.0.iter().copied().collect() };
+                of_source.1.extend(wished.into_iter().filter(|id| !new.contains(id)));
+            }
+        }
+        all
+    }
+
+    /// What it follows now and did not is sent to it.
+    pub(super) fn show_changed(&mut self, now: Moment, conn: Conn, changed: Changes, out: &mut Outbox) {
         for (source, (added, wished)) in changed {
             for id in wished {
                 self.follow_up(now, conn, id);
@@ -78,7 +116,6 @@ impl Agent {
                 }
             }
         }
-        self.tell_of_lost(conn, &pattern);
     }
 
     /// Outages of sources of which this agent, started since, knows no instrument yet.
@@ -221,7 +258,7 @@ impl Agent {
             let had_any = self.follows_any(conn, &ids);
             self.refresh_follows(conn, source, out);
             let follows = self.followed(conn, source);
-            if had_any || !follows.is_empty() {
+            if had_any || !follows.is_empty() || self.may_want_none_of(conn, source, key) {
                 all.insert(conn, follows);
             }
         }
@@ -307,7 +344,7 @@ impl Agent {
 
     /// Begin, announcements, what values there are; then asks for the rest.
     // spec: SYN-2
-    fn begin_sync(
+    pub(super) fn begin_sync(
         &mut self,
         now: Moment,
         source: &Name,

@@ -89,6 +89,11 @@ impl<R: Ord + Clone, W: Ord + Copy> Interest<R, W> {
         self.by_resource.keys()
     }
 
+    /// Those that this one wants.
+    pub fn of(&self, waiter: W) -> impl Iterator<Item = &R> {
+        self.by_resource.iter().filter(move |(_, waiters)| waiters.contains_key(&waiter)).map(|(resource, _)| resource)
+    }
+
     /// How many resources are wanted.
     pub fn len(&self) -> usize {
         self.by_resource.len()

@@ -88,6 +88,9 @@ pub enum ToPeer {
         /// What.
         body: Box<ToAgent>,
     },
+    /// These were all subscriptions for now: what they fit is sent, each source once. After the first on a stream also of sources of which nothing fits any more.
+    // spec: SYN-6
+    Wished,
     /// The answer, or what was subscribed to.
     Answer(Box<ToProcess>),
 }

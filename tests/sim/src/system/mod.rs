@@ -89,7 +89,7 @@ impl System {
         }
         // spec: CTL-4
         for result in std::mem::take(&mut self.worlds[i].answered_abroad) {
-            let durable = self.worlds.iter().find_map(|w| w.store.durable(&result.request_id));
+            let durable = self.worlds.iter().find_map(|w| w.store.durable_of(&result.request_id, &result.name));
             self.worlds[i].judge_answer(&result, durable);
         }
         // An agent that started is told who can be seen.

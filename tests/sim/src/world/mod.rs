@@ -6,6 +6,7 @@
 //! - `shell`: does what the agent wants done. `process`: what processes do. `workload`: what befalls them.
 //! - `exporter`, `importer`, `store`, `catalogue`: what they are made of.
 
+mod brief;
 pub mod catalogue;
 pub mod exporter;
 pub mod faults;
@@ -436,7 +437,7 @@ impl World {
 
     fn note(&mut self, what: impl FnOnce() -> String) {
         if self.weather.trace {
-            let line = format!("{:>7} {:>12.6}s {}", self.step, self.now as f64 / SECOND as f64, what());
+            let line = format!("{:>7} {:>12.6}s {}", self.step, self.now as f64 / SECOND as f64, brief::brief(&what()));
             self.timeline.push(line);
         }
     }

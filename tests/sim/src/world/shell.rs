@@ -2,9 +2,10 @@
 
 use tif_core::agent::Agent;
 use tif_core::agent::io::{Conn, Input, Output, Record};
+use tif_core::machine::link::{Body, Frame};
 use tif_core::model::notice::NoticeEvent;
 use tif_core::model::{Cause, Incarnation, Key, Name, NodeId, SetResult, Version};
-use tif_core::wire::{Credentials, Hello, Identity, PeerFrame, Registration, SegmentFacts, ToProcess};
+use tif_core::wire::{Credentials, Hello, Identity, PeerBody, PeerFrame, Registration, SegmentFacts, ToProcess};
 
 use super::faults::Defect;
 use super::{Event, MS, SECOND, Trade, Who, World};
@@ -69,7 +70,12 @@ impl World {
 
     /// A datagram from another CPU.
     pub fn receive(&mut self, from: NodeId, frame: Box<PeerFrame>) {
-        self.note(|| format!("→ agent from CPU {from} {:?}", frame.body));
+        match &frame.body {
+            PeerBody::Beat(_) => {}
+            PeerBody::Link(Frame { body: Body::Ack, .. }) => {}
+            PeerBody::Link(part) => self.note(|| format!("→ agent from CPU {from}, stream {}: {:?}", part.stream, part.body)),
+            other => self.note(|| format!("→ agent from CPU {from} {other:?}")),
+        }
         self.feed(Input::Peer { from, frame });
     }
 
@@ -175,6 +181,8 @@ impl World {
     fn perform(&mut self, output: Output) {
         match &output {
             Output::Watch { .. } | Output::Sent { .. } | Output::HasReports { .. } => {}
+            // It is seen where it arrives.
+            Output::ToPeer { .. } => {}
             other => self.note(|| format!("← agent {other:?}")),
         }
         match output {
@@ -294,7 +302,7 @@ impl World {
     /// An accepted change must be durable at the moment when that is said.
     fn look_at_answer(&mut self, message: &ToProcess) {
         if let ToProcess::SetDone { result, .. } = message {
-            let durable = self.store.durable(&result.request_id);
+            let durable = self.store.durable_of(&result.request_id, &result.name);
             if durable.is_none() && self.cpus > 1 {
                 // Another CPU has answered.
                 return self.answered_abroad.push(result.clone());

@@ -42,6 +42,11 @@ impl Store {
         self.changes.iter().rev().find(|c| c.request_id == *id).map(|c| c.result.version)
     }
 
+    /// The same of a change to this very control: its id may have been used for another on another CPU, which no agent can know.
+    pub fn durable_of(&self, id: &RequestId, control: &str) -> Option<Version> {
+        self.changes.iter().rev().find(|c| c.request_id == *id && c.result.name == control).map(|c| c.result.version)
+    }
+
     /// Whether anything waits.
     pub fn is_waiting(&self) -> bool {
         !self.queue.is_empty()

@@ -18,7 +18,7 @@ use crate::limits;
 use crate::machine::propagation::{Follow, Going};
 use crate::machine::sync;
 use crate::model::{Cause, Coarsen, InstrumentId, Key, Name, NodeId, Outage, OutageId, Pattern, Quality, Report};
-use crate::wire::{Announced, Announcement, ReportsEnd, ToAgent};
+use crate::wire::{Announced, Announcement, ReportsEnd, ToAgent, ToPeer};
 
 /// How often a source is asked for again whose end mark did not fit.
 const RETRIES_MAX: u8 = 3;
@@ -78,8 +78,12 @@ impl Agent {
         }
         let nodes: Vec<NodeId> = self.peers.greeted().collect();
         for node in nodes {
+            let mut any = false;
             for pattern in &changed {
-                self.send_wish(now, node, pattern, out);
+                any |= self.send_wish(now, node, pattern, out);
+            }
+            if any {
+                self.say(now, node, ToPeer::Wished, out);
             }
         }
     }
@@ -91,16 +95,17 @@ impl Agent {
         for pattern in all {
             self.send_wish(now, node, &pattern, out);
         }
+        self.say(now, node, ToPeer::Wished, out);
     }
 
-    /// Only where something is that the pattern may fit.
-    fn send_wish(&mut self, now: Moment, node: NodeId, pattern: &Pattern, out: &mut Outbox) {
+    /// Only where something is that the pattern may fit. True if there is something new to be sent for it.
+    fn send_wish(&mut self, now: Moment, node: NodeId, pattern: &Pattern, out: &mut Outbox) -> bool {
         let wish = self.wish(pattern);
-        let Some(peer) = self.peers.get_mut(node) else { return };
+        let Some(peer) = self.peers.get_mut(node) else { return false };
         // What is subscribed to stays so while a service is without members: what is known of it is still shown.
         let wish = wish.filter(|_| peer.upstream.contains_key(pattern) || peer.members.values().any(|m| pattern.may_fit_below(&m.service)));
         let body = match (wish, peer.upstream.get(pattern).copied()) {
-            (Some(coarsen), Some((_, sent))) if sent == coarsen => return,
+            (Some(coarsen), Some((_, sent))) if sent == coarsen => return false,
             (Some(coarsen), known) => {
                 let subscription = known.map_or(peer.last_subscription + 1, |(id, _)| id);
                 peer.last_subscription = peer.last_subscription.max(subscription);
@@ -111,9 +116,11 @@ impl Agent {
                 peer.upstream.remove(pattern);
                 ToAgent::Unsubscribe { subscription }
             }
-            (None, None) => return,
+            (None, None) => return false,
         };
+        let asks = matches!(body, ToAgent::Subscribe { .. });
         self.request_of(now, node, None, body, out);
+        asks
     }
 
     /// What a source of another CPU is called here: a group's name is the same everywhere, a process's only with its CPU.
@@ -245,20 +252,14 @@ impl Agent {
         }
     }
 
-    /// What came is not what was sent: all of it again. Nothing was swept.
+    /// What came is not what was sent: all of it again, on a new stream. Nothing was swept.
+    // spec: SYN-7
     fn ask_again(&mut self, now: Moment, node: NodeId, source: &Name, out: &mut Outbox) {
         let Some(far) = self.peers.sources.get_mut(source) else { return };
         far.retries += 1;
-        if far.retries > RETRIES_MAX {
-            // Something is wrong with the stream itself.
-            return self.reset_peer(now, node, out);
+        if far.retries <= RETRIES_MAX {
+            self.reset_peer(now, node, out);
         }
-        let Some(peer) = self.peers.get_mut(node) else { return };
-        let sent = std::mem::take(&mut peer.upstream);
-        for (subscription, _) in sent.values() {
-            self.request_of(now, node, None, ToAgent::Unsubscribe { subscription: *subscription }, out);
-        }
-        self.send_all_wishes(now, node, out);
     }
 
     /// The life that sent all of this stands behind the source from now on.
@@ -284,7 +285,8 @@ impl Agent {
                 let Some(report) = self.table.find(id).map(|i| self.report_of(i)).filter(|is| *is != was) else { continue };
                 self.hand_out(now, id, Going { seq: report.seq, alarm: report.alarm, coalesced: 0, always: true });
             }
-            return self.follow_new(now, source, key, &added, out);
+            self.follow_new(now, source, key, &added, out);
+            return self.forget_far_if_empty(source);
         }
         let mut tally = Tally { remapped: bound.intersection(&before).count() as u64, ..Tally::default() };
         tally.added = bound.len() as u64 - tally.remapped;
@@ -297,6 +299,7 @@ impl Agent {
         let outage = state.outage.take().or_else(|| self.outages.open_of(source));
         let ended = outage.and_then(|id| self.outages.end(now, id, &process, key, tally));
         self.follow_source(now, source, key, ended, out);
+        self.forget_far_if_empty(source);
     }
 
     fn bind_announced(

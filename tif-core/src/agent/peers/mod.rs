@@ -64,6 +64,8 @@ pub(super) struct Peer {
     /// What its numbers mean: source and record.
     places: BTreeMap<InstrumentId, (Name, String)>,
     incoming: BTreeMap<Name, following::Incoming>,
+    /// What it has subscribed to since it last said that that was all.
+    batch: serving::Batch,
 }
 
 impl Peers {
@@ -135,6 +137,7 @@ impl Peer {
             lookups: BTreeSet::new(),
             places: BTreeMap::new(),
             incoming: BTreeMap::new(),
+            batch: serving::Batch::default(),
         }
     }
 
@@ -146,6 +149,7 @@ impl Peer {
         self.lookups.clear();
         self.places.clear();
         self.incoming.clear();
+        self.batch = serving::Batch::default();
     }
 }
 
@@ -341,6 +345,7 @@ impl Agent {
             ToPeer::Member(member) => self.on_member(now, node, member, out),
             ToPeer::MemberGone { key, cause } => self.on_member_gone(now, node, key, &cause, out),
             ToPeer::Request { on_behalf, body } => self.on_peer_request(now, node, on_behalf, *body, out),
+            ToPeer::Wished => self.on_peer_wished(now, node, out),
             ToPeer::Answer(message) => self.on_peer_answer(now, node, *message, out),
         }
     }

@@ -92,6 +92,13 @@ impl Agent {
                 self.tell_here(&name, before.key, NoticeEvent::Died { cause: Cause::Unknown });
             }
         }
+        // Who is told of a life is told of its birth first, even if nobody could hear of it then.
+        // spec: PSM-4
+        let is_new = before.as_ref().is_some_and(|b| b.key != key);
+        let event = if is_new && event == NoticeEvent::Reachable { NoticeEvent::Born } else { event };
+        if is_new && event != NoticeEvent::Born {
+            self.tell_here(&name, key, NoticeEvent::Born);
+        }
         // One that was heard of as alive, and cannot be reached, and can again, was born once.
         let event = match (event, &before) {
             (NoticeEvent::Born, Some(b)) if b.key == key && b.event == NoticeEvent::Unreachable => NoticeEvent::Reachable,

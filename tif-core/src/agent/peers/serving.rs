@@ -4,12 +4,23 @@
 //! stream to it has room. So a value goes to a CPU once, however many importers are interested there.
 // spec: MON-2, MON-4, MON-6
 
+use std::collections::BTreeMap;
+
 use super::super::io::{Conn, Moment, Output};
 use super::super::session::Session;
 use super::super::{Agent, Outbox};
 use crate::machine::link::WINDOW;
-use crate::model::{Name, NodeId};
+use crate::model::{Coarsen, Key, Name, NodeId, Pattern};
 use crate::wire::{Credentials, ToAgent, ToPeer, ToProcess};
+
+/// Subscriptions of another agent that belong together: one source's values are sent once for all of them.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    added: Vec<(Pattern, Coarsen)>,
+    replaced: bool,
+    /// One was ended on this stream.
+    served: bool,
+}
 
 impl Agent {
     /// From now on its requests are served.
@@ -37,7 +48,44 @@ impl Agent {
             session.name = who;
             session.credentials.uid = uid;
         }
-        self.on_request(now, conn, body, out);
+        match body {
+            ToAgent::Subscribe { subscription, pattern, coarsen } => {
+                let Some(replaced) = self.record_subscription(conn, subscription, &pattern, coarsen, out) else { return };
+                if let Some(peer) = self.peers.get_mut(node) {
+                    peer.batch.replaced |= replaced;
+                    peer.batch.added.push((pattern, coarsen));
+                }
+            }
+            body => self.on_request(now, conn, body, out),
+        }
+    }
+
+    /// It has said all that it wants for now.
+    // spec: SYN-2, SYN-6
+    pub(super) fn on_peer_wished(&mut self, now: Moment, node: NodeId, out: &mut Outbox) {
+        let conn = Conn::of_peer(node);
+        let Some(peer) = self.peers.get_mut(node) else { return };
+        let batch = std::mem::replace(&mut peer.batch, Batch { served: true, ..Batch::default() });
+        let changed = self.follow_patterns(conn, batch.added, batch.replaced, out);
+        self.show_changed(now, conn, changed, out);
+        if batch.served {
+            return;
+        }
+        // It may remember something of sources of which nothing is there for it.
+        let live: Vec<(Name, Key)> = self.sources.iter().filter_map(|(source, s)| Some((source.clone(), s.exporter?))).collect();
+        for (source, key) in live {
+            if self.may_want_none_of(conn, &source, key) {
+                self.begin_sync(now, &source, key, BTreeMap::from([(conn, Vec::new())]), None, out);
+            }
+        }
+    }
+
+    /// Whether another agent follows nothing of a source, and may not know it.
+    pub(in super::super) fn may_want_none_of(&self, conn: Conn, source: &Name, key: Key) -> bool {
+        let Some(exporter) = self.exporters.get(&key).filter(|_| conn.peer().is_some()) else { return false };
+        let follows_none =
+            |s: &Session| !s.by_source.contains_key(source) && s.subscriptions.values().any(|s| s.pattern.may_fit_below(&exporter.service));
+        self.sessions.get(&conn).is_some_and(follows_none)
     }
 
     /// The end of a step: what was said to the sessions of other agents goes onto their streams instead of into sockets.
