@@ -89,7 +89,11 @@ impl Agent {
             Some(resume) => self.registry.resume(now.time, resume.key, hello.nonce, credentials),
             // One that never heard the answer to its registration registers again: that is resuming, too.
             None => self.registry.register(now.time, &hello.identity, hello.nonce, credentials).and_then(|registered| {
-                if registered.resumed {
+                if registered.resumed && registered.key.inc.epoch() <= self.over {
+                    // That life is over for others, though it never knew that it had it.
+                    // spec: PSM-10
+                    Err(Refusal::StaleKey { got: registered.key, current: None })
+                } else if registered.resumed {
                     self.registry.resume(now.time, registered.key, hello.nonce, credentials)
                 } else {
                     Ok((registered, None))

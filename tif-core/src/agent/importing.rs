@@ -626,7 +626,7 @@ impl Agent {
         }
     }
 
-    fn queue_report(&mut self, conn: Conn, report: Report) {
+    pub(super) fn queue_report(&mut self, conn: Conn, report: Report) {
         if let Some(session) = self.sessions.get_mut(&conn) {
             if session.queue.is_empty() {
                 self.filled.insert(conn);

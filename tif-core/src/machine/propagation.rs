@@ -226,6 +226,18 @@ impl Follow {
         verdict
     }
 
+    /// Another CPU coarsens, too, from this value on: if this follower was last sent another, it is to get this one, or it would be wrong by twice what it
+    /// wished.
+    // spec: MON-2, INS-6
+    pub fn align(&mut self, now: Time, value: Option<&Value>) -> bool {
+        let Some(value) = value else { return false };
+        let differs = self.coarsen != Coarsen::default() && self.last.as_ref().is_none_or(|(last, _)| last != value);
+        if differs {
+            self.last = Some((value.clone(), now));
+        }
+        differs
+    }
+
     /// How many significant values this follower was spared since it was last asked.
     pub fn take_suppressed(&mut self) -> u64 {
         std::mem::take(&mut self.suppressed).saturating_sub(1)
@@ -235,6 +247,17 @@ impl Follow {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_follower_is_aligned_with_the_value_from_which_another_cpu_counts_and_only_once() {
+        let mut follow = Follow::new(Coarsen { deadband: Some(20.0), at_most_every: None });
+        follow.on_sent(Time(1), Some(&Value::F64(0.0)));
+        assert_eq!(follow.judge(Time(2), Some(&Value::F64(18.0)), false), Verdict::Drop);
+        assert!(follow.align(Time(3), Some(&Value::F64(18.0))));
+        assert!(!follow.align(Time(4), Some(&Value::F64(18.0))));
+        assert!(!Follow::new(Coarsen::default()).align(Time(5), Some(&Value::F64(18.0))), "it has had every value");
+    }
+
     use crate::model::significance::{Significance, Threshold};
     use crate::model::{Limits, descriptor};
 

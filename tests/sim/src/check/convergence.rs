@@ -11,7 +11,7 @@ use super::notices::Told;
 use super::{Verdict, wrong};
 use crate::world::exporter::{Cell, Exporter};
 use crate::world::importer::{Importer, Wish};
-use crate::world::{SECOND, Who, World};
+use crate::world::{MS, SECOND, Who, World};
 
 /// How old an unanswered request may be: a line of changes, each with a validator that never answers.
 const PATIENCE: u64 = 20 * SECOND;
@@ -126,7 +126,7 @@ fn look_at_importer(world: &World, who: Who, importer: &Importer, standing: &Sta
             );
         };
         let failed = matches!(report.quality, Quality::Failed { .. });
-        let near = report.value.as_ref().is_some_and(|shown| is_near(shown, cell, coarsen));
+        let near = report.value.as_ref().is_some_and(|shown| is_near(shown, cell, coarsen, world.now));
         if !(near || dynamic && failed) {
             let (shown, is) = (&report.value, &cell.value);
             return wrong(
@@ -169,14 +169,22 @@ fn look_at_importer(world: &World, who: Who, importer: &Importer, standing: &Sta
     }
 }
 
-fn is_near(shown: &Value, cell: &Cell, coarsen: &Coarsen) -> bool {
+/// How long a value may be on its way: dynamic ones change in calm, too, and with many of them one is always on its way.
+const UNDER_WAY: u64 = 100 * MS;
+
+fn is_near(shown: &Value, cell: &Cell, coarsen: &Coarsen, now: u64) -> bool {
+    let before = cell.before.as_ref().filter(|(_, until)| now < until + UNDER_WAY).map(|(value, _)| value);
+    is_within(shown, &cell.value, cell, coarsen) || before.is_some_and(|before| is_within(shown, before, cell, coarsen))
+}
+
+fn is_within(shown: &Value, is: &Value, cell: &Cell, coarsen: &Coarsen) -> bool {
     let band = match cell.descriptor.significance.up {
         Some(Threshold::Absolute(band)) => band,
         _ => 0.0,
     } + coarsen.deadband.unwrap_or(0.0);
-    match (shown.as_f64(), cell.value.as_f64()) {
+    match (shown.as_f64(), is.as_f64()) {
         (Some(a), Some(b)) => a == b || (a - b).abs() < band,
-        _ => *shown == cell.value,
+        _ => shown == is,
     }
 }
 

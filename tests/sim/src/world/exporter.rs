@@ -19,6 +19,8 @@ pub struct Cell {
     pub value: Value,
     /// Of a control: with which version the service runs.
     pub version: Version,
+    /// What its value was before, and until when.
+    pub before: Option<(Value, u64)>,
 }
 
 /// The agent's side of the pair of segments. A new one with each admission.
@@ -85,7 +87,7 @@ impl Exporter {
     pub fn declare(&mut self, (descriptor, dims, value): Declaration) -> Slot {
         let slot = (0..).map(Slot).find(|slot| !self.cells.contains_key(slot)).unwrap_or_default();
         self.generation += 1;
-        let cell = Cell { generation: self.generation, descriptor, dims, value, version: Version(0) };
+        let cell = Cell { generation: self.generation, descriptor, dims, value, version: Version(0), before: None };
         let declared = cell.declared(slot);
         self.cells.insert(slot, cell);
         // A sweep looks at the table as it is: one change per slot, in the order of slots.
@@ -114,9 +116,9 @@ impl Exporter {
     }
 
     /// Stores a value. True if the doorbell is to be rung.
-    pub fn store(&mut self, slot: Slot, value: Value) -> bool {
+    pub fn store(&mut self, slot: Slot, value: Value, now: u64) -> bool {
         let Some(cell) = self.cells.get_mut(&slot) else { return false };
-        cell.value = value;
+        cell.before = Some((std::mem::replace(&mut cell.value, value), now));
         self.judge(slot)
     }
 

@@ -339,7 +339,8 @@ impl World {
             }
             self.count += 1;
             let value = Value::U64(self.count);
-            if self.processes[who].exporter_mut().is_some_and(|e| e.store(*slot, value)) {
+            let now = self.now;
+            if self.processes[who].exporter_mut().is_some_and(|e| e.store(*slot, value, now)) {
                 self.ring(who);
             }
         }

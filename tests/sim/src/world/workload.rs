@@ -390,7 +390,8 @@ impl World {
 
     /// An exporter stores a value.
     pub fn store_value(&mut self, who: Who, slot: Slot, value: Value) {
-        if self.processes[who].exporter_mut().is_some_and(|e| e.store(slot, value)) {
+        let now = self.now;
+        if self.processes[who].exporter_mut().is_some_and(|e| e.store(slot, value, now)) {
             self.ring(who);
         }
     }

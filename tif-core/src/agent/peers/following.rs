@@ -224,9 +224,26 @@ impl Agent {
             self.stats.stale_keys += 1;
             return;
         }
+        // The value last sent, once more: from now on the other counts from there.
+        let again = instrument.read && instrument.propagation.seq() == report.seq;
         let going = instrument.take_far(now, report);
         self.stats.reports_in += 1;
         self.hand_out(now, id, going);
+        if again {
+            self.align(now, id);
+        }
+    }
+
+    /// Whoever wants less than all of an instrument has the value from which its home counts.
+    fn align(&mut self, now: Moment, id: InstrumentId) {
+        let Some(report) = self.table.find(id).map(|i| self.report_of(i)) else { return };
+        let followers: Vec<Conn> = self.interest.waiters(&Resource::Instrument(id)).collect();
+        for conn in followers {
+            let follow = self.sessions.get_mut(&conn).and_then(|s| s.follows.get_mut(&id));
+            if follow.is_some_and(|f| f.align(now.time, report.value.as_ref())) {
+                self.queue_report(conn, report.clone());
+            }
+        }
     }
 
     /// The end mark: if it fits, all of it counts.
@@ -282,8 +299,10 @@ impl Agent {
             // The same life has said all once more: what is as it was is not told again.
             // spec: SYN-3
             for (id, was) in had {
-                let Some(report) = self.table.find(id).map(|i| self.report_of(i)).filter(|is| *is != was) else { continue };
-                self.hand_out(now, id, Going { seq: report.seq, alarm: report.alarm, coalesced: 0, always: true });
+                if let Some(report) = self.table.find(id).map(|i| self.report_of(i)).filter(|is| *is != was) {
+                    self.hand_out(now, id, Going { seq: report.seq, alarm: report.alarm, coalesced: 0, always: true });
+                }
+                self.align(now, id);
             }
             self.follow_new(now, source, key, &added, out);
             return self.forget_far_if_empty(source);
@@ -404,6 +423,24 @@ impl Agent {
                 far.sync.on_still_lost(now.time);
             }
             far.sync.on_link_lost(now.time);
+        }
+    }
+
+    /// A stream has begun: of what was doubted, that which nobody here follows is forgotten. It is not asked for, so nobody would say what became of it.
+    // spec: SYN-6
+    pub(super) fn forget_unfollowed(&mut self, node: NodeId, out: &mut Outbox) {
+        let sources: Vec<Name> = self.peers.sources.iter().filter(|(_, far)| far.node == node).map(|(source, _)| source.clone()).collect();
+        for source in sources {
+            let unfollowed: Vec<InstrumentId> =
+                self.table.of_source(&source).filter(|id| !self.interest.is_wanted(&Resource::Instrument(*id))).collect();
+            for id in unfollowed {
+                let record = self.table.find(id).map(|i| i.record.clone());
+                if let (Some(record), Some(far)) = (record, self.peers.sources.get_mut(&source)) {
+                    far.sync.forget(&record);
+                }
+                self.remove_instrument(id, out);
+            }
+            self.forget_far_if_empty(&source);
         }
     }
 

@@ -360,6 +360,7 @@ impl Agent {
         self.renew_processes(greeting.over, out);
         // Exporters that it had and has not are gone, and nobody saw how.
         self.lose_exporters(now, node, &Cause::Unknown, out);
+        self.forget_unfollowed(node, out);
         self.send_all_wishes(now, node, out);
         self.ask_for_all();
     }
