@@ -11,8 +11,8 @@ use super::outages::{Corpse, Lost};
 use super::{Agent, Outbox, PROBE_AFTER, Question, Resource, SUSPECT_AFTER, Timer, Waiting};
 use crate::limits;
 use crate::machine::process::Former;
-use crate::model::{Cause, Epoch, InstrumentId, Key, Name, Outage, OutageId, Quality, Refusal, Report, Slot};
-use crate::wire::ToProcess;
+use crate::model::{Cause, Epoch, InstrumentId, Key, Name, Outage, OutageEnd, OutageId, Quality, Refusal, Report, Slot};
+use crate::wire::{ToProcess, ToldOutage};
 
 impl Agent {
     /// The connection is closed.
@@ -173,7 +173,7 @@ impl Agent {
         }
         self.drop_questions_to(key, out);
         for (conn, ids) in followed {
-            self.show_stale(conn, source, &ids, None);
+            self.show_stale(now, conn, source, &ids, None);
         }
     }
 
@@ -237,7 +237,7 @@ impl Agent {
         }
         self.drop_questions_to(key, out);
         for session in self.sessions.values_mut() {
-            if session.outages_before.remove(&key) {
+            if session.outages_before.remove(&key).is_some() {
                 session.outages.insert(outage.id);
             }
         }
@@ -268,11 +268,11 @@ impl Agent {
 
     /// An importer was told over another link, or by another agent, that these outages had begun: it is not told so again, and of each that it is over.
     // spec: OUT-2, OUT-4, MON-5
-    pub(super) fn take_up_outages(&mut self, conn: Conn, told: &[Key]) {
-        for key in told.iter().take(limits::OUTAGES_KEPT_MAX) {
+    pub(super) fn take_up_outages(&mut self, conn: Conn, told: &[ToldOutage]) {
+        for ToldOutage { key, source } in told.iter().take(limits::OUTAGES_KEPT_MAX) {
             let Some(outage) = self.outages.of_key(*key).cloned() else {
                 if let Some(session) = self.sessions.get_mut(&conn) {
-                    session.outages_before.insert(*key);
+                    session.outages_before.insert(*key, source.clone());
                 }
                 continue;
             };
@@ -281,6 +281,43 @@ impl Agent {
             } else if let Some(session) = self.sessions.get_mut(&conn) {
                 session.outages.insert(outage.id);
             }
+        }
+    }
+
+    /// Somebody stands behind the source, and this agent knows of no outage: the one of which another agent told is over.
+    // spec: OUT-4, MON-7
+    pub(super) fn end_outages_before(&mut self, now: Moment, conn: Conn, source: &Name, key: Key) {
+        let Some(session) = self.sessions.get_mut(&conn) else { return };
+        let over: Vec<Key> =
+            session.outages_before.iter().filter(|(lost, of)| *of == source && **lost != key).map(|(lost, _)| *lost).collect();
+        let process = self.registry.find(key).map_or_else(|| source.clone(), |p| p.name.clone());
+        for lost in over {
+            if let Some(session) = self.sessions.get_mut(&conn) {
+                session.outages_before.remove(&lost);
+            }
+            let end = OutageEnd {
+                process: process.clone(),
+                key,
+                at: now.stamp,
+                gap_ms: 0,
+                remapped: 0,
+                removed: 0,
+                added: 0,
+                carried: 0,
+                counted: false,
+            };
+            let outage = Outage {
+                id: OutageId(0),
+                cpu: self.cpu.clone(),
+                source: source.clone(),
+                process: source.clone(),
+                key: lost,
+                cause: Cause::Unknown,
+                since: now.stamp,
+                end: Some(end),
+                found: None,
+            };
+            self.queue(conn, ToProcess::Outage(outage));
         }
     }
 

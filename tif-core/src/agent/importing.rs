@@ -111,7 +111,7 @@ impl Agent {
                     let outage = outage.and_then(|id| self.outages.find(id)).map(|(o, began)| (o.clone(), began));
                     if outage.as_ref().is_none_or(|(_, began)| now.time.since(*began) < limits::STALE_AFTER_OUTAGE) {
                         let all = self.followed(conn, &source);
-                        self.show_stale(conn, &source, &all, outage.map(|(o, _)| o));
+                        self.show_stale(now, conn, &source, &all, outage.map(|(o, _)| o));
                     }
                 }
             }
@@ -367,7 +367,7 @@ impl Agent {
         let slots = self.slots_to_sample(now, key, to_sample, out);
         let syncing = Syncing { source: source.clone(), key, conns, ended };
         if slots.is_empty() {
-            return self.end_sync(syncing);
+            return self.end_sync(now, syncing);
         }
         let token = self.ask(now, Question::Sync(syncing), limits::COMPUTE_TIMEOUT);
         out.push(Output::Sample { key, slots, token });
@@ -400,7 +400,7 @@ impl Agent {
     }
 
     // spec: SYN-7
-    pub(super) fn end_sync(&mut self, syncing: Syncing) {
+    pub(super) fn end_sync(&mut self, now: Moment, syncing: Syncing) {
         let Syncing { source, key, conns, ended } = syncing;
         let conns: Vec<Conn> = conns.into_iter().filter(|conn| self.sessions.contains_key(conn)).collect();
         for conn in conns {
@@ -408,6 +408,9 @@ impl Agent {
                 self.followed(conn, &source).iter().filter_map(|id| self.table.find(*id)).map(|i| i.record.as_str()).collect();
             let (count, digest) = (records.len() as u64, sync::digest(records));
             self.queue(conn, ToProcess::ReportsEnd(ReportsEnd { source: source.clone(), key, count, digest }));
+            if self.sources.get(&source).is_some_and(|s| s.exporter == Some(key)) {
+                self.end_outages_before(now, conn, &source, key);
+            }
         }
         if let Some(outage) = &ended {
             self.tell_outage_over(outage);
@@ -415,7 +418,7 @@ impl Agent {
     }
 
     /// The last values of a source that has no exporter.
-    pub(super) fn show_stale(&mut self, conn: Conn, source: &Name, ids: &[InstrumentId], outage: Option<Outage>) {
+    pub(super) fn show_stale(&mut self, now: Moment, conn: Conn, source: &Name, ids: &[InstrumentId], outage: Option<Outage>) {
         let Some(key) = ids.first().and_then(|id| self.table.find(*id)).map(|i| i.key) else { return };
         self.queue(conn, ToProcess::ReportsBegin { source: source.clone(), key });
         self.announce(conn, ids);
@@ -425,7 +428,7 @@ impl Agent {
                 self.queue_report(conn, report);
             }
         }
-        self.end_sync(Syncing { source: source.clone(), key, conns: vec![conn], ended: None });
+        self.end_sync(now, Syncing { source: source.clone(), key, conns: vec![conn], ended: None });
         if let Some(outage) = outage {
             self.tell_outage(conn, &outage);
         }
@@ -522,7 +525,7 @@ impl Agent {
             return;
         }
         match self.answered(token) {
-            Some(Question::Sync(syncing)) => self.end_sync(syncing),
+            Some(Question::Sync(syncing)) => self.end_sync(now, syncing),
             Some(Question::Farewell(conn, of)) => self.leave(now, conn, of, out),
             Some(Question::SampleForSense(sense)) => self.on_sampled_for(now, sense, token, out),
             _ => {}

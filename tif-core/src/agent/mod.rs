@@ -404,7 +404,7 @@ impl Agent {
         let Some(question) = self.answered(number) else { return };
         match question {
             // The shell always answers; this is for the day it does not.
-            Question::Sync(syncing) => self.end_sync(syncing),
+            Question::Sync(syncing) => self.end_sync(now, syncing),
             Question::ComputeForWatch(key, slots) => self.on_not_computed(now, key, &slots, out),
             Question::Farewell(conn, key) => self.leave(now, conn, key, out),
             Question::Sense(sensing) => self.finish_sense(sensing, out),

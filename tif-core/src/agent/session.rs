@@ -33,8 +33,8 @@ pub(super) struct Session {
     pub armed: BTreeSet<(Key, Slot)>,
     /// Outages whose beginning it was told, and whose end it was not.
     pub outages: BTreeSet<OutageId>,
-    /// Exporters of whose outage it was told by an agent that could not write that down: this one will find it out again.
-    pub outages_before: BTreeSet<Key>,
+    /// Outages of which another agent told it, and of which this one does not know: it may find them out again, or finds somebody else behind the source.
+    pub outages_before: BTreeMap<Key, Name>,
     /// Its requests that wait for somebody else.
     pub pending: usize,
     /// When something was last heard of it.
@@ -58,7 +58,7 @@ impl Session {
             lookups: 0,
             armed: BTreeSet::new(),
             outages: BTreeSet::new(),
-            outages_before: BTreeSet::new(),
+            outages_before: BTreeMap::new(),
             pending: 0,
             heard: now,
             probed: None,

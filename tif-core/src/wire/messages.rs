@@ -88,10 +88,19 @@ pub struct Hello {
     pub resume: Option<Resume>,
     /// How it is called by people: program and version.
     pub program: String,
-    /// The keys of exporters of whose outage it was told that it began, and not yet that it is over. It is told only what it does not know.
+    /// Outages of which it was told that they began, and not yet that they are over. It is told only what it does not know.
     // spec: OUT-2
     #[serde(default)]
-    pub outages: Vec<Key>,
+    pub outages: Vec<ToldOutage>,
+}
+
+/// An outage of which an importer was told that it began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldOutage {
+    /// The exporter that was lost.
+    pub key: Key,
+    /// What it stood behind.
+    pub source: Name,
 }
 
 /// The agent's answer. A board (the agent's segment) comes with it for an exporter, one descriptor.

@@ -10,7 +10,7 @@ pub mod peers;
 pub use codec::{CodecError, FrameReader, decode, encode};
 pub use messages::{
     Admission, Announced, Announcement, Credentials, Envelope, Hello, Identity, ListRow, OutageRow, ProcessRow, Registration, ReportsEnd,
-    Resume, SegmentFacts, ToAgent, ToProcess, Welcome,
+    Resume, SegmentFacts, ToAgent, ToProcess, ToldOutage, Welcome,
 };
 
 pub use peers::{Greeting, Member, PeerBody, PeerFrame, ToPeer};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tif_core::limits::{OUTAGES_KEPT_MAX, STALE_AFTER_OUTAGE};
 use tif_core::machine::sync::{self, Ended, State};
 use tif_core::model::{InstrumentId, Key, Name, Outage, Pattern, Quality, Report, Stamp, Time};
-use tif_core::wire::{Announcement, ReportsEnd};
+use tif_core::wire::{Announcement, ReportsEnd, ToldOutage};
 
 use super::held::Held;
 use super::{Event, Standing};
@@ -29,7 +29,7 @@ pub(super) struct Sources {
     /// may have been sent before the agent heard of it, so only the withdrawals themselves tell how far it is.
     asked_again: HashSet<InstrumentId>,
     /// Exporters of whose outage it was told, and not yet that it is over.
-    outages: BTreeSet<Key>,
+    outages: BTreeMap<Key, Name>,
     /// And those of which it was told that it is over.
     over: BTreeSet<Key>,
 }
@@ -221,23 +221,22 @@ impl Sources {
     /// Whether it says anything that was not said: each loss begins once and ends once, also over several links and agents.
     // spec: OUT-2, OUT-4
     fn is_news(&mut self, outage: &Outage) -> bool {
-        let bounded = |keys: &mut BTreeSet<Key>| {
-            if keys.len() >= OUTAGES_KEPT_MAX {
-                keys.pop_first();
-            }
-        };
         if outage.end.is_some() {
-            bounded(&mut self.over);
+            if self.over.len() >= OUTAGES_KEPT_MAX {
+                self.over.pop_first();
+            }
             // Also one of which it was not told that it began: then it knows now that it was.
-            return self.over.insert(outage.key) | self.outages.remove(&outage.key);
+            return self.over.insert(outage.key) | self.outages.remove(&outage.key).is_some();
         }
-        bounded(&mut self.outages);
-        !self.over.contains(&outage.key) && self.outages.insert(outage.key)
+        if self.outages.len() >= OUTAGES_KEPT_MAX {
+            self.outages.pop_first();
+        }
+        !self.over.contains(&outage.key) && self.outages.insert(outage.key, outage.source.clone()).is_none()
     }
 
     /// The exporters of whose outage it was told, and not yet that it is over.
-    pub(super) fn outages(&self) -> Vec<Key> {
-        self.outages.iter().copied().collect()
+    pub(super) fn outages(&self) -> Vec<ToldOutage> {
+        self.outages.iter().map(|(key, source)| ToldOutage { key: *key, source: source.clone() }).collect()
     }
 
     /// The agent is gone: nothing is confirmed any more, and its numbers mean nothing.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tif_core::limits::STALE_AFTER_OUTAGE;
 use tif_core::machine::sync::{Ended, Source};
 use tif_core::model::{Coarsen, InstrumentId, Key, Name, Outage, Pattern, Quality, Report, Time};
-use tif_core::wire::{Announcement, ToAgent, ToProcess};
+use tif_core::wire::{Announcement, ToAgent, ToProcess, ToldOutage};
 
 /// One instrument as this importer shows it.
 #[derive(Clone, Debug)]
@@ -85,7 +85,7 @@ pub struct Importer {
     /// The number of the last subscription.
     pub last_wish: u32,
     /// Exporters of whose outage it was told, and not yet that it is over.
-    pub told: BTreeSet<Key>,
+    pub told: BTreeMap<Key, Name>,
     /// It reads only now and then.
     pub slow: bool,
     /// End marks that did not fit.
@@ -93,6 +93,11 @@ pub struct Importer {
 }
 
 impl Importer {
+    /// The outages of which it was told, for the next agent.
+    pub fn told_outages(&self) -> Vec<ToldOutage> {
+        self.told.iter().map(|(key, source)| ToldOutage { key: *key, source: source.clone() }).collect()
+    }
+
     /// The link is gone, and with it the meaning of all numbers.
     pub fn on_link_lost(&mut self, now: Time) {
         self.instruments.clear();
@@ -161,7 +166,7 @@ impl Importer {
                 if outage.end.is_some() {
                     self.told.remove(&outage.key);
                 } else {
-                    self.told.insert(outage.key);
+                    self.told.insert(outage.key, outage.source.clone());
                 }
                 let Some(view) = self.views.get_mut(&outage.source) else { return false };
                 if outage.end.is_some() {

@@ -93,7 +93,7 @@ impl World {
             registration,
             resume: process.key.map(|key| Resume { key }),
             program: "sim 1.0".into(),
-            outages: process.importer().map(|i| i.told.iter().copied().collect()).unwrap_or_default(),
+            outages: process.importer().map(super::importer::Importer::told_outages).unwrap_or_default(),
         };
         let at = self.under_way(conn, 0);
         self.after(at, Event::HelloArrives(conn, Box::new(hello)));
