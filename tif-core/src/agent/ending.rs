@@ -284,12 +284,13 @@ impl Agent {
         }
     }
 
-    /// Somebody stands behind the source, and this agent knows of no outage: the one of which another agent told is over.
+    /// Somebody stands behind the source, and this agent knows of no outage: the one of which another agent told is over. `same`: it is the very exporter
+    /// that was presumed lost. That is told before its values, another's after them.
     // spec: OUT-4, MON-7
-    pub(super) fn end_outages_before(&mut self, now: Moment, conn: Conn, source: &Name, key: Key) {
+    pub(super) fn end_outages_before(&mut self, now: Moment, conn: Conn, source: &Name, key: Key, same: bool) {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
-        let over: Vec<Key> =
-            session.outages_before.iter().filter(|(lost, of)| *of == source && **lost != key).map(|(lost, _)| *lost).collect();
+        let of_source = session.outages_before.iter().filter(|(lost, of)| *of == source && (**lost == key) == same);
+        let over: Vec<Key> = of_source.map(|(lost, _)| *lost).collect();
         let process = self.registry.find(key).map_or_else(|| source.clone(), |p| p.name.clone());
         for lost in over {
             if let Some(session) = self.sessions.get_mut(&conn) {

@@ -356,6 +356,7 @@ impl Agent {
         let mut to_sample = BTreeSet::new();
         let conns: Vec<Conn> = who.keys().copied().collect();
         for (conn, ids) in who {
+            self.end_outages_before(now, conn, source, key, true);
             self.queue(conn, ToProcess::ReportsBegin { source: source.clone(), key });
             self.announce(conn, &ids);
             for id in ids {
@@ -409,7 +410,7 @@ impl Agent {
             let (count, digest) = (records.len() as u64, sync::digest(records));
             self.queue(conn, ToProcess::ReportsEnd(ReportsEnd { source: source.clone(), key, count, digest }));
             if self.sources.get(&source).is_some_and(|s| s.exporter == Some(key)) {
-                self.end_outages_before(now, conn, &source, key);
+                self.end_outages_before(now, conn, &source, key, false);
             }
         }
         if let Some(outage) = &ended {

@@ -221,6 +221,10 @@ impl Sources {
     /// Whether it says anything that was not said: each loss begins once and ends once, also over several links and agents.
     // spec: OUT-2, OUT-4
     fn is_news(&mut self, outage: &Outage) -> bool {
+        if outage.end.as_ref().is_some_and(|end| end.key == outage.key) {
+            // It was presumed lost and was not: it can be lost another time.
+            return self.outages.remove(&outage.key).is_some();
+        }
         if outage.end.is_some() {
             if self.over.len() >= OUTAGES_KEPT_MAX {
                 self.over.pop_first();

@@ -26,6 +26,13 @@ impl Outages {
     /// An importer is told.
     pub fn on_outage(&mut self, who: usize, outage: &Outage) -> Verdict {
         let over = outage.end.as_ref().map(|end| end.at);
+        if outage.end.as_ref().is_some_and(|end| end.key == outage.key) {
+            // It was presumed lost and was not: it can be lost another time.
+            return match self.told.remove(&(who, outage.key)) {
+                Some(None) => Ok(()),
+                before => wrong("outages", format!("process {who} is told that {} is back after {before:?}", outage.key)),
+            };
+        }
         match (self.told.insert((who, outage.key), over), over) {
             (None, None) | (Some(None), Some(_)) => Ok(()),
             (Some(Some(at)), None) if at < self.started => Ok(()),
