@@ -597,10 +597,11 @@ impl Agent {
     pub(super) fn hand_out(&mut self, now: Moment, id: InstrumentId, going: Going) {
         let Some(instrument) = self.table.find(id) else { return };
         let report = Report { seq: going.seq, coalesced: going.coalesced, alarm: going.alarm, ..self.report_of(instrument) };
+        let already = self.left_out_elsewhere(instrument);
         let followers: Vec<Conn> = self.interest.waiters(&Resource::Instrument(id)).collect();
         for conn in followers {
             let Some(follow) = self.sessions.get_mut(&conn).and_then(|s| s.follows.get_mut(&id)) else { continue };
-            match follow.judge(now.time, report.value.as_ref(), going.always) {
+            match follow.judge_rest(now.time, report.value.as_ref(), going.always, already) {
                 Verdict::Send => {
                     let coalesced = report.coalesced + follow.take_suppressed();
                     self.queue_report(conn, Report { coalesced, ..report.clone() });
@@ -617,8 +618,9 @@ impl Agent {
     pub(super) fn follow_up(&mut self, now: Moment, conn: Conn, id: InstrumentId) {
         let Some(instrument) = self.table.find(id).filter(|i| i.place.is_some()) else { return };
         let Some(report) = self.sent_report_of(instrument) else { return };
+        let already = self.left_out_elsewhere(instrument);
         let Some(follow) = self.sessions.get_mut(&conn).and_then(|s| s.follows.get_mut(&id)) else { return };
-        match follow.judge(now.time, report.value.as_ref(), false) {
+        match follow.judge_rest(now.time, report.value.as_ref(), false, already) {
             Verdict::Send => {
                 let coalesced = follow.take_suppressed();
                 self.queue_report(conn, Report { coalesced, ..report });
@@ -630,7 +632,7 @@ impl Agent {
         }
     }
 
-    pub(super) fn queue_report(&mut self, conn: Conn, report: Report) {
+    fn queue_report(&mut self, conn: Conn, report: Report) {
         if let Some(session) = self.sessions.get_mut(&conn) {
             if session.queue.is_empty() {
                 self.filled.insert(conn);

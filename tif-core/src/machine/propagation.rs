@@ -198,6 +198,12 @@ impl Follow {
 
     /// Whether this follower is to get a significant value; `always` for changes of quality, alarm and exporter. What it is to get counts the ones it did not.
     pub fn judge(&mut self, now: Time, value: Option<&Value>, always: bool) -> Verdict {
+        self.judge_rest(now, value, always, 0.0)
+    }
+
+    /// The same where another CPU has left out what does not differ by more than `already`: together both leave out no more than is wished here.
+    // spec: MON-2, INS-6
+    pub fn judge_rest(&mut self, now: Time, value: Option<&Value>, always: bool, already: f64) -> Verdict {
         if self.coarsen == Coarsen::default() {
             // Not worth a copy: should it want less one day, the first value after that is sent.
             self.last = None;
@@ -205,7 +211,7 @@ impl Follow {
         }
         let verdict = match (&self.last, value) {
             (Some((last, at)), Some(new)) if !always => {
-                if !self.coarsen.passes(last, new) {
+                if !self.coarsen.less(already).passes(last, new) || (already > 0.0 && last == new) {
                     return Verdict::Drop;
                 }
                 match self.coarsen.at_most_every {
@@ -226,18 +232,6 @@ impl Follow {
         verdict
     }
 
-    /// Another CPU coarsens, too, from this value on: if this follower was last sent another, it is to get this one, or it would be wrong by twice what it
-    /// wished.
-    // spec: MON-2, INS-6
-    pub fn align(&mut self, now: Time, value: Option<&Value>) -> bool {
-        let Some(value) = value else { return false };
-        let differs = self.coarsen != Coarsen::default() && self.last.as_ref().is_none_or(|(last, _)| last != value);
-        if differs {
-            self.last = Some((value.clone(), now));
-        }
-        differs
-    }
-
     /// How many significant values this follower was spared since it was last asked.
     pub fn take_suppressed(&mut self) -> u64 {
         std::mem::take(&mut self.suppressed).saturating_sub(1)
@@ -247,17 +241,6 @@ impl Follow {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_follower_is_aligned_with_the_value_from_which_another_cpu_counts_and_only_once() {
-        let mut follow = Follow::new(Coarsen { deadband: Some(20.0), at_most_every: None });
-        follow.on_sent(Time(1), Some(&Value::F64(0.0)));
-        assert_eq!(follow.judge(Time(2), Some(&Value::F64(18.0)), false), Verdict::Drop);
-        assert!(follow.align(Time(3), Some(&Value::F64(18.0))));
-        assert!(!follow.align(Time(4), Some(&Value::F64(18.0))));
-        assert!(!Follow::new(Coarsen::default()).align(Time(5), Some(&Value::F64(18.0))), "it has had every value");
-    }
-
     use crate::model::significance::{Significance, Threshold};
     use crate::model::{Limits, descriptor};
 
@@ -340,6 +323,18 @@ mod tests {
     }
 
     // spec: INS-6
+    #[test]
+    fn what_two_cpus_leave_out_is_together_no_more_than_is_wished() {
+        let mut follow = Follow::new(Coarsen { deadband: Some(20.0), at_most_every: None });
+        let mut judge = |value, already| follow.judge_rest(Time(0), Some(&Value::F64(value)), false, already);
+        assert_eq!(judge(0.0, 20.0), Verdict::Send);
+        assert_eq!(judge(18.0, 20.0), Verdict::Send, "the other counts from here");
+        assert_eq!(judge(18.0, 20.0), Verdict::Drop, "it has that");
+        assert_eq!(judge(27.0, 10.0), Verdict::Drop);
+        assert_eq!(judge(28.0, 10.0), Verdict::Send);
+        assert_eq!(judge(47.0, 0.0), Verdict::Drop);
+    }
+
     #[test]
     fn a_follower_that_wants_less_from_now_on_is_not_compared_with_a_value_of_long_ago() {
         let coarse = Follow::new(Coarsen { deadband: Some(10.0), at_most_every: None });

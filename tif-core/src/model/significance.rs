@@ -93,6 +93,11 @@ pub struct Coarsen {
 }
 
 impl Coarsen {
+    /// What is still to be left out where so much is left out already.
+    pub fn less(self, already: f64) -> Coarsen {
+        Coarsen { deadband: self.deadband.map(|band| band - already).filter(|rest| *rest > 0.0), ..self }
+    }
+
     /// Whether going from what this subscriber was last sent to `new` is still worth sending to it.
     pub fn passes(&self, last: &Value, new: &Value) -> bool {
         match self.deadband {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::super::exporting::Source;
 use super::super::io::{Conn, Moment};
 use super::super::outages::Tally;
-use super::super::table::{Declared, Far};
+use super::super::table::{Declared, Far, Instrument, Place};
 use super::super::{Agent, Outbox, Resource};
 use crate::limits;
 use crate::machine::propagation::{Follow, Going};
@@ -120,6 +120,7 @@ impl Agent {
         };
         let asks = matches!(body, ToAgent::Subscribe { .. });
         self.request_of(now, node, None, body, out);
+        self.look_again(now, node, |i| pattern.matches(&i.name, &i.dims));
         asks
     }
 
@@ -224,24 +225,30 @@ impl Agent {
             self.stats.stale_keys += 1;
             return;
         }
-        // The value last sent, once more: from now on the other counts from there.
-        let again = instrument.read && instrument.propagation.seq() == report.seq;
         let going = instrument.take_far(now, report);
         self.stats.reports_in += 1;
         self.hand_out(now, id, going);
-        if again {
-            self.align(now, id);
-        }
     }
 
-    /// Whoever wants less than all of an instrument has the value from which its home counts.
-    fn align(&mut self, now: Moment, id: InstrumentId) {
-        let Some(report) = self.table.find(id).map(|i| self.report_of(i)) else { return };
-        let followers: Vec<Conn> = self.interest.waiters(&Resource::Instrument(id)).collect();
-        for conn in followers {
-            let follow = self.sessions.get_mut(&conn).and_then(|s| s.follows.get_mut(&id));
-            if follow.is_some_and(|f| f.align(now.time, report.value.as_ref())) {
-                self.queue_report(conn, report.clone());
+    /// How much of an instrument's changes its home leaves out: what all here who follow it agreed to.
+    pub(in super::super) fn left_out_elsewhere(&self, instrument: &Instrument) -> f64 {
+        let Some(Place::There(node)) = instrument.place else { return 0.0 };
+        let fits = |p: &Pattern| p.matches(&instrument.name, &instrument.dims) && p.at().is_none_or(|at| self.is_at(instrument, at));
+        let wishes = self.peers.get(node).into_iter().flat_map(|p| &p.upstream).filter(|(pattern, _)| fits(pattern));
+        wishes.map(|(_, (_, coarsen))| coarsen.deadband.unwrap_or(0.0)).reduce(f64::min).unwrap_or(0.0)
+    }
+
+    /// The home of some instruments leaves out more or less than before: who coarsens here may be owed the last value.
+    fn look_again(&mut self, now: Moment, node: NodeId, fits: impl Fn(&Instrument) -> bool) {
+        let far = self.peers.sources.iter().filter(|(_, far)| far.node == node).map(|(source, _)| source);
+        let ids: Vec<InstrumentId> =
+            far.flat_map(|s| self.table.of_source(s)).filter(|id| self.table.find(*id).is_some_and(&fits)).collect();
+        for id in ids {
+            let coarse =
+                |conn: &Conn| self.sessions.get(conn).and_then(|s| s.follows.get(&id)).is_some_and(|f| f.wished().deadband.is_some());
+            let coarse: Vec<Conn> = self.interest.waiters(&Resource::Instrument(id)).filter(coarse).collect();
+            for conn in coarse {
+                self.follow_up(now, conn, id);
             }
         }
     }
@@ -302,8 +309,8 @@ impl Agent {
                 if let Some(report) = self.table.find(id).map(|i| self.report_of(i)).filter(|is| *is != was) {
                     self.hand_out(now, id, Going { seq: report.seq, alarm: report.alarm, coalesced: 0, always: true });
                 }
-                self.align(now, id);
             }
+            self.look_again(now, node, |i| i.source == *source);
             self.follow_new(now, source, key, &added, out);
             return self.forget_far_if_empty(source);
         }
@@ -470,7 +477,7 @@ impl FarSource {
     }
 }
 
-impl super::super::table::Instrument {
+impl Instrument {
     /// A value that another agent sent.
     fn take_far(&mut self, now: Moment, report: Report) -> Going {
         self.value.clone_from(&report.value);
