@@ -1,6 +1,6 @@
 //! A fixed number of seeds, and those that once showed a bug.
 
-use tif_sim::{Plan, run};
+use tif_sim::{Plan, run, run_system};
 
 /// Seeds that found something in the past, with what. They fly first.
 const REGRESSIONS: [(u64, &str); 15] = [
@@ -46,6 +46,32 @@ fn every_seed_keeps_every_promise_in_trouble_and_comes_right_after_it() {
     std::thread::scope(|scope| {
         for half in 0..2 {
             scope.spawn(move || fly((0..SEEDS).filter(|seed| seed % 2 == half)));
+        }
+    });
+}
+
+/// Seeds of several CPUs that found something in the past.
+const SYSTEM_REGRESSIONS: [u64; 12] = [1, 3, 5, 6, 13, 37, 41, 91, 124, 181, 199, 492];
+/// In a debug build a seed of several CPUs takes about half a second.
+const SYSTEM_SEEDS: u64 = 30;
+
+// spec: FAB-2, FAB-3, SYN-6, PSM-4
+#[test]
+fn several_cpus_keep_every_promise_in_trouble_and_come_right_after_it() {
+    let seeds: Vec<u64> = SYSTEM_REGRESSIONS.into_iter().chain(1000..1000 + SYSTEM_SEEDS).collect();
+    std::thread::scope(|scope| {
+        for half in 0..2 {
+            let mine: Vec<u64> = seeds.iter().copied().skip(half).step_by(2).collect();
+            scope.spawn(move || {
+                for seed in mine {
+                    if let Some(violation) = run_system(Plan::of(seed)).violation {
+                        panic!(
+                            "seed {seed}: {violation}\n  again: cargo run -p tif-sim -- replay {seed} --until {} --system",
+                            violation.step
+                        );
+                    }
+                }
+            });
         }
     });
 }
