@@ -133,7 +133,7 @@ impl Agent {
             admitting.role = Role::Solo;
             return self.store_or_admit(now, admitting, out);
         }
-        let group = self.groups.entry(service.clone()).or_default();
+        let group = self.groups.entry(service.clone()).or_insert_with(|| self.peers.electing.group(Epoch(0)));
         let elected = if group.role(key).is_some() { None } else { group.on_join(key) };
         admitting.role = group.role(key).unwrap_or(Role::Standby);
         match elected {

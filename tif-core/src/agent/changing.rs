@@ -9,8 +9,9 @@
 use super::io::{ChangeRecord, Conn, ControlRecord, ControlValue, Moment, Output, Record};
 use super::{Agent, Outbox, Question, Requester, Timer, Underway, Waiting};
 use crate::limits;
+use crate::machine::book::Entry;
 use crate::machine::control::{ControlName, Known};
-use crate::model::{Descriptor, InstrumentId, Key, Kind, Name, Refusal, RequestId, SetResult, Slot, Value, Version};
+use crate::model::{Descriptor, InstrumentId, Key, Kind, Name, Refusal, RequestId, SetResult, Slot, Time, Value, Version};
 use crate::wire::{Admission, ToProcess};
 
 /// What was asked.
@@ -26,7 +27,7 @@ pub(super) struct Asked {
 /// A change under way.
 #[derive(Debug)]
 pub(super) struct Change {
-    underway: Underway,
+    pub(super) underway: Underway,
     pub control: ControlName,
     instrument: InstrumentId,
     /// The exporter that was asked.
@@ -39,7 +40,10 @@ pub(super) struct Change {
     who: Name,
     uid: u32,
     /// Once it is durable.
-    result: Option<SetResult>,
+    pub(super) result: Option<SetResult>,
+    /// When it was put to other CPUs, which must have it before it is accepted.
+    pub proposed: Option<Time>,
+    pub asked: Time,
 }
 
 impl Agent {
@@ -73,7 +77,7 @@ impl Agent {
             }
             return;
         }
-        match self.admit_change(conn, (conn, req), request, asked) {
+        match self.admit_change(now, conn, (conn, req), request, asked) {
             Err(refusal) => self.refuse(out, conn, req, refusal),
             Ok(change) => {
                 if !self.begin_request(conn, req, out) {
@@ -107,7 +111,7 @@ impl Agent {
 
     /// Everything that the agent can check by itself.
     // spec: CTL-1
-    fn admit_change(&self, conn: Conn, requester: Requester, request: String, asked: Asked) -> Result<Change, Refusal> {
+    fn admit_change(&self, now: Moment, conn: Conn, requester: Requester, request: String, asked: Asked) -> Result<Change, Refusal> {
         let session = self.sessions.get(&conn).ok_or_else(|| Refusal::Denied { reason: "not registered".into() })?;
         let id = self.table.resolve(&asked.name, |i, at| self.is_at(i, at))?;
         let instrument = self.table.find(id).ok_or_else(|| self.table.not_found(&asked.name, &asked.name))?;
@@ -151,6 +155,8 @@ impl Agent {
             who: session.name.clone(),
             uid,
             result: None,
+            proposed: None,
+            asked: now.time,
         })
     }
 
@@ -266,6 +272,10 @@ impl Agent {
             reason: change.reason.clone(),
             at: now.stamp,
         };
+        let grouped = self.exporters.get(&change.key).is_some_and(|e| e.grouped);
+        if grouped && self.is_shared(&control.source) {
+            return self.propose_change(now, number, Entry { control, change: record }, out);
+        }
         self.store(Record::Control { control, change: record }, Waiting::Change(number), out);
     }
 
@@ -299,6 +309,11 @@ impl Agent {
         self.next_in_line(&line, number);
     }
 
+    /// It is accepted: durable here, and where it must be on other CPUs.
+    fn is_done(&self, control: &ControlName, result: &SetResult) -> bool {
+        self.ledger.has(control, result.version) && self.ledger.used(&result.request_id).is_some()
+    }
+
     /// The service runs with it.
     pub(super) fn on_applied(&mut self, _now: Moment, key: Key, slot: Slot, version: Version, out: &mut Outbox) {
         let id = self.exporters.get(&key).and_then(|e| e.slots.get(&slot)).copied();
@@ -309,7 +324,7 @@ impl Agent {
             .changes
             .iter()
             .filter(|(_, c)| c.control == control)
-            .filter(|(_, c)| c.result.as_ref().is_some_and(|r| r.version <= version && self.ledger.has(&control, r.version)))
+            .filter(|(_, c)| c.result.as_ref().is_some_and(|r| self.is_done(&control, r) && r.version <= version))
             .map(|(number, _)| *number)
             .collect();
         for number in done {
@@ -323,7 +338,7 @@ impl Agent {
         let stored: Vec<u64> = self
             .changes
             .iter()
-            .filter(|(_, c)| c.control.0 == *source && c.result.as_ref().is_some_and(|r| self.ledger.has(&c.control, r.version)))
+            .filter(|(_, c)| c.control.0 == *source && c.result.as_ref().is_some_and(|r| self.is_done(&c.control, r)))
             .map(|(number, _)| *number)
             .collect();
         for number in stored {
@@ -333,6 +348,10 @@ impl Agent {
 
     /// It is answered.
     pub(super) fn finish_change(&mut self, number: u64, applied: bool, out: &mut Outbox) {
+        self.finish_change_as(number, applied, false, out);
+    }
+
+    pub(super) fn finish_change_as(&mut self, number: u64, applied: bool, again: bool, out: &mut Outbox) {
         self.timers.cancel(Timer::Applied(number));
         let Some(change) = self.changes.remove(&number) else { return };
         let Some(mut result) = change.result else { return };
@@ -342,7 +361,7 @@ impl Agent {
         }
         for (i, (conn, req)) in change.underway.requesters.into_iter().enumerate() {
             self.end_request(conn);
-            let result = SetResult { repeated: i > 0, ..result.clone() };
+            let result = SetResult { repeated: again || i > 0, ..result.clone() };
             self.send(out, conn, ToProcess::SetDone { req, result });
         }
     }
@@ -364,7 +383,7 @@ impl Agent {
 
     /// It is done with its control, or nearly: the next one's turn comes at the end of the step, so that a long line of refusals is no deep recursion.
     // spec: SEC-2
-    fn next_in_line(&mut self, control: &ControlName, number: u64) {
+    pub(super) fn next_in_line(&mut self, control: &ControlName, number: u64) {
         let Some(line) = self.busy.get_mut(control) else { return };
         let was_first = line.front() == Some(&number);
         if was_first {

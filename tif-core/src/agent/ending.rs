@@ -139,8 +139,9 @@ impl Agent {
         let leads = !grouped || self.groups.get(&service).is_some_and(|g| g.leader() == Some(key));
         let elected = if grouped { self.groups.get_mut(&service).and_then(|g| g.on_lost(key)) } else { None };
         if stands || (leads && self.sources.get(&source).is_some_and(|s| s.outage.is_none())) {
-            let successor = grouped && self.groups.get(&service).is_some_and(|g| !g.is_empty());
-            if left && !successor && self.ledger.forget_volatile(&source) {
+            let here = self.groups.get(&service).is_some_and(|g| !g.is_empty());
+            let successor = grouped && (here || self.has_members_elsewhere(&service));
+            if left && !successor && !(grouped && self.is_shared(&service)) && self.ledger.forget_volatile(&source) {
                 self.store(Record::Forget { source: source.clone() }, Waiting::Forget(source.clone()), out);
             }
             if left && !successor {

@@ -102,6 +102,7 @@ impl Agent {
     /// From now on this exporter stands behind the source: every instrument is bound to it under its old id, and the importers' subscriptions go on.
     // spec: OUT-3, OUT-4, SYN-2
     pub(super) fn bind(&mut self, now: Moment, source: &Name, key: Key, out: &mut Outbox) {
+        self.take_home(source);
         let Some(exporter) = self.exporters.get_mut(&key) else { return };
         let process = exporter.name.clone();
         let before: BTreeSet<InstrumentId> = self.table.of_source(source).collect();
@@ -247,7 +248,7 @@ impl Agent {
                 for id in ids {
                     self.remove_instrument(id, out);
                 }
-                if self.ledger.forget_volatile(&source) {
+                if !self.is_shared(&source) && self.ledger.forget_volatile(&source) {
                     self.store(Record::Forget { source: source.clone() }, Waiting::Nobody, out);
                 }
                 self.sources.remove(&source);

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+use crate::machine::book::{Book, Entry};
+use crate::machine::{replication, witness};
 use crate::model::{
     Cause, Descriptor, Dimensions, Epoch, Incarnation, Key, Name, NodeId, Outage, RequestId, Role, SetResult, Slot, Stamp, Time, Value,
     Version,
@@ -348,6 +352,22 @@ pub enum Record {
         /// Who was elected in it, written in the same step. None for a process that is not admitted yet.
         leader: Option<Box<ProcessRecord>>,
     },
+    /// What this CPU has promised and holds as a voter on who leads a service.
+    // spec: GRP-9
+    Vote {
+        /// Which service.
+        service: Name,
+        /// All of it.
+        vote: witness::Vote,
+    },
+    /// The log of a service's accepted changes, which several CPUs keep, goes on.
+    // spec: CTL-4
+    Replicated {
+        /// Which service.
+        service: Name,
+        /// How: see [`replication::Log::take_in`].
+        record: Box<replication::Record<Book, Entry>>,
+    },
 }
 
 /// A process as the store remembers it.
@@ -381,7 +401,7 @@ pub struct ProcessRecord {
 }
 
 /// A control's value as the store remembers it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ControlRecord {
     /// The service, or the process where each exports for itself.
     pub source: Name,
@@ -397,7 +417,7 @@ pub struct ControlRecord {
 
 /// One change, as the audit and the table of results remember it.
 // spec: CTL-3, CTL-8
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChangeRecord {
     /// The requester's id.
     pub request_id: RequestId,
@@ -444,6 +464,17 @@ pub struct Start {
     pub outages: Vec<(Outage, u64)>,
     /// Services that can be launched, with what the machine needs to know of them.
     pub launchable: Vec<LaunchPolicy>,
+    /// The CPUs that vote on who leads. None, or this one alone: no other CPU is asked, and the store is the witness.
+    // spec: GRP-9
+    pub voters: Vec<NodeId>,
+    /// A random number that the store was given when it was made.
+    pub store: u64,
+    /// The store was there when the system was formed: it has forgotten nothing.
+    pub founding: bool,
+    /// What this CPU has promised as a voter, by service.
+    pub votes: Vec<(Name, witness::Vote)>,
+    /// The logs of accepted changes that several CPUs keep, by service.
+    pub logs: Vec<(Name, replication::Log<Book>)>,
 }
 
 /// What the pure part needs to know of a launch specification.

@@ -91,7 +91,7 @@ impl Agent {
         // Until it says something of its own accord it is not asked again, unless there is nobody else.
         group.on_unreachable(elected.key);
         let next = group.succeed();
-        if next.is_none() {
+        if next.is_none() && group.senior().is_none() {
             group.on_ready_again(elected.key);
         }
         let epoch = next.map_or(elected.epoch, |n| n.epoch);

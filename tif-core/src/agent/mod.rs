@@ -6,12 +6,13 @@
 //! - `restoring`: what the store remembers. `admitting`: a process registers. `exporting`: its instruments. `ending`: it is gone. `leading`: who
 //!   succeeds it. `noticing`: who is told.
 //! - `importing`: subscriptions, who follows what, values on their way out.
-//! - `changing`: controls. `calling`: procedures and in-path test points. `asking`: discovery, sensing, processes, outages.
+//! - `changing`: controls. `agreeing`: changes that other CPUs must have. `calling`: procedures and in-path test points. `asking`: discovery, sensing, processes, outages.
 //! - `table`, `session`, `outages`: what is remembered of instruments, connections, outages.
 //!
 //! What is asked of the shell or of a process is a *question* with a number and a deadline; its answer carries the number.
 
 mod admitting;
+mod agreeing;
 mod asking;
 mod calling;
 mod changing;
@@ -70,6 +71,8 @@ enum Timer {
     Applied(u64),
     /// Probe the silent, forget the expired.
     Rounds,
+    /// Look at groups that may have members on several CPUs.
+    Groups,
 }
 
 /// How often the rounds are made.
@@ -186,6 +189,8 @@ enum Waiting {
     Ended(Box<io::ProcessRecord>),
     /// Values that end with their source. If they do not, it is tried again.
     Forget(Name),
+    /// What a voter promises, or a log holds, before others hear of it.
+    Replicated(Box<Record>),
     /// Nobody waits: after a crash the same is found out again.
     Nobody,
 }
@@ -261,6 +266,7 @@ impl Agent {
             Input::Peer { from, frame } => self.on_peer_frame(now, from, *frame, out),
             Input::Tick => self.on_tick(now, out),
         }
+        self.look_at_groups(now, out);
         self.start_next_changes(now, out);
         self.cut_off_overrun(now, out);
         self.launch_due(now, out);
@@ -383,6 +389,7 @@ impl Agent {
                 Timer::Question(number) => self.on_unanswered(now, number, out),
                 Timer::Applied(change) => self.finish_change(change, false, out),
                 Timer::Rounds => self.make_rounds(now, out),
+                Timer::Groups => self.on_groups_due(now, out),
             }
         }
     }
@@ -447,6 +454,7 @@ impl Agent {
                 }
             }
             Some(Waiting::Change(change)) => self.on_change_stored(now, change, out),
+            Some(Waiting::Replicated(record)) => self.on_replicated_stored(now, *record, out),
             Some(Waiting::Ended(_) | Waiting::Forget(_) | Waiting::Outage(_) | Waiting::Nobody) | None => {}
         }
     }
@@ -461,6 +469,7 @@ impl Agent {
             Some(Waiting::Outage(id)) => drop(self.untold.insert(id)),
             Some(Waiting::Term(service, elected, None)) => self.on_term_not_stored(&service, elected),
             Some(Waiting::Change(change)) => self.refuse_change(change, &refusal, out),
+            Some(Waiting::Replicated(record)) => self.on_replicated_not_stored(&record, &refusal, out),
             Some(Waiting::Ended(record)) => drop(self.unended.insert(record.key, *record)),
             Some(Waiting::Forget(source)) => drop(self.unforgotten.insert(source)),
             Some(Waiting::Nobody) | None => {}

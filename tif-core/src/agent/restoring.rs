@@ -7,13 +7,13 @@ use super::io::{Moment, ProcessRecord, Record, Start};
 use super::outages::Lost;
 use super::{Agent, Outbox, Waiting};
 use crate::limits;
-use crate::machine::group::Group;
 use crate::model::{Cause, Incarnation, Key, Name, ProcessState, Role};
 
 impl Agent {
     /// What the store remembers comes back.
     // spec: MON-7
-    pub(super) fn restore(&mut self, now: Moment, start: Start, out: &mut Outbox) {
+    pub(super) fn restore(&mut self, now: Moment, mut start: Start, out: &mut Outbox) {
+        self.restore_electing(now, &mut start);
         for policy in start.launchable {
             if let Some(limit) = policy.hung_after {
                 self.hung_after.insert(policy.service.clone(), limit);
@@ -27,7 +27,7 @@ impl Agent {
             self.ledger.remember(change);
         }
         for (service, epoch) in start.terms {
-            self.groups.insert(service, Group::new(epoch));
+            self.groups.insert(service, self.peers.electing.group(epoch));
         }
         for (outage, told) in start.outages {
             if outage.end.is_none() {
@@ -106,7 +106,8 @@ impl Agent {
             }
             if live {
                 if process.grouped {
-                    self.groups.entry(service.clone()).or_default().restore(process.key, role);
+                    let group = self.groups.entry(service.clone()).or_insert_with(|| self.peers.electing.group(Default::default()));
+                    group.restore(process.key, role);
                 }
                 self.exporters.insert(process.key, exporter);
                 self.launcher.on_registered(&service);

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::agent::io::{ChangeRecord, ControlRecord, ControlValue};
 use crate::limits;
+use crate::machine::book::Book;
 use crate::model::{Descriptor, Name, Refusal, RequestId, Slot, Value, Version};
 
 /// One control: the source it belongs to and its name with dimensions.
@@ -60,6 +61,31 @@ impl Ledger {
                 self.results.remove(&oldest);
             }
         }
+    }
+
+    /// Puts back what several CPUs have agreed on for a source, in the place of what was known of it.
+    // spec: CTL-4, CTL-7
+    pub fn take_book(&mut self, source: &Name, book: &Book) {
+        self.values.retain(|(of, _), _| of != source);
+        for control in book.controls() {
+            self.restore(control.clone());
+        }
+        for change in book.answers() {
+            if !self.results.contains_key(&change.request_id) {
+                self.remember(change.clone());
+            }
+        }
+    }
+
+    /// The controls of a source.
+    pub fn of_source(&self, source: &Name) -> impl Iterator<Item = ControlRecord> {
+        self.values.iter().filter(move |((of, _), _)| of == source).map(|((source, name), held)| ControlRecord {
+            source: source.clone(),
+            name: name.clone(),
+            version: held.version,
+            value: held.value.clone(),
+            memorized: held.memorized,
+        })
     }
 
     /// What is known of a request id. `request` tells a repetition from a reuse.

@@ -40,13 +40,47 @@ pub struct Elected {
 #[derive(Clone, Debug, Default)]
 pub struct Group {
     epoch: Epoch,
+    /// Who leads is decided by the witness of several CPUs, and not here.
+    witnessed: bool,
     members: BTreeMap<Key, Member>,
 }
 
 impl Group {
     /// A group whose last known term is this.
     pub fn new(epoch: Epoch) -> Group {
-        Group { epoch, members: BTreeMap::new() }
+        Group { epoch, ..Group::default() }
+    }
+
+    /// The same for one that may have members on other CPUs: nobody is elected here, but who was elected elsewhere is told here.
+    // spec: GRP-9
+    pub fn witnessed(epoch: Epoch) -> Group {
+        Group { epoch, witnessed: true, ..Group::default() }
+    }
+
+    /// The member that would be elected if nobody led.
+    pub fn senior(&self) -> Option<Key> {
+        // Keys grow, so the first ready one is the senior.
+        self.members.iter().find(|(_, m)| m.ready).map(|(key, _)| *key)
+    }
+
+    /// The witness has decided: this member leads in this term, and nobody else.
+    // spec: GRP-8
+    pub fn on_elected(&mut self, key: Key, epoch: Epoch) -> Option<Elected> {
+        if !self.members.contains_key(&key) || epoch < self.epoch {
+            return None;
+        }
+        self.on_deposed(epoch);
+        self.members.get_mut(&key)?.role = Role::ToBePrimary;
+        Some(Elected { key, epoch })
+    }
+
+    /// There is a later term, which nobody here leads. Returns who led until now.
+    // spec: GRP-8
+    pub fn on_deposed(&mut self, epoch: Epoch) -> Option<Key> {
+        self.epoch = self.epoch.max(epoch);
+        let leader = self.leader()?;
+        self.members.get_mut(&leader)?.role = Role::Standby;
+        Some(leader)
     }
 
     /// The current term.
@@ -76,7 +110,7 @@ impl Group {
 
     /// A member comes. If nobody leads it is elected.
     pub fn on_join(&mut self, key: Key) -> Option<Elected> {
-        let elected = self.leader().is_none();
+        let elected = !self.witnessed && self.leader().is_none();
         self.members.insert(key, Member { role: Role::Standby, ready: false });
         elected.then(|| self.elect(key))
     }
@@ -154,11 +188,10 @@ impl Group {
 
     /// If nobody leads, elects the senior ready member.
     pub fn succeed(&mut self) -> Option<Elected> {
-        if self.leader().is_some() {
+        if self.witnessed || self.leader().is_some() {
             return None;
         }
-        // Keys grow, so the first ready one is the senior.
-        let senior = self.members.iter().find(|(_, m)| m.ready).map(|(key, _)| *key)?;
+        let senior = self.senior()?;
         Some(self.elect(senior))
     }
 
@@ -191,6 +224,18 @@ mod tests {
         group.on_ready(key(3));
         group.on_ready(key(2));
         assert_eq!(group.on_lost(key(1)), Some(Elected { key: key(2), epoch: Epoch(9) }));
+    }
+
+    // spec: GRP-8, GRP-9
+    #[test]
+    fn where_a_witness_decides_nobody_is_elected_here_and_who_it_names_leads() {
+        let mut group = Group::witnessed(Epoch(3));
+        assert_eq!((group.on_join(key(1)), group.on_join(key(2))), (None, None));
+        assert_eq!((group.on_ready(key(2)), group.on_ready(key(1)), group.senior()), (None, None, Some(key(1))));
+        assert_eq!(group.on_elected(key(2), Epoch(5)), Some(Elected { key: key(2), epoch: Epoch(5) }));
+        assert!(group.on_promoted(key(2), Epoch(5)));
+        assert_eq!(group.on_elected(key(1), Epoch(4)), None, "that term is over");
+        assert_eq!((group.on_deposed(Epoch(6)), group.leader(), group.epoch()), (Some(key(2)), None, Epoch(6)));
     }
 
     // spec: GRP-8

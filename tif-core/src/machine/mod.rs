@@ -1,5 +1,6 @@
 //! One decision each. Machines never call one another: they return facts, the agent routes them.
 
+pub mod book;
 pub mod control;
 pub mod detector;
 pub mod group;

@@ -139,6 +139,15 @@ pub enum Refusal {
         /// What holds it up.
         reason: String,
     },
+    /// This CPU may not accept changes of the service now: it is cut off from the CPU that keeps a copy, or from most of those that vote on who leads.
+    // spec: GRP-9
+    #[error("{name}: {reason}. Nothing was changed; it can still be read")]
+    CutOff {
+        /// What was asked for.
+        name: String,
+        /// From whom.
+        reason: String,
+    },
     /// The service did not answer in time.
     #[error("{name}: {reason}")]
     TimedOut {

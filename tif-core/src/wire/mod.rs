@@ -13,7 +13,7 @@ pub use messages::{
     Resume, SegmentFacts, ToAgent, ToProcess, ToldOutage, Welcome,
 };
 
-pub use peers::{Greeting, Member, PeerBody, PeerFrame, ToPeer};
+pub use peers::{Greeting, GroupMessage, Member, PeerBody, PeerFrame, ToPeer};
 
 /// The oldest protocol version spoken here.
 pub const PROTOCOL_MIN: u16 = 1;

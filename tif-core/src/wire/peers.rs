@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{ToAgent, ToProcess};
-use crate::machine::{detector, link};
+use crate::machine::book::{Book, Entry};
+use crate::machine::{detector, link, replication, witness};
 use crate::model::{Cause, Epoch, Key, Name, Role, Time};
 
 /// One datagram between two agents, with their keys: the key of an agent names its life.
@@ -93,6 +94,29 @@ pub enum ToPeer {
     Wished,
     /// The answer, or what was subscribed to.
     Answer(Box<ToProcess>),
+    /// About a service's group that may have members on several CPUs.
+    Group {
+        /// Which service.
+        service: Name,
+        /// What.
+        message: Box<GroupMessage>,
+    },
+}
+
+/// What the agents say to each other about one service: who leads it, and what was accepted for it.
+// spec: CTL-4, GRP-8, GRP-9
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum GroupMessage {
+    /// To a voter: what the register is to hold.
+    Ask(witness::Ask),
+    /// Its answer.
+    Reply(witness::Reply),
+    /// From a voter whose store is new.
+    CatchUp(witness::CatchUp),
+    /// The answer.
+    Caught(witness::Caught),
+    /// The log of accepted changes.
+    Log(replication::Message<Book, Entry>),
 }
 
 /// Who an agent is.

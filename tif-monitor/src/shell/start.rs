@@ -106,6 +106,12 @@ impl Shell {
             terms: remembered.terms,
             outages: remembered.outages,
             launchable: setup.policies,
+            // There is no fabric to other CPUs yet that a configuration could name voters on.
+            voters: Vec::new(),
+            store: remembered.store,
+            founding: false,
+            votes: remembered.votes,
+            logs: remembered.logs,
         };
         let node = start.node;
 

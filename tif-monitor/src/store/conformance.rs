@@ -1,7 +1,12 @@
 //! What every store must do: one suite, run on each of them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
 use tif_core::limits::{OUTAGES_KEPT_MAX, PROCESS_NUMBERS_AHEAD, RESULTS_KEPT_MAX};
+use tif_core::machine::book::{Book, Entry};
+use tif_core::machine::replication::{self, Log, Seq};
+use tif_core::machine::witness::{Ballot, Member, Term, Vote};
 use tif_core::model::{
     Cause, Epoch, Incarnation, Key, Name, NodeId, Outage, OutageEnd, OutageId, ProcId, Role, SetResult, Stamp, Value, Version,
 };
@@ -16,6 +21,7 @@ pub type Again = Box<dyn Fn() -> Box<dyn StateStore>>;
 pub fn suite(fresh: impl Fn() -> Again) {
     epochs_grow(&fresh());
     what_is_committed_is_remembered(&fresh());
+    votes_and_logs_are_remembered_as_they_were_last(&fresh());
     a_source_that_ends_keeps_its_memorized_controls(&fresh());
     a_repeated_id_is_one_change(&fresh());
     old_changes_go(&fresh());
@@ -112,6 +118,47 @@ fn what_is_committed_is_remembered(again: &Again) {
     assert_eq!(seen.controls, [c]);
     assert_eq!(seen.changes, [change("one")]);
     assert_eq!(seen.terms, [(name("orders"), Epoch(u64::MAX))]);
+}
+
+// spec: CTL-4, GRP-9
+fn votes_and_logs_are_remembered_as_they_were_last(again: &Again) {
+    let mut store = again();
+    let home = Member { node: NodeId(1), store: 9 };
+    let term = Term { epoch: Epoch(2), primary: Some(process("orders-1", 1).key), home, in_sync: BTreeSet::from([home]) };
+    let ballot = Ballot { round: 3, by: home, agent_epoch: 1 };
+    let vote = Vote {
+        voting: true,
+        promised: Some(ballot),
+        accepted: Some((ballot, term)),
+        stores: BTreeMap::from([(NodeId(2), 7)]),
+        ..Vote::default()
+    };
+    let entry = |n: u64| Entry { control: control("orders.batch", n, true), change: change(&format!("r{n}")) };
+    let log = |service: &str, record| Record::Replicated { service: name(service), record: Box::new(record) };
+    let appended = |epoch, n| replication::Record::Appended { epoch: Epoch(epoch), seq: Seq(n), entry: entry(n) };
+    let whole = Log { epoch: Epoch(4), seq: Seq(9), state: Book::of([control("billing.rate", 9, true)]) };
+    store
+        .commit(&[
+            Record::Vote { service: name("orders"), vote: Vote::default() },
+            Record::Vote { service: name("orders"), vote: vote.clone() },
+            log("orders", replication::Record::Began { epoch: Epoch(1) }),
+            log("orders", appended(1, 1)),
+            log("orders", appended(1, 2)),
+            log("orders", replication::Record::Began { epoch: Epoch(2) }),
+            log("billing", appended(1, 1)),
+            log("billing", replication::Record::Replaced(whole.clone())),
+        ])
+        .unwrap();
+    let many: Vec<Record> = (10..=1100).map(|n| log("billing", appended(4, n))).collect();
+    store.commit(&many).unwrap();
+    let mut billing = whole;
+    (10..=1100).for_each(|n| billing.take_in(&appended(4, n)));
+    let mut orders = Log::default();
+    [appended(1, 1), appended(1, 2), replication::Record::Began { epoch: Epoch(2) }].iter().for_each(|record| orders.take_in(record));
+    let (number, seen) = (store.load().unwrap().store, again().load().unwrap());
+    assert_eq!(seen.store, number, "it is the same store");
+    assert_eq!(seen.votes, [(name("orders"), vote)]);
+    assert_eq!(seen.logs, [(name("billing"), billing), (name("orders"), orders)]);
 }
 
 // spec: CTL-7

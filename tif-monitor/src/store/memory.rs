@@ -6,6 +6,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
 use tif_core::limits::{OUTAGES_KEPT_MAX, PROCESS_NUMBERS_AHEAD, RESULTS_KEPT_MAX};
+use tif_core::machine::book::Book;
+use tif_core::machine::replication::Log;
+use tif_core::machine::witness::Vote;
 use tif_core::model::{Epoch, Name, NodeId, Outage, OutageId, RequestId};
 
 use super::{Remembered, StateStore, StoreError};
@@ -26,6 +29,8 @@ struct Contents {
     changes_count: u64,
     terms: BTreeMap<Name, Epoch>,
     outages: BTreeMap<OutageId, (Outage, u64)>,
+    votes: BTreeMap<Name, Vote>,
+    logs: BTreeMap<Name, Log<Book>>,
     failing: bool,
 }
 
@@ -64,6 +69,8 @@ impl Contents {
                     self.outages.remove(&oldest);
                 }
             }
+            Record::Vote { service, vote } => drop(self.votes.insert(service.clone(), vote.clone())),
+            Record::Replicated { service, record } => self.logs.entry(service.clone()).or_default().take_in(record),
             Record::Term { service, epoch, leader } => {
                 self.terms.insert(service.clone(), *epoch);
                 if let Some(leader) = leader {
@@ -100,6 +107,9 @@ impl StateStore for Memory {
             changes: contents.changes.values().cloned().collect(),
             terms: contents.terms.iter().map(|(service, epoch)| (service.clone(), *epoch)).collect(),
             outages: contents.outages.values().cloned().collect(),
+            store: 1,
+            votes: contents.votes.iter().map(|(service, vote)| (service.clone(), vote.clone())).collect(),
+            logs: contents.logs.iter().map(|(service, log)| (service.clone(), log.clone())).collect(),
         })
     }
 

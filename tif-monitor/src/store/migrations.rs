@@ -64,6 +64,29 @@ pub const STEPS: &[&str] = &[
     UPDATE processes SET cause = X'AC756E72656769737465726564' WHERE ended AND service IS NOT NULL AND role = 'importer';
     ALTER TABLE outages ADD COLUMN told INTEGER NOT NULL DEFAULT 0;
 ",
+    "
+    ALTER TABLE meta ADD COLUMN store INTEGER NOT NULL DEFAULT 0;
+    UPDATE meta SET store = random();
+    CREATE TABLE votes (
+        service TEXT PRIMARY KEY,
+        vote    BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    -- Each log as it was when it was last written as a whole, in the term that it is in now,
+    CREATE TABLE logs (
+        service TEXT PRIMARY KEY,
+        epoch   INTEGER NOT NULL,
+        seq     INTEGER NOT NULL,
+        state   BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    -- and what came since.
+    CREATE TABLE entries (
+        service TEXT NOT NULL,
+        seq     INTEGER NOT NULL,
+        epoch   INTEGER NOT NULL,
+        entry   BLOB NOT NULL,
+        PRIMARY KEY (service, seq)
+    ) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// The newest version.

@@ -7,6 +7,7 @@
 
 #[cfg(test)]
 mod conformance;
+mod logs;
 mod memory;
 mod migrations;
 mod rows;
@@ -19,6 +20,9 @@ use std::path::PathBuf;
 use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
 #[cfg(doc)]
 use tif_core::limits::PROCESS_NUMBERS_AHEAD;
+use tif_core::machine::book::Book;
+use tif_core::machine::replication::Log;
+use tif_core::machine::witness::Vote;
 use tif_core::model::{Epoch, Name, NodeId, Outage};
 
 pub use memory::Memory;
@@ -46,6 +50,13 @@ pub struct Remembered {
     pub terms: Vec<(Name, Epoch)>,
     /// The latest outages, oldest first, each with how many importers were told.
     pub outages: Vec<(Outage, u64)>,
+    /// A random number that the store was given when it was made: a store that was lost and made anew is another.
+    // spec: GRP-9
+    pub store: u64,
+    /// What this CPU has promised as a voter on who leads, by service.
+    pub votes: Vec<(Name, Vote)>,
+    /// The logs of accepted changes that several CPUs keep, by service.
+    pub logs: Vec<(Name, Log<Book>)>,
 }
 
 /// Durable state of one agent.

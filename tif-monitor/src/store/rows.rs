@@ -9,12 +9,14 @@ use tif_core::limits::{OUTAGES_KEPT_MAX, PROCESS_NUMBERS_AHEAD, RESULTS_KEPT_MAX
 use tif_core::model::{Epoch, Incarnation, Key, Name, NodeId, Outage, ProcId, RequestId, Role, Stamp, Version};
 use tif_core::wire::Credentials;
 
+use super::logs;
+
 /// SQLite's whole numbers are signed: the same 64 bits, read the other way.
-fn bits(number: u64) -> i64 {
+pub(super) fn bits(number: u64) -> i64 {
     number as i64
 }
 
-fn number(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
+pub(super) fn number(row: &Row<'_>, column: &str) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(|n| n as u64)
 }
 
@@ -22,15 +24,15 @@ fn nonsense(error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::
     rusqlite::Error::FromSqlConversionFailure(0, Type::Blob, Box::new(error))
 }
 
-fn pack<T: Serialize>(value: &T) -> rusqlite::Result<Vec<u8>> {
+pub(super) fn pack<T: Serialize>(value: &T) -> rusqlite::Result<Vec<u8>> {
     rmp_serde::to_vec(value).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))
 }
 
-fn unpack<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
+pub(super) fn unpack<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
     rmp_serde::from_slice(&row.get::<_, Vec<u8>>(column)?).map_err(nonsense)
 }
 
-fn name(row: &Row<'_>, column: &str) -> rusqlite::Result<Name> {
+pub(super) fn name(row: &Row<'_>, column: &str) -> rusqlite::Result<Name> {
     Name::try_from(row.get::<_, String>(column)?).map_err(nonsense)
 }
 
@@ -54,6 +56,8 @@ pub fn write(db: &Connection, record: &Record) -> rusqlite::Result<()> {
             Ok(())
         }
         Record::Outage { outage, told } => write_outage(db, outage, *told),
+        Record::Vote { service, vote } => logs::write_vote(db, service, vote),
+        Record::Replicated { service, record } => logs::write(db, service, record),
         Record::Term { service, epoch, leader } => {
             db.prepare_cached("INSERT OR REPLACE INTO terms (service, epoch) VALUES (?, ?)")?
                 .execute(params![service.as_str(), bits(epoch.0)])?;

@@ -9,7 +9,7 @@ use tif_core::limits::{PROCESS_NUMBERS_AHEAD, PROCESSES_MAX};
 use tif_core::model::NodeId;
 
 use super::trouble::{self, Trouble};
-use super::{Remembered, StateStore, StoreError, migrations, rows};
+use super::{Remembered, StateStore, StoreError, logs, migrations, rows};
 
 /// A store in a file.
 #[derive(Debug)]
@@ -141,8 +141,8 @@ impl StateStore for Sqlite {
 
     fn load(&mut self) -> Result<Remembered, StoreError> {
         let read = |db: &Connection| {
-            let (node, boot, proc_max) = db.query_row("SELECT node, boot, proc_max FROM meta", [], |row| {
-                Ok((NodeId(row.get(0)?), row.get(1)?, row.get::<_, i64>(2)? as u64))
+            let (node, boot, proc_max, store) = db.query_row("SELECT node, boot, proc_max, store FROM meta", [], |row| {
+                Ok((NodeId(row.get(0)?), row.get(1)?, row.get::<_, i64>(2)? as u64, row.get::<_, i64>(3)? as u64))
             })?;
             Ok(Remembered {
                 node,
@@ -153,6 +153,9 @@ impl StateStore for Sqlite {
                 changes: rows::changes(db)?,
                 terms: rows::terms(db)?,
                 outages: rows::outages(db)?,
+                store,
+                votes: logs::votes(db)?,
+                logs: logs::logs(db)?,
             })
         };
         read(&self.db).map_err(self.error("cannot be read"))

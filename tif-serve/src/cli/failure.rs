@@ -83,6 +83,9 @@ impl From<Refusal> for Failure {
             Refusal::Protocol { .. } => Failure::new(Exit::Unreachable, what, "use a tif-serve of the agent's release"),
             Refusal::Malformed { .. } => Failure::usage(what, "`tif-serve --help`"),
             Refusal::Busy { .. } => Failure::new(Exit::Denied, what, "again when others are done"),
+            Refusal::CutOff { .. } => {
+                Failure::new(Exit::Unreachable, what, "again when the CPUs reach each other; `tif-serve outages` shows why")
+            }
             Refusal::TimedOut { request_id: Some(id), .. } => Failure::new(
                 Exit::TimedOut,
                 what,

@@ -21,6 +21,9 @@ const PATIENCE: u64 = 20 * SECOND;
 /// # Errors
 /// With the first difference between what is shown and what is there.
 pub fn look(worlds: &[&World]) -> Verdict {
+    if worlds.len() > 1 {
+        super::shared::look(worlds)?;
+    }
     let mut watched: BTreeMap<Place, BTreeSet<Slot>> = BTreeMap::new();
     for world in worlds {
         let standing = standing(world, worlds);
@@ -214,7 +217,7 @@ fn look_at_controls(world: &World, source: &Name, exporter: &Exporter) -> Verdic
         if forgotten && !memorized {
             continue;
         }
-        let stored = world.store.controls.get(&(source.clone(), record.clone()));
+        let stored = world.store.control(source, &record);
         let expect = stored.map_or((Version(0), &Value::U64(64)), |c| (c.version, &c.value));
         if expect != (cell.version, &cell.value) {
             let runs = (cell.version, &cell.value);

@@ -14,6 +14,7 @@ mod marks;
 mod notices;
 mod outages;
 mod primaries;
+pub mod shared;
 mod staleness;
 
 use std::fmt;

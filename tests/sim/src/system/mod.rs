@@ -7,6 +7,7 @@ use tif_core::model::NodeId;
 
 use crate::Random;
 use crate::check::Violation;
+use crate::check::shared::SharedGroups;
 use crate::world::{MS, SECOND, Weather, World};
 use net::Net;
 
@@ -23,6 +24,8 @@ pub struct System {
     pub step: u64,
     /// The next trouble between CPUs; none: it is calm.
     pub trouble_at: Option<u64>,
+    /// Groups with members on several CPUs.
+    pub shared: SharedGroups,
     /// When which cut heals.
     mends: Vec<(u64, Mend)>,
 }
@@ -40,7 +43,8 @@ impl System {
     pub fn new(cpus: u32, seed: u64, weather: Weather) -> System {
         let mut random = Random::new(seed ^ 0x5eed_0fa1);
         let worlds = (1..=cpus).map(|node| World::of_system(node, cpus, random.any(), weather)).collect();
-        let mut system = System { random, worlds, net: Net::default(), step: 0, trouble_at: None, mends: Vec::new() };
+        let mut system =
+            System { random, worlds, net: Net::default(), step: 0, shared: SharedGroups::default(), trouble_at: None, mends: Vec::new() };
         system.introduce();
         system
     }
@@ -89,12 +93,30 @@ impl System {
         }
         // spec: CTL-4
         for result in std::mem::take(&mut self.worlds[i].answered_abroad) {
+            if !result.dry_run {
+                self.judge_shared(i, &result);
+            }
             let durable = self.worlds.iter().find_map(|w| w.store.durable_of(&result.request_id, &result.name));
             self.worlds[i].judge_answer(&result, durable);
+        }
+        for office in std::mem::take(&mut self.worlds[i].offices) {
+            let verdict = self.shared.on_office(self.worlds[i].node, &office, self.worlds[i].store.logs.get(&office.service));
+            self.worlds[i].judge(verdict);
         }
         // An agent that started is told who can be seen.
         if std::mem::take(&mut self.worlds[i].agent_is_new) {
             self.introduce_to(i);
+        }
+    }
+
+    /// A change was answered: of a group on several CPUs it is where it must be.
+    fn judge_shared(&mut self, i: usize, result: &tif_core::model::SetResult) {
+        for service in ["orders", "billing"].map(crate::world::name) {
+            if result.name.starts_with(&format!("{service}.")) {
+                let logs: Vec<_> = self.worlds.iter().filter_map(|w| w.store.logs.get(&service)).collect();
+                let verdict = self.shared.on_answer(&service, result, &logs);
+                self.worlds[i].judge(verdict);
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tif_core::limits::STALE_AFTER_OUTAGE;
 use tif_core::machine::sync::{Ended, Source};
-use tif_core::model::{Coarsen, InstrumentId, Key, Name, Outage, Pattern, Quality, Report, Time};
+use tif_core::model::{Coarsen, InstrumentId, Key, Name, Outage, Pattern, Quality, Refusal, Report, SetResult, Time};
 use tif_core::wire::{Announcement, ToAgent, ToProcess, ToldOutage};
 
 /// One instrument as this importer shows it.
@@ -90,6 +90,8 @@ pub struct Importer {
     pub slow: bool,
     /// End marks that did not fit.
     pub mismatches: u64,
+    /// How changes were answered last, by request.
+    pub answers: BTreeMap<u64, Result<SetResult, Refusal>>,
 }
 
 impl Importer {
@@ -113,6 +115,8 @@ impl Importer {
     /// A message of the agent's. True: everything must be asked for again.
     pub fn on_message(&mut self, now: Time, message: &ToProcess) -> bool {
         match message {
+            ToProcess::SetDone { req, result } => drop(self.answers.insert(*req, Ok(result.clone()))),
+            ToProcess::Refused { req, refusal } => drop(self.answers.insert(*req, Err(refusal.clone()))),
             ToProcess::ReportsBegin { source, key } => {
                 let view = self.views.entry(source.clone()).or_insert_with(View::new);
                 view.wire = Some(*key);

@@ -199,6 +199,8 @@ pub struct World {
     pub outgoing: Vec<(tif_core::model::NodeId, Box<tif_core::wire::PeerFrame>)>,
     /// Changes that another CPU accepted, as this one has just said, until the system looks at them.
     pub answered_abroad: Vec<tif_core::model::SetResult>,
+    /// Who has taken office, until the system looks at it.
+    pub offices: Vec<crate::check::shared::Office>,
     /// An agent has started that was not told yet whom it can see.
     pub agent_is_new: bool,
     weather: Weather,
@@ -241,6 +243,7 @@ impl World {
             cpus,
             outgoing: Vec::new(),
             answered_abroad: Vec::new(),
+            offices: Vec::new(),
             agent_is_new: false,
             weather,
             events: BTreeMap::new(),
@@ -272,10 +275,15 @@ impl World {
     /// Whether a service's group lives on this CPU.
     pub fn hosts(&self, service: &str) -> bool {
         match service {
-            "orders" => self.node == 1,
+            "orders" => self.cpus == 1 || self.node <= 3,
             "billing" => self.cpus == 1 || self.node == 2,
             _ => true,
         }
+    }
+
+    /// The CPUs that vote on who leads: the first three, or both.
+    pub fn voters(&self) -> Vec<tif_core::model::NodeId> {
+        if self.cpus == 1 { Vec::new() } else { (1..=self.cpus.min(3)).map(tif_core::model::NodeId).collect() }
     }
 
     /// What a process of this kind is called on a CPU: names are a CPU's own, and differ to tell them apart.
@@ -442,7 +450,7 @@ impl World {
         }
     }
 
-    fn judge(&mut self, result: Result<(), Violation>) {
+    pub(crate) fn judge(&mut self, result: Result<(), Violation>) {
         if let Err(mut violation) = result
             && self.violation.is_none()
         {

@@ -16,6 +16,12 @@ impl World {
         self.spawn(identity, Trade::Exporter(Box::new(exporter)))
     }
 
+    /// Starts a member of a service's group, under a name of this CPU.
+    pub fn spawn_member(&mut self, service: &str) -> Who {
+        let own = World::name_on(self.node, service);
+        self.spawn_exporter(Identity::Pick(super::name(&own)), service, true)
+    }
+
     /// Starts an importing process.
     pub fn spawn_importer(&mut self, identity: Identity) -> Who {
         self.spawn(identity, Trade::Importer(Box::default()))
@@ -261,7 +267,12 @@ impl World {
     }
 
     fn takes_office(&mut self, who: Who, service: &tif_core::model::Name, epoch: tif_core::model::Epoch) {
-        let others = self.living(|p| !p.left && p.exporter().is_some_and(|e| e.service == *service && e.primary_in.is_some()));
+        if self.cpus > 1 {
+            self.offices.push(crate::check::shared::Office { service: service.clone(), epoch, who });
+        }
+        // Who can see on its board that its term is over is fenced.
+        let leads = |e: &Exporter| e.service == *service && e.primary_in.is_some_and(|term| e.board.epoch <= term);
+        let others = self.living(|p| !p.left && p.exporter().is_some_and(leads));
         let others: Vec<Who> = others.into_iter().filter(|w| *w != who).collect();
         let result = self.checks.primaries.on_office(service, epoch, who, &others);
         self.judge(result);

@@ -5,7 +5,7 @@ use tif_core::agent::io::{Conn, Input, Output, Record};
 use tif_core::machine::link::{Body, Frame};
 use tif_core::model::notice::NoticeEvent;
 use tif_core::model::{Cause, Incarnation, Key, Name, NodeId, SetResult, Version};
-use tif_core::wire::{Credentials, Hello, Identity, PeerBody, PeerFrame, Registration, SegmentFacts, ToProcess};
+use tif_core::wire::{Credentials, Hello, PeerBody, PeerFrame, Registration, SegmentFacts, ToProcess};
 
 use super::faults::Defect;
 use super::{Event, MS, SECOND, Trade, Who, World};
@@ -41,6 +41,7 @@ impl World {
         let runs = |pid: u32, started: u64| processes.iter().any(|p| p.alive && p.pid == pid && p.started == started);
         let grows = self.weather.defect != Some(Defect::ReuseIncarnation);
         let mut start = self.store.start(self.node, self.policies(), grows, |r| runs(r.credentials.pid, r.credentials.started));
+        start.voters = self.voters();
         if self.has(Defect::ForgetChanges) {
             start.changes.clear();
         }
@@ -303,8 +304,8 @@ impl World {
     fn look_at_answer(&mut self, message: &ToProcess) {
         if let ToProcess::SetDone { result, .. } = message {
             let durable = self.store.durable_of(&result.request_id, &result.name);
-            if durable.is_none() && self.cpus > 1 {
-                // Another CPU has answered.
+            if self.cpus > 1 {
+                // Perhaps another CPU has answered, and others must have it, too.
                 return self.answered_abroad.push(result.clone());
             }
             let outcome = self.checks.controls.on_answer(result, durable);
@@ -459,7 +460,7 @@ impl World {
     }
 
     fn child(&mut self, service: &Name) -> u32 {
-        let who = self.spawn_exporter(Identity::Pick(service.clone()), service.as_str(), true);
+        let who = self.spawn_member(service.as_str());
         self.processes[who].pid
     }
 

@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tif_core::agent::io::{ChangeRecord, ControlRecord, LaunchPolicy, Moment, ProcessRecord, Record, Start, Ticket};
 use tif_core::limits::PROCESS_NUMBERS_AHEAD;
+use tif_core::machine::book::Book;
+use tif_core::machine::replication::Log;
+use tif_core::machine::witness::Vote;
 use tif_core::model::{Epoch, Key, Name, NodeId, Outage, OutageId, RequestId, Version};
 
 /// What survives, and what waits to.
@@ -17,6 +20,10 @@ pub struct Store {
     pub changes: Vec<ChangeRecord>,
     /// The terms.
     pub terms: BTreeMap<Name, Epoch>,
+    /// What this CPU has promised as a voter, by service.
+    pub votes: BTreeMap<Name, Vote>,
+    /// The logs that several CPUs keep, by service.
+    pub logs: BTreeMap<Name, Log<Book>>,
     /// The outages.
     pub outages: BTreeMap<OutageId, (Outage, u64)>,
     /// How often values that are not memorized were forgotten, by source.
@@ -39,7 +46,16 @@ impl Store {
 
     /// As which version a change is durable.
     pub fn durable(&self, id: &RequestId) -> Option<Version> {
-        self.changes.iter().rev().find(|c| c.request_id == *id).map(|c| c.result.version)
+        let shared = self.logs.values().flat_map(|log| log.state.answers().rev());
+        self.changes.iter().rev().chain(shared).find(|c| c.request_id == *id).map(|c| c.result.version)
+    }
+
+    /// A control as it was accepted last.
+    pub fn control(&self, source: &Name, name: &str) -> Option<&ControlRecord> {
+        match self.logs.get(source) {
+            Some(log) => log.state.control(name),
+            None => self.controls.get(&(source.clone(), name.to_owned())),
+        }
     }
 
     /// The same of a change to this very control: its id may have been used for another on another CPU, which no agent can know.
@@ -74,6 +90,8 @@ impl Store {
                 self.controls.retain(|(of, _), control| *of != source || control.memorized);
                 *self.forgotten.entry(source).or_default() += 1;
             }
+            Record::Vote { service, vote } => drop(self.votes.insert(service, vote)),
+            Record::Replicated { service, record } => self.logs.entry(service).or_default().take_in(&record),
             Record::Outage { outage, told } => {
                 self.outages.insert(outage.id, (outage, told));
             }
@@ -120,6 +138,11 @@ impl Store {
             terms: self.terms.iter().map(|(service, epoch)| (service.clone(), *epoch)).collect(),
             outages: self.outages.values().cloned().collect(),
             launchable,
+            voters: Vec::new(),
+            store: u64::from(node) << 32 | 0x7f,
+            founding: true,
+            votes: self.votes.iter().map(|(service, vote)| (service.clone(), vote.clone())).collect(),
+            logs: self.logs.iter().map(|(service, log)| (service.clone(), log.clone())).collect(),
         }
     }
 }

@@ -36,7 +36,7 @@ impl World {
     pub fn populate(&mut self) {
         for (service, count) in [("orders", 2), ("billing", 1)] {
             for _ in 0..if self.hosts(service) { count } else { 0 } {
-                self.spawn_exporter(Identity::Pick(name(service)), service, true);
+                self.spawn_member(service);
             }
         }
         for own in ["cache-1", "cache-2"] {
@@ -167,7 +167,7 @@ impl World {
         for service in ["orders", "billing"] {
             let there = self.living(|p| !p.left && p.exporter().is_some_and(|e| e.service.as_str() == service));
             if self.hosts(service) && there.len() < 2 && self.random.percent(30) {
-                self.spawn_exporter(Identity::Pick(name(service)), service, true);
+                self.spawn_member(service);
                 return;
             }
         }

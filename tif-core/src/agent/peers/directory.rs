@@ -20,6 +20,7 @@ pub(super) enum Home {
 impl Agent {
     /// Something of an exporter has changed: the other agents are told at the end of the step.
     pub(in super::super) fn touch_member(&mut self, key: Key) {
+        self.peers.electing.stir();
         if !self.peers.is_alone() {
             self.peers.touched.entry(key).or_default();
         }
@@ -34,6 +35,7 @@ impl Agent {
 
     /// Every member of a group: their term has changed.
     pub(in super::super) fn touch_group(&mut self, service: &Name) {
+        self.peers.electing.stir();
         if !self.peers.is_alone() {
             let of_group = self.exporters.iter().filter(|(_, e)| e.grouped && e.service == *service).map(|(key, _)| *key);
             for key in of_group.collect::<Vec<Key>>() {
@@ -83,7 +85,8 @@ impl Agent {
         }
         let Some(peer) = self.peers.get_mut(node) else { return };
         let new_service = !peer.members.values().any(|m| m.service == member.service);
-        peer.members.insert(member.key, member);
+        peer.members.insert(member.key, member.clone());
+        self.heed_member(now, &member, out);
         if new_service {
             self.send_all_wishes(now, node, out);
         }
@@ -92,6 +95,7 @@ impl Agent {
     /// An exporter has ended there. Its source is without one, also where its agent knows of nobody here who follows it: that may have been restarted since.
     // spec: OUT-1
     pub(super) fn on_member_gone(&mut self, now: Moment, node: NodeId, key: Key, cause: &Cause, out: &mut Outbox) {
+        self.peers.electing.stir();
         let Some(peer) = self.peers.get_mut(node) else { return };
         peer.members.remove(&key);
         self.drop_incoming(now, node, key);

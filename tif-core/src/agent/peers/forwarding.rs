@@ -103,8 +103,12 @@ impl Agent {
         };
         // A request that is repeated goes where it went, whatever has come since: there its result is recorded.
         // spec: CTL-3
-        let before =
-            request_id.as_ref().and_then(|id| self.peers.routes.find(id)).filter(|node| self.peers.get(*node).is_some_and(|p| p.greeted));
+        // Of a group on several CPUs whoever leads knows it.
+        let before = request_id
+            .as_ref()
+            .filter(|_| !self.is_of_shared(&name))
+            .and_then(|id| self.peers.routes.find(id))
+            .filter(|node| self.peers.get(*node).is_some_and(|p| p.greeted));
         let known_here = request_id.as_ref().is_some_and(|id| self.ledger.known(id, "") != Known::New);
         let home = if known_here { Home::Here } else { before.map_or_else(|| self.home_of(&name), Home::There) };
         match home {

@@ -1,6 +1,7 @@
 //! Other CPUs' agents: seen, greeted, listened to, taken for down; and a stream to each.
 //!
 //! - `directory`: who exports what where. `following`: what this CPU's importers want of other CPUs. `serving`: what other CPUs want of this one.
+//! - `electing`: who leads a group that may have members on several CPUs. `replicating`: what was accepted for it.
 //! - `forwarding`: requests that others have to answer. `noticing`: processes of other CPUs.
 //!
 //! Another agent is seen by chance (the fabric hints), greeted (versions are compared), introduced to the detector, and given a stream. On every new
@@ -9,9 +10,11 @@
 // spec: FAB-2, FAB-3, FAB-5, SYN-6
 
 mod directory;
+mod electing;
 mod following;
 mod forwarding;
 mod noticing;
+mod replicating;
 mod serving;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +45,8 @@ pub(super) struct Peers {
     touched: BTreeMap<Key, Option<Cause>>,
     wishes: BTreeSet<Pattern>,
     looked_for: BTreeSet<Name>,
+    /// Services whose groups may have members on several CPUs.
+    pub(super) electing: electing::Electing,
 }
 
 /// One other agent's life.
@@ -81,6 +86,7 @@ impl Peers {
             touched: BTreeMap::new(),
             wishes: BTreeSet::new(),
             looked_for: BTreeSet::new(),
+            electing: electing::Electing::default(),
         }
     }
 
@@ -325,6 +331,7 @@ impl Agent {
             peer.members.clear();
             peer.down = true;
         }
+        self.peers.electing.stir();
         self.tell_of_peer(node, &NoticeEvent::PresumedDead { cause: Cause::CpuDown });
         self.lose_exporters(now, node, &Cause::CpuDown, out);
     }
@@ -344,6 +351,7 @@ impl Agent {
             ToPeer::Greeting(greeting) => self.on_greeting(now, node, greeting, out),
             ToPeer::Member(member) => self.on_member(now, node, member, out),
             ToPeer::MemberGone { key, cause } => self.on_member_gone(now, node, key, &cause, out),
+            ToPeer::Group { service, message } => self.on_group_message(now, node, &service, *message, out),
             ToPeer::Request { on_behalf, body } => self.on_peer_request(now, node, on_behalf, *body, out),
             ToPeer::Wished => self.on_peer_wished(now, node, out),
             ToPeer::Answer(message) => self.on_peer_answer(now, node, *message, out),
@@ -357,6 +365,7 @@ impl Agent {
         peer.cpu = Some(greeting.cpu.clone());
         peer.members = greeting.members.into_iter().filter(|m| m.key.node == node).map(|m| (m.key, m)).collect();
         self.serve(now, node, greeting.cpu, out);
+        self.heed_members(now, node, out);
         self.renew_processes(greeting.over, out);
         // Exporters that it had and has not are gone, and nobody saw how.
         self.lose_exporters(now, node, &Cause::Unknown, out);

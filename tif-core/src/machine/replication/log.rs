@@ -39,6 +39,20 @@ pub struct Log<S> {
     pub state: S,
 }
 
+impl<S: State> Log<S> {
+    /// What a store does with a record of this log.
+    pub fn take_in(&mut self, record: &Record<S, S::Entry>) {
+        match record {
+            Record::Appended { epoch, seq, entry } => {
+                self.state.apply(entry);
+                (self.epoch, self.seq) = (*epoch, *seq);
+            }
+            Record::Replaced(log) => *self = log.clone(),
+            Record::Began { epoch } => self.epoch = *epoch,
+        }
+    }
+}
+
 /// What is to be made durable of a log. A member that starts needs the log that these amount to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Record<S, E> {

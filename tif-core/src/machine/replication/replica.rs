@@ -141,6 +141,17 @@ impl<S: State> Replica<S> {
         self.leader.as_ref().map(Leader::waits_for)
     }
 
+    /// Those that follow it, if it leads.
+    pub fn followers(&self) -> Vec<Member> {
+        self.leader.as_ref().map(Leader::followers).unwrap_or_default()
+    }
+
+    /// The change of the register that it waits for, if it leads and has asked for one. One of the same term that is another is out of date, and must
+    /// not be made: its members are not waited for.
+    pub fn wants(&self) -> Option<&Change> {
+        self.leader.as_ref()?.change.as_ref()
+    }
+
     // ---- what the agent wants -------------------------------------------------------------------------------------------------------------------
 
     /// The register is empty: asks to lead the first term, which comes after `last`, the greatest epoch that is remembered otherwise.

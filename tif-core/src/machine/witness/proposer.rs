@@ -94,6 +94,11 @@ impl Proposer {
         }
     }
 
+    /// A ballot of somebody else was seen: the next attempt is to be greater. Without this it would find out only by being refused.
+    pub fn heed(&mut self, seen: Ballot) {
+        self.round = self.round.max(seen.round);
+    }
+
     /// Whether a wish is not decided yet.
     pub fn is_busy(&self) -> bool {
         self.wish.is_some()

@@ -1,0 +1,110 @@
+//! Services whose groups have members on several CPUs: one primary in the whole system, and nothing accepted is lost.
+// spec: CTL-3, CTL-4, GRP-8, GRP-9
+
+use std::collections::BTreeMap;
+
+use tif_core::machine::book::Book;
+use tif_core::machine::replication::{Log, State};
+use tif_core::model::{Epoch, Name, RequestId, SetResult, Value, Version};
+
+use super::{Verdict, wrong};
+use crate::world::{Who, World};
+
+/// What was told to be accepted.
+#[derive(Clone, Debug)]
+struct Accepted {
+    version: Version,
+    value: Value,
+    /// In which term.
+    epoch: Epoch,
+}
+
+/// Somebody takes office: on a CPU, in a term.
+#[derive(Clone, Debug)]
+pub struct Office {
+    /// The service.
+    pub service: Name,
+    /// The term.
+    pub epoch: Epoch,
+    /// The process.
+    pub who: Who,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct SharedGroups {
+    offices: BTreeMap<(Name, Epoch), (u32, Who)>,
+    accepted: BTreeMap<Name, BTreeMap<RequestId, Accepted>>,
+}
+
+impl SharedGroups {
+    /// I13, I14: one per term, and it has all that was accepted before.
+    ///
+    /// # Errors
+    /// If not.
+    pub fn on_office(&mut self, node: u32, office: &Office, log: Option<&Log<Book>>) -> Verdict {
+        let Office { service, epoch, who } = office;
+        let first = *self.offices.entry((service.clone(), *epoch)).or_insert((node, *who));
+        if first != (node, *who) {
+            return wrong("shared", format!("process {who} of cpu{node} leads {service} in term {epoch}, as {first:?} did"));
+        }
+        let Some(log) = log else { return wrong("shared", format!("process {who} of cpu{node} leads {service} without a log")) };
+        if log.epoch < *epoch {
+            return wrong("shared", format!("cpu{node} leads {service} in term {epoch} with a log of term {}", log.epoch));
+        }
+        for (id, accepted) in self.accepted.get(service).into_iter().flatten() {
+            if accepted.epoch <= *epoch && !log.state.holds(id) {
+                return wrong("shared", format!("{id} ({accepted:?}) of {service} is lost to cpu{node} in term {epoch}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// I15: each request has one answer, and what is answered is where it must be.
+    ///
+    /// # Errors
+    /// If not.
+    pub fn on_answer(&mut self, service: &Name, result: &SetResult, logs: &[&Log<Book>]) -> Verdict {
+        let id = &result.request_id;
+        let holders: Vec<&&Log<Book>> = logs.iter().filter(|log| log.state.holds(id)).collect();
+        let Some(epoch) = holders.iter().map(|log| log.epoch).max() else {
+            return wrong("shared", format!("{id} of {service} is answered, and no CPU has it"));
+        };
+        if result.replicated && !result.repeated && holders.len() < 2 {
+            return wrong("shared", format!("{id} of {service} is said to be replicated, and one CPU has it"));
+        }
+        let now = Accepted { version: result.version, value: result.new.clone(), epoch };
+        let first = self.accepted.entry(service.clone()).or_default().entry(id.clone()).or_insert(now);
+        if (first.version, &first.value) != (result.version, &result.new) {
+            return wrong("shared", format!("{id} of {service} was answered as {first:?} and is as {result:?}"));
+        }
+        Ok(())
+    }
+
+    /// How many changes were accepted for a service.
+    pub fn accepted(&self, service: &str) -> usize {
+        self.accepted.iter().filter(|(of, _)| of.as_str() == service).map(|(_, ids)| ids.len()).sum()
+    }
+
+    /// How many terms somebody took office in.
+    pub fn terms(&self, service: &str) -> usize {
+        self.offices.keys().filter(|(of, _)| of.as_str() == service).count()
+    }
+}
+
+/// I19: after the trouble exactly one member leads each group that has any, in the whole system.
+///
+/// # Errors
+/// If not.
+pub fn look(worlds: &[&World]) -> Verdict {
+    for service in ["orders", "billing"] {
+        let of_group = |p: &crate::world::Process| p.welcomed && !p.left && p.exporter().is_some_and(|e| e.service.as_str() == service);
+        let members: usize = worlds.iter().map(|w| w.living(of_group).len()).sum();
+        let leads = |p: &crate::world::Process| of_group(p) && p.exporter().is_some_and(|e| e.primary_in.is_some());
+        let primaries: Vec<_> = worlds.iter().flat_map(|w| w.living(leads).into_iter().map(|who| (w.node, who))).collect();
+        if members > 0 && primaries.len() != 1 {
+            return wrong("shared", format!("{service} has {members} members, and {primaries:?} lead it"));
+        }
+    }
+    Ok(())
+}

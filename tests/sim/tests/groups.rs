@@ -1,0 +1,178 @@
+//! A service whose group has members on several CPUs: arrange, break something, look.
+
+use tif_core::model::{Cause, Name, NodeId, Refusal, SetResult, Value, Version};
+use tif_core::wire::{Admission, Identity};
+use tif_sim::check::shared;
+use tif_sim::system::System;
+use tif_sim::world::{Weather, Who, World, name};
+
+const KILLED: Cause = Cause::Signal { signal: 9, core: false };
+
+/// A system in which nothing happens by itself: a member on each CPU, the first of which leads, and an importer on each.
+fn system(cpus: u32) -> (System, Vec<Who>) {
+    let mut system = System::new(cpus, 7, Weather { still: true, ..Weather::default() });
+    system.worlds[0].spawn_member("orders");
+    assert!(system.run_ms(2000), "{:?}", system.violation());
+    for i in 1..cpus as usize {
+        system.worlds[i].spawn_member("orders");
+    }
+    let importers = system.worlds.iter_mut().map(|w| {
+        let own = World::name_on(w.node, "imp-1");
+        w.spawn_importer(Identity::Exactly(name(&own)))
+    });
+    let importers = importers.collect();
+    assert!(system.run_ms(3000), "{:?}", system.violation());
+    assert_eq!(leaders(&system), [1]);
+    (system, importers)
+}
+
+fn orders() -> Name {
+    name("orders")
+}
+
+/// The CPUs with a process that believes to lead.
+fn leaders(system: &System) -> Vec<u32> {
+    system.worlds.iter().filter(|w| w.standing().contains_key(&orders())).map(|w| w.node).collect()
+}
+
+/// With what the primary of a CPU runs.
+fn runs_with(world: &World, path: &str) -> (Version, Value) {
+    let who = world.standing()[&orders()];
+    let exporter = world.processes[who].exporter().unwrap();
+    let cell = exporter.cells.values().find(|cell| cell.descriptor.path.as_str() == path).unwrap();
+    (cell.version, cell.value.clone())
+}
+
+/// Asks for a change on a CPU and waits for what comes of it.
+fn set(system: &mut System, cpu: usize, who: Who, value: u64, id: &str) -> Result<SetResult, Refusal> {
+    let req = system.worlds[cpu].set(who, "orders.batch", &value.to_string(), id, Admission::default()).expect("it is connected");
+    for _ in 0..150 {
+        let importer = system.worlds[cpu].processes[who].importer().unwrap();
+        if let Some(answer) = importer.answers.get(&req) {
+            return answer.clone();
+        }
+        assert!(system.run_ms(100), "{:?}", system.violation());
+    }
+    panic!("no answer to {id}");
+}
+
+fn cut(system: &mut System, one: u32) {
+    let others: Vec<NodeId> = (1..=system.worlds.len() as u32).filter(|n| *n != one).map(NodeId).collect();
+    system.net.part(&[NodeId(one)], &others, true);
+}
+
+fn assert_whole(system: &System) {
+    let worlds: Vec<&World> = system.worlds.iter().collect();
+    assert_eq!(shared::look(&worlds), Ok(()));
+}
+
+// spec: CTL-3, CTL-4, CTL-7, GRP-7, OUT-3
+#[test]
+fn the_primarys_cpu_loses_power_and_a_standby_elsewhere_goes_on_with_all_that_was_accepted() {
+    let (mut system, importers) = system(3);
+    for n in 1..=5 {
+        let done = set(&mut system, 0, importers[0], n * 10, &format!("a{n}")).unwrap();
+        assert!(done.replicated, "{done:?}");
+    }
+    system.stop_cpu(0);
+    assert!(system.run_ms(3000), "{:?}", system.violation());
+    assert_eq!(leaders(&system), [2]);
+    assert_eq!(runs_with(&system.worlds[1], "batch"), (Version(5), Value::U64(50)));
+    // Asked once more, by another, it is not done once more.
+    let again = set(&mut system, 1, importers[1], 50, "a5").unwrap();
+    assert_eq!((again.version, again.repeated), (Version(5), true));
+    let done = set(&mut system, 2, importers[2], 60, "b1").unwrap();
+    assert_eq!((done.version, done.replicated), (Version(6), true));
+    system.start_cpu(0);
+    system.worlds[0].spawn_member("orders");
+    assert!(system.run_ms(4000), "{:?}", system.violation());
+    assert_eq!(leaders(&system), [2]);
+    assert_whole(&system);
+}
+
+// spec: GRP-6, GRP-8, GRP-9
+#[test]
+fn a_primary_that_is_cut_off_refuses_changes_and_stands_by_when_the_cut_heals() {
+    let (mut system, importers) = system(3);
+    set(&mut system, 0, importers[0], 10, "a1").unwrap();
+    cut(&mut system, 1);
+    assert!(system.run_ms(3000), "{:?}", system.violation());
+    assert_eq!(leaders(&system), [1, 2], "who is cut off goes on to be read");
+    let refused = set(&mut system, 0, importers[0], 20, "a2").unwrap_err();
+    assert!(matches!(refused, Refusal::CutOff { .. }), "{refused}");
+    let done = set(&mut system, 1, importers[1], 30, "b1").unwrap();
+    assert_eq!((done.version, done.replicated), (Version(2), true));
+    system.net.heal();
+    assert!(system.run_ms(6000), "{:?}", system.violation());
+    assert_eq!(leaders(&system), [2]);
+    assert_whole(&system);
+    // What was refused never happened.
+    let done = set(&mut system, 0, importers[0], 20, "a2").unwrap();
+    assert_eq!((done.version, done.repeated, done.replicated), (Version(3), false, true));
+}
+
+// spec: GRP-9
+#[test]
+fn of_two_cpus_that_are_cut_apart_neither_takes_over_and_neither_accepts_changes() {
+    let (mut system, importers) = system(2);
+    assert!(set(&mut system, 1, importers[1], 10, "a1").unwrap().replicated);
+    cut(&mut system, 1);
+    assert!(system.run_ms(8000), "{:?}", system.violation());
+    assert_eq!(leaders(&system), [1]);
+    let refused = set(&mut system, 0, importers[0], 20, "a2").unwrap_err();
+    assert!(matches!(refused, Refusal::CutOff { .. }), "{refused}");
+    assert!(set(&mut system, 1, importers[1], 30, "b1").is_err());
+    system.net.heal();
+    assert!(system.run_ms(8000), "{:?}", system.violation());
+    assert_whole(&system);
+    let done = set(&mut system, 0, importers[0], 20, "a2").unwrap();
+    assert_eq!((done.version, done.replicated), (Version(2), true));
+}
+
+// spec: CTL-4, GRP-9
+#[test]
+fn a_primary_whose_backup_is_gone_goes_on_alone_when_the_witness_says_so_and_a_new_backup_catches_up() {
+    let (mut system, importers) = system(3);
+    assert!(set(&mut system, 0, importers[0], 10, "a1").unwrap().replicated);
+    system.stop_cpu(1);
+    system.stop_cpu(2);
+    // One of three is no majority.
+    assert!(system.run_ms(2000), "{:?}", system.violation());
+    let refused = set(&mut system, 0, importers[0], 20, "a2").unwrap_err();
+    assert!(matches!(refused, Refusal::CutOff { .. }), "{refused}");
+    system.start_cpu(1);
+    assert!(system.run_ms(3000), "{:?}", system.violation());
+    // CPU 3 was taken out; CPU 2 has its log.
+    let done = set(&mut system, 0, importers[0], 20, "a3").unwrap();
+    assert_eq!(done.version, Version(2));
+    system.stop_cpu(1);
+    system.start_cpu(2);
+    system.worlds[2].spawn_member("orders");
+    assert!(system.run_ms(4000), "{:?}", system.violation());
+    assert!(set(&mut system, 0, importers[0], 30, "a4").unwrap().replicated);
+    system.start_cpu(1);
+    assert!(system.run_ms(3000), "{:?}", system.violation());
+    system.stop_cpu(0);
+    assert!(system.run_ms(3000), "{:?}", system.violation());
+    let leading = leaders(&system);
+    assert_eq!(leading.len(), 1);
+    assert_eq!(runs_with(&system.worlds[leading[0] as usize - 1], "batch"), (Version(3), Value::U64(30)));
+}
+
+// spec: GRP-7, GRP-8, OUT-3
+#[test]
+fn a_primary_that_dies_is_followed_by_a_member_on_another_cpu_and_nobody_shows_its_values_as_fresh() {
+    let (mut system, importers) = system(3);
+    system.worlds[2].subscribe(importers[2], "orders.**", tif_core::model::Coarsen::default());
+    assert!(set(&mut system, 2, importers[2], 10, "a1").unwrap().replicated);
+    let primary = system.worlds[0].standing()[&orders()];
+    system.worlds[0].end_process(primary, KILLED);
+    assert!(system.run_ms(2000), "{:?}", system.violation());
+    let leading = leaders(&system);
+    assert_eq!(leading.len(), 1);
+    assert_eq!(runs_with(&system.worlds[leading[0] as usize - 1], "batch"), (Version(1), Value::U64(10)));
+    assert_eq!(system.shared.terms("orders"), 2);
+    let view = &system.worlds[2].processes[importers[2]].importer().unwrap().views[&orders()];
+    assert!(view.shows_fresh("orders.queue.depth") && view.outage.is_none());
+    assert_whole(&system);
+}

@@ -1,0 +1,406 @@
+//! Who leads a service whose group may have members on several CPUs: one primary in the whole system.
+//!
+//! A register per service, kept by the CPUs that vote, says who leads, on which CPU, and which CPUs have every accepted change. Nobody leads whom it does not
+//! name. When its primary is gone, CPUs with a ready member and all that was accepted try to put theirs in its place, the nearest at once, the others a
+//! little later; one succeeds, and the others hear who it is.
+//!
+//! | the register | what is seen here | then |
+//! |---|---|---|
+//! | not read yet | | it is read |
+//! | empty | a ready member is here | it is asked to name that, in the first term |
+//! | names a process of this CPU | all of its log is where it must be | that is promoted (`leading`) |
+//! | names one that is gone | a ready member is here, and this CPU is in sync | it is asked to name that, in the next term |
+//! | names one elsewhere, in a later term | somebody leads here | that is demoted |
+//!
+//! With no voters, or this CPU as the only one, none of this happens: the store is the witness, and no message is sent.
+// spec: GRP-5, GRP-6, GRP-7, GRP-8, GRP-9
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::super::io::{Moment, Output, Record, Start};
+use super::super::{Agent, Outbox, Question, Timer, Waiting};
+use super::replicating::Shared;
+use crate::machine::group::Group;
+use crate::machine::replication::NotTaken;
+use crate::machine::witness::{Act, Member, Outcome, Term};
+use crate::model::{Address, Cause, Epoch, Key, Name, NodeId, Role, Time};
+use crate::wire::{GroupMessage, ToProcess};
+
+/// How often the groups are looked at when nothing happens.
+pub(super) const PERIOD: Duration = Duration::from_millis(100);
+/// How long after its start an agent waits to see the others before it takes them for gone.
+const START_GRACE: Duration = Duration::from_secs(3);
+/// How much longer each CPU waits than the one before it in rank.
+const RANK_PAUSE: Duration = Duration::from_millis(250);
+/// How long an attempt may take before it is made again; and at most.
+pub(super) const ATTEMPT: (Duration, Duration) = (Duration::from_millis(150), Duration::from_millis(1200));
+/// The least pause after another CPU's ballot was greater; each CPU has its own multiple.
+const OUTBID: Duration = Duration::from_millis(20);
+/// How often the register is read while something seems to have changed.
+const READ_AGAIN: Duration = Duration::from_millis(700);
+/// Services whose groups a CPU votes on.
+// spec: SEC-2
+const SERVICES_MAX: usize = 1024;
+
+/// All services whose groups may have members on several CPUs, as this CPU knows them.
+#[derive(Debug, Default)]
+pub(in super::super) struct Electing {
+    pub me: Member,
+    pub agent_epoch: u32,
+    pub voters: BTreeSet<NodeId>,
+    pub founding: bool,
+    began: Time,
+    pub groups: BTreeMap<Name, Shared>,
+    /// Something has changed since they were looked at.
+    due: bool,
+}
+
+impl Electing {
+    /// Whether other CPUs vote.
+    pub fn is_on(&self) -> bool {
+        !self.voters.is_empty()
+    }
+
+    /// A group as it begins here.
+    pub fn group(&self, epoch: Epoch) -> Group {
+        if self.is_on() { Group::witnessed(epoch) } else { Group::new(epoch) }
+    }
+
+    pub fn stir(&mut self) {
+        self.due = true;
+    }
+}
+
+impl Agent {
+    /// What the configuration says, and the store remembers.
+    pub(in super::super) fn restore_electing(&mut self, now: Moment, start: &mut Start) {
+        let voters: BTreeSet<NodeId> = start.voters.iter().copied().collect();
+        if voters.iter().all(|node| *node == start.node) {
+            return;
+        }
+        let me = Member { node: start.node, store: start.store };
+        let mut electing = Electing {
+            me,
+            agent_epoch: start.agent_epoch,
+            voters,
+            founding: start.founding,
+            began: now.time,
+            groups: BTreeMap::new(),
+            due: true,
+        };
+        let mut votes: BTreeMap<Name, _> = std::mem::take(&mut start.votes).into_iter().collect();
+        let mut logs: BTreeMap<Name, _> = std::mem::take(&mut start.logs).into_iter().collect();
+        let services: BTreeSet<Name> = votes.keys().chain(logs.keys()).cloned().collect();
+        for service in services {
+            let shared = Shared::new(&electing, votes.remove(&service), logs.remove(&service));
+            electing.groups.insert(service, shared);
+        }
+        self.peers.electing = electing;
+        self.timers.set(now.time + PERIOD, Timer::Groups);
+    }
+
+    /// Whether changes of this service's group are accepted only with other CPUs' consent.
+    pub(in super::super) fn is_shared(&self, service: &Name) -> bool {
+        self.peers.electing.is_on() && self.groups.contains_key(service)
+    }
+
+    /// The time has come to look at all groups.
+    pub(in super::super) fn on_groups_due(&mut self, now: Moment, out: &mut Outbox) {
+        self.timers.set(now.time + PERIOD, Timer::Groups);
+        self.peers.electing.stir();
+        let services: Vec<Name> = self.peers.electing.groups.keys().cloned().collect();
+        for service in services {
+            self.try_again(now, &service, out);
+            self.remind_followers(now, &service, out);
+        }
+        self.give_answers_up(now, out);
+    }
+
+    /// The end of a step: groups are looked at if something has changed.
+    pub(in super::super) fn look_at_groups(&mut self, now: Moment, out: &mut Outbox) {
+        if !self.peers.electing.is_on() || !std::mem::take(&mut self.peers.electing.due) {
+            return;
+        }
+        let here = self.groups.iter().filter(|(_, g)| !g.is_empty()).map(|(service, _)| service.clone());
+        let services: BTreeSet<Name> = here.chain(self.peers.electing.groups.keys().cloned()).collect();
+        for service in services {
+            self.shared_of(&service, out);
+            self.consider(now, &service, out);
+        }
+    }
+
+    /// What this CPU knows of a group; it begins to if it is asked.
+    pub(super) fn shared_of(&mut self, service: &Name, out: &mut Outbox) -> Option<&mut Shared> {
+        if !self.peers.electing.groups.contains_key(service) {
+            if !self.peers.electing.is_on() || self.peers.electing.groups.len() >= SERVICES_MAX {
+                return None;
+            }
+            let mut shared = Shared::new(&self.peers.electing, None, None);
+            // What was accepted while this CPU was the only one.
+            shared.begin_with(self.ledger.of_source(service).collect(), service);
+            self.peers.electing.groups.insert(service.clone(), shared);
+            self.take_steps(Moment::default(), service, out);
+        }
+        self.peers.electing.groups.get_mut(service)
+    }
+
+    /// Asks the register again if nobody has answered.
+    fn try_again(&mut self, now: Moment, service: &Name, out: &mut Outbox) {
+        let rank = 1 + self.key.node.0 % 8;
+        let Some(shared) = self.peers.electing.groups.get_mut(service) else { return };
+        if now.time < shared.again_at {
+            return self.timers.set(shared.again_at.min(now.time + PERIOD), Timer::Groups);
+        }
+        let voters = &self.peers.electing.voters;
+        let blank = shared.acceptor.as_ref().map(|a| a.catch_up(voters)).unwrap_or_default();
+        shared.outbid();
+        let asks = shared.proposer.retry();
+        if !asks.is_empty() || !blank.is_empty() {
+            shared.attempts += 1;
+            shared.again_at = now.time + (ATTEMPT.0 * 2u32.pow(shared.attempts.min(3))).min(ATTEMPT.1) + OUTBID * rank;
+        }
+        for question in blank {
+            self.tell_of_group(now, question.to, service, GroupMessage::CatchUp(question), out);
+        }
+        self.ask_voters(now, service, asks, out);
+    }
+
+    /// Who leads, who ought to, and what this CPU does about it.
+    fn consider(&mut self, now: Moment, service: &Name, out: &mut Outbox) {
+        let senior = self.groups.get(service).and_then(Group::senior);
+        let hosts = self.groups.get(service).is_some_and(|g| !g.is_empty());
+        self.heed_reach(service, now, out);
+        self.take_steps(now, service, out);
+        let Some(shared) = self.peers.electing.groups.get(service) else { return };
+        if shared.proposer.is_busy() {
+            return;
+        }
+        match shared.register.clone() {
+            // Who has the log may be the only one that has it, and others wait for it, members or not.
+            None if hosts || shared.replica.log().epoch > Epoch(0) => self.read_register(now, service, out),
+            None => {}
+            Some(None) => {
+                let Some(primary) = senior else { return };
+                if self.is_its_turn(now, service, None) {
+                    let last = self.groups.get(service).map(Group::epoch).unwrap_or_default();
+                    self.with_replica(now, service, out, |replica, outputs| replica.found(last, Some(primary), outputs));
+                }
+            }
+            Some(Some(term)) => self.consider_term(now, service, &term, senior, hosts, out),
+        }
+    }
+
+    fn consider_term(&mut self, now: Moment, service: &Name, term: &Term, senior: Option<Key>, hosts: bool, out: &mut Outbox) {
+        let me = self.peers.electing.me;
+        let Some(shared) = self.peers.electing.groups.get(service) else { return };
+        let later = self.peers.members().any(|m| m.grouped && m.service == *service && m.epoch > term.epoch);
+        let follows = hosts && term.home != me;
+        if (later || (follows && !term.in_sync.contains(&me))) && now.time.since(shared.read) >= READ_AGAIN {
+            return self.read_register(now, service, out);
+        }
+        if let Some(primary) = term.primary.filter(|_| term.home == me).filter(|key| self.exporters.contains_key(key)) {
+            let established = shared.established == Some(term.epoch);
+            let Some(group) = self.groups.get(service) else { return };
+            if !established || group.leader() == Some(primary) {
+                return;
+            }
+            if group.epoch() < term.epoch {
+                return self.promote_elected(now, service, primary, term.epoch, out);
+            }
+        } else if !self.is_gone(now, term.primary) {
+            if let Some(shared) = self.peers.electing.groups.get_mut(service) {
+                shared.gone_since = None;
+            }
+            return;
+        }
+        let Some(primary) = senior else { return };
+        if !self.is_its_turn(now, service, Some(term)) {
+            return;
+        }
+        let out_of_reach = |m: &Member| m.node != me.node && !self.is_in_reach(now, m.node);
+        let lost: BTreeSet<Member> = term.in_sync.iter().copied().filter(out_of_reach).collect();
+        let mut refused = None;
+        self.with_replica(now, service, out, |replica, outputs| refused = replica.take_over(term, Some(primary), &lost, outputs).err());
+        if refused == Some(NotTaken::Over) {
+            self.read_register(now, service, out);
+        }
+    }
+
+    /// Whether a primary is known to lead no more. One that cannot be reached, and is not given up, may.
+    // spec: PSM-10
+    fn is_gone(&self, now: Moment, primary: Option<Key>) -> bool {
+        let Some(key) = primary else { return true };
+        if key.node == self.key.node {
+            return !self.exporters.contains_key(&key);
+        }
+        match self.peers.get(key.node) {
+            _ if self.peers.is_over(key) => true,
+            Some(peer) => peer.greeted && !peer.members.contains_key(&key),
+            None => now.time.since(self.peers.electing.began) >= START_GRACE,
+        }
+    }
+
+    /// Whether a CPU can be reached, or may well be soon.
+    pub(super) fn is_in_reach(&self, now: Moment, node: NodeId) -> bool {
+        match self.peers.detector.life(node) {
+            Some(_) => self.peers.detector.is_up(node),
+            None => now.time.since(self.peers.electing.began) < START_GRACE,
+        }
+    }
+
+    /// Those who could lead stand one after the other: the CPU of the last primary, then by number.
+    // spec: GRP-5
+    fn is_its_turn(&mut self, now: Moment, service: &Name, term: Option<&Term>) -> bool {
+        let me = self.peers.electing.me;
+        let may = |node: NodeId| term.is_none_or(|t| t.in_sync.iter().any(|m| m.node == node));
+        if term.is_some_and(|t| !t.in_sync.contains(&me)) {
+            return false;
+        }
+        let there = self.peers.iter().filter(|(node, p)| p.greeted && self.peers.detector.is_up(*node) && may(*node));
+        let there = there.filter(|(_, p)| p.members.values().any(|m| m.grouped && m.ready && m.service == *service));
+        let home = term.map(|t| t.home.node);
+        let mut all: Vec<(bool, NodeId)> = there.map(|(node, _)| node).chain([me.node]).map(|node| (home != Some(node), node)).collect();
+        all.sort_unstable();
+        let rank = all.iter().position(|(_, node)| *node == me.node).unwrap_or_default();
+        let Some(shared) = self.peers.electing.groups.get_mut(service) else { return false };
+        let since = *shared.gone_since.get_or_insert(now.time);
+        // One that was named and could not begin is not named again and again.
+        let again = shared.stood.is_none_or(|stood| now.time.since(stood) >= READ_AGAIN);
+        let turn = again && now.time.since(since) >= RANK_PAUSE * u32::try_from(rank).unwrap_or(u32::MAX);
+        if turn {
+            shared.stood = Some(now.time);
+        }
+        turn
+    }
+
+    fn read_register(&mut self, now: Moment, service: &Name, out: &mut Outbox) {
+        let Some(shared) = self.peers.electing.groups.get_mut(service) else { return };
+        if shared.proposer.is_busy() {
+            return;
+        }
+        shared.begin_attempt(now.time);
+        shared.read = now.time;
+        let asks = shared.proposer.read();
+        self.ask_voters(now, service, asks, out);
+    }
+
+    /// What came of an attempt.
+    pub(super) fn on_act(&mut self, now: Moment, service: &Name, act: Act, out: &mut Outbox) {
+        match act {
+            Act::Ask(asks) => self.ask_voters(now, service, asks, out),
+            // Somebody else was quicker: again, after a pause that is longer for each, so that they come apart.
+            Act::Decided(Outcome::Undecided) => {
+                let rank = 1 + self.key.node.0 % 8;
+                if let Some(shared) = self.peers.electing.groups.get_mut(service) {
+                    shared.again_at = now.time + OUTBID * rank * 2u32.pow(shared.attempts.min(4));
+                    self.timers.set(shared.again_at, Timer::Groups);
+                }
+            }
+            Act::Decided(Outcome::Chosen(term)) => self.on_register(now, service, Some(term), out),
+            Act::Decided(Outcome::Holds(held) | Outcome::Lost(held)) => self.on_register(now, service, held, out),
+        }
+    }
+
+    /// What the register holds.
+    fn on_register(&mut self, now: Moment, service: &Name, held: Option<Term>, out: &mut Outbox) {
+        let me = self.peers.electing.me;
+        self.peers.electing.stir();
+        let Some(shared) = self.peers.electing.groups.get_mut(service) else { return };
+        if shared.register.as_ref() != Some(&held) {
+            shared.gone_since = None;
+        }
+        shared.attempts = 0;
+        shared.register = Some(held.clone());
+        let Some(term) = held else { return };
+        if shared.established.is_some_and(|epoch| epoch != term.epoch) {
+            shared.established = None;
+        }
+        self.with_replica(now, service, out, |replica, outputs| replica.on_term(&term, outputs));
+        if term.home != me && self.groups.get(service).is_some_and(|g| g.epoch() < term.epoch) {
+            self.depose(now, service, term.epoch, out);
+        }
+    }
+
+    /// Another CPU's agent says who leads there: if that is in a later term, nobody leads here.
+    // spec: GRP-8
+    pub(super) fn heed_member(&mut self, now: Moment, member: &crate::wire::Member, out: &mut Outbox) {
+        self.peers.electing.stir();
+        let later = self.groups.get(&member.service).is_some_and(|g| g.epoch() < member.epoch && g.leader().is_some());
+        if self.peers.electing.is_on() && member.grouped && member.role == Role::Primary && later {
+            self.depose(now, &member.service, member.epoch, out);
+            self.read_register(now, &member.service, out);
+        }
+    }
+
+    /// The same for all that it has.
+    pub(super) fn heed_members(&mut self, now: Moment, node: NodeId, out: &mut Outbox) {
+        let members: Vec<_> = self.peers.get(node).map(|p| p.members.values().cloned().collect()).unwrap_or_default();
+        for member in members {
+            self.heed_member(now, &member, out);
+        }
+    }
+
+    /// Whether a name is that of an instrument of a group that may have members on several CPUs.
+    pub(super) fn is_of_shared(&self, text: &str) -> bool {
+        let Ok(address) = text.parse::<Address>() else { return false };
+        let below = |service: &Name| address.name.as_str().strip_prefix(service.as_str()).is_some_and(|rest| rest.starts_with('.'));
+        let far = self.peers.members().filter(|m| m.grouped).map(|m| &m.service);
+        self.peers.electing.is_on() && self.groups.keys().chain(far).any(below)
+    }
+
+    fn promote_elected(&mut self, now: Moment, service: &Name, key: Key, epoch: Epoch, out: &mut Outbox) {
+        let before = self.groups.get(service).and_then(Group::leader);
+        if before.is_some() {
+            self.depose(now, service, epoch, out);
+        }
+        let elected = self.groups.get_mut(service).and_then(|g| g.on_elected(key, epoch));
+        self.elect(now, service, elected, out);
+    }
+
+    /// A later term has begun, and whoever leads here does not lead in it.
+    // spec: GRP-6, GRP-8, OUT-6
+    fn depose(&mut self, now: Moment, service: &Name, epoch: Epoch, out: &mut Outbox) {
+        let led = self.groups.get_mut(service).and_then(|g| g.on_deposed(epoch));
+        self.touch_group(service);
+        for (member, _) in self.exporters.iter().filter(|(_, e)| e.grouped && e.service == *service) {
+            out.push(Output::Epoch { key: *member, epoch });
+        }
+        self.store(Record::Term { service: service.clone(), epoch, leader: None }, Waiting::Nobody, out);
+        let Some(key) = led else { return };
+        self.tell(out, key, ToProcess::Demote { epoch });
+        let asked = self.questions.iter().find(|(_, q)| matches!(q, Question::Promote(of, _) if of == service)).map(|(number, _)| *number);
+        if let Some(number) = asked {
+            self.answered(number);
+        }
+        if self.sources.get(service).is_some_and(|s| s.exporter == Some(key)) {
+            self.unbind(key, out);
+            let process = self.exporters.get(&key).map_or_else(|| service.clone(), |e| e.name.clone());
+            self.begin_outage(now, service, &process, key, Cause::Handover, out);
+        }
+    }
+
+    /// It stands behind its source no longer, and lives: nobody watches its slots.
+    fn unbind(&mut self, key: Key, out: &mut Outbox) {
+        let Some(exporter) = self.exporters.get_mut(&key) else { return };
+        let slots = std::mem::take(&mut exporter.slots);
+        for slot in slots.into_keys() {
+            out.push(Output::Watch { key, slot, on: false });
+        }
+        self.tell(out, key, ToProcess::WatchChanged);
+    }
+
+    /// A source that was followed on another CPU has its exporter here from now on.
+    pub(in super::super) fn take_home(&mut self, source: &Name) {
+        if self.peers.sources.remove(source).is_some() {
+            for peer in self.peers.peers.values_mut() {
+                peer.incoming.remove(source);
+            }
+        }
+    }
+
+    /// Whether another CPU has members of the group that could follow one of this.
+    pub(in super::super) fn has_members_elsewhere(&self, service: &Name) -> bool {
+        self.is_shared(service) && self.peers.members().any(|m| m.grouped && m.service == *service)
+    }
+}

@@ -1,0 +1,122 @@
+//! What the accepted changes of one service amount to: the values of its controls, and the answer to each request.
+//!
+//! It is the state that `replication` keeps equal on several CPUs. A successor finds in it what its controls were set to, and what each request that is
+//! repeated was answered.
+// spec: CTL-3, CTL-4, CTL-7
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::replication::State;
+use crate::agent::io::{ChangeRecord, ControlRecord};
+use crate::model::RequestId;
+
+/// Answers that a book keeps; the oldest go first. All of it travels to a CPU that joins.
+// spec: SEC-2
+pub const ANSWERS_MAX: usize = 4096;
+
+/// One accepted change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The control as it is with it.
+    pub control: ControlRecord,
+    /// The request and its answer.
+    pub change: ChangeRecord,
+}
+
+/// All of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Book {
+    controls: BTreeMap<String, ControlRecord>,
+    answers: VecDeque<ChangeRecord>,
+}
+
+impl Book {
+    /// With these values and no answer: what a store remembers from the time when it was the only one.
+    pub fn of(controls: impl IntoIterator<Item = ControlRecord>) -> Book {
+        Book { controls: controls.into_iter().map(|c| (c.name.clone(), c)).collect(), answers: VecDeque::new() }
+    }
+
+    /// The controls that were changed.
+    pub fn controls(&self) -> impl Iterator<Item = &ControlRecord> {
+        self.controls.values()
+    }
+
+    /// A control, if it was changed.
+    pub fn control(&self, name: &str) -> Option<&ControlRecord> {
+        self.controls.get(name)
+    }
+
+    /// The answers, oldest first.
+    pub fn answers(&self) -> impl DoubleEndedIterator<Item = &ChangeRecord> {
+        self.answers.iter()
+    }
+
+    /// Whether nothing was ever changed.
+    pub fn is_empty(&self) -> bool {
+        self.controls.is_empty() && self.answers.is_empty()
+    }
+}
+
+impl State for Book {
+    type Entry = Entry;
+    type Id = RequestId;
+
+    fn id(entry: &Entry) -> RequestId {
+        entry.change.request_id.clone()
+    }
+
+    fn apply(&mut self, entry: &Entry) {
+        self.controls.insert(entry.control.name.clone(), entry.control.clone());
+        self.answers.push_back(entry.change.clone());
+        while self.answers.len() > ANSWERS_MAX {
+            self.answers.pop_front();
+        }
+    }
+
+    fn holds(&self, id: &RequestId) -> bool {
+        // What is asked for again was mostly asked for just now.
+        self.answers.iter().rev().any(|change| change.request_id == *id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{SetResult, Stamp, Value, Version};
+
+    fn entry(n: u64) -> Entry {
+        let source: crate::model::Name = "orders".parse().unwrap();
+        let name = "orders.batch".to_owned();
+        let control =
+            ControlRecord { source: source.clone(), name: name.clone(), version: Version(n), value: Value::U64(n), memorized: true };
+        let request_id: RequestId = format!("r{n}").parse().unwrap();
+        let result = SetResult {
+            request_id: request_id.clone(),
+            name,
+            old: Value::U64(n - 1),
+            new: Value::U64(n),
+            choices: Vec::new(),
+            version: Version(n),
+            replicated: true,
+            applied: false,
+            dry_run: false,
+            repeated: false,
+        };
+        let request = format!("set orders.batch {n}");
+        let change = ChangeRecord { request_id, request, result, who: source, uid: 0, reason: None, at: Stamp(0) };
+        Entry { control, change }
+    }
+
+    // spec: CTL-3, SEC-2
+    #[test]
+    fn it_knows_the_last_value_and_the_latest_answers() {
+        let mut book = Book::default();
+        for n in 1..=ANSWERS_MAX as u64 + 1 {
+            book.apply(&entry(n));
+        }
+        assert_eq!(book.control("orders.batch").map(|c| c.version.0), Some(ANSWERS_MAX as u64 + 1));
+        assert!(book.holds(&"r2".parse().unwrap()) && !book.holds(&"r1".parse().unwrap()));
+    }
+}
