@@ -5,6 +5,7 @@ use tif_core::wire::{Admission, Identity};
 use tif_sim::check::shared;
 use tif_sim::system::System;
 use tif_sim::world::{Weather, Who, World, name};
+use tif_sim::{Plan, run_system};
 
 const KILLED: Cause = Cause::Signal { signal: 9, core: false };
 
@@ -175,4 +176,48 @@ fn a_primary_that_dies_is_followed_by_a_member_on_another_cpu_and_nobody_shows_i
     let view = &system.worlds[2].processes[importers[2]].importer().unwrap().views[&orders()];
     assert!(view.shows_fresh("orders.queue.depth") && view.outage.is_none());
     assert_whole(&system);
+}
+
+// spec: CTL-3
+#[test]
+fn a_request_id_that_was_used_for_something_on_one_cpu_is_not_taken_for_something_else_on_another() {
+    let (mut system, importers) = system(3);
+    let own = World::name_on(3, "cache-1");
+    system.worlds[2].spawn_exporter(Identity::Exactly(name(&own)), "cache", false);
+    assert!(system.run_ms(1000), "{:?}", system.violation());
+    let (asker, control) = (importers[1], format!("cache.batch@{own}"));
+    let req = system.worlds[1].set(asker, &control, "10", "a1", Admission::default()).unwrap();
+    assert!(system.run_ms(1000), "{:?}", system.violation());
+    let answers = |system: &System| system.worlds[1].processes[asker].importer().unwrap().answers.clone();
+    assert!(answers(&system)[&req].is_ok(), "{:?}", answers(&system)[&req]);
+    let refused = set(&mut system, 1, asker, 10, "a1").unwrap_err();
+    assert!(matches!(refused, Refusal::RequestIdReused { .. }), "{refused}");
+    // What was refused used no id.
+    let refused = set(&mut system, 1, asker, 100_000, "a2").unwrap_err();
+    assert!(matches!(refused, Refusal::Unfit { .. }), "{refused}");
+    let req = system.worlds[1].set(asker, &control, "20", "a2", Admission::default()).unwrap();
+    assert!(system.run_ms(1000), "{:?}", system.violation());
+    assert!(answers(&system)[&req].is_ok(), "{:?}", answers(&system)[&req]);
+}
+
+/// Of the seeds those that found something about groups, with what; and some more. What they show of anything else is not looked at here.
+const SEEDS: [(u64, &str); 5] = [
+    (57, "the only CPU in sync had no member any more, and did not lead its log for those that wait for it"),
+    (82, "who waited and read the register outbid for ever who was to change it"),
+    (2, "the same"),
+    (33, "the same"),
+    (743, "the CPU that the register named had ended before that was durable, and did not look"),
+];
+
+// spec: CTL-3, CTL-4, GRP-8, GRP-9
+#[test]
+fn in_any_trouble_one_leads_nothing_accepted_is_lost_and_afterwards_one_leads_again() {
+    let fly = |seed: u64| {
+        let violation = run_system(Plan::of(seed)).violation.filter(|v| v.check == "shared");
+        assert_eq!(violation, None, "seed {seed}: tif-sim replay {seed} --system");
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| SEEDS.iter().for_each(|(seed, _)| fly(*seed)));
+        scope.spawn(|| (100..112).for_each(fly));
+    });
 }

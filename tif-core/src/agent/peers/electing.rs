@@ -274,6 +274,13 @@ impl Agent {
         turn
     }
 
+    /// Reads the register, unless that was done just now.
+    pub(super) fn read_if_old(&mut self, now: Moment, service: &Name, out: &mut Outbox) {
+        if self.peers.electing.groups.get(service).is_some_and(|s| now.time.since(s.read) >= READ_AGAIN) {
+            self.read_register(now, service, out);
+        }
+    }
+
     fn read_register(&mut self, now: Moment, service: &Name, out: &mut Outbox) {
         let Some(shared) = self.peers.electing.groups.get_mut(service) else { return };
         if shared.proposer.is_busy() {

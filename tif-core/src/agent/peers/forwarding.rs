@@ -13,7 +13,6 @@ use super::super::table::{Instrument, Place};
 use super::super::{Agent, Outbox, Question};
 use super::directory::Home;
 use crate::limits;
-use crate::machine::control::Known;
 use crate::model::{NodeId, Refusal, Report, RequestId};
 use crate::wire::{Announcement, ListRow, OutageRow, ProcessRow, ToAgent, ToPeer, ToProcess};
 
@@ -47,17 +46,25 @@ pub(in super::super) struct Gathering {
 // spec: CTL-3, SEC-2
 #[derive(Debug, Default)]
 pub(super) struct Routes {
-    nodes: BTreeMap<RequestId, NodeId>,
+    nodes: BTreeMap<RequestId, (NodeId, String)>,
     order: VecDeque<RequestId>,
 }
 
 impl Routes {
-    fn find(&self, id: &RequestId) -> Option<NodeId> {
-        self.nodes.get(id).copied()
+    /// Where it went, and about which instrument.
+    fn find(&self, id: &RequestId) -> Option<(NodeId, &str)> {
+        self.nodes.get(id).map(|(node, name)| (*node, name.as_str()))
     }
 
-    fn remember(&mut self, id: RequestId, node: NodeId) {
-        if self.nodes.insert(id.clone(), node).is_none() {
+    /// It was refused: nothing came of it, and it may be used for something else.
+    fn forget(&mut self, id: &RequestId) {
+        if self.nodes.remove(id).is_some() {
+            self.order.retain(|other| other != id);
+        }
+    }
+
+    fn remember(&mut self, id: RequestId, node: NodeId, name: String) {
+        if self.nodes.insert(id.clone(), (node, name)).is_none() {
             self.order.push_back(id);
         }
         while self.order.len() > limits::RESULTS_KEPT_MAX {
@@ -103,13 +110,16 @@ impl Agent {
         };
         // A request that is repeated goes where it went, whatever has come since: there its result is recorded.
         // spec: CTL-3
+        let went = request_id.as_ref().and_then(|id| Some((id, self.peers.routes.find(id)?)));
+        if let Some((id, (_, was))) = went.filter(|(_, (_, was))| *was != name) {
+            let refusal = Refusal::RequestIdReused { id: id.to_string(), was: was.to_owned() };
+            self.refuse(out, conn, req, refusal);
+            return None;
+        }
         // Of a group on several CPUs whoever leads knows it.
-        let before = request_id
-            .as_ref()
-            .filter(|_| !self.is_of_shared(&name))
-            .and_then(|id| self.peers.routes.find(id))
-            .filter(|node| self.peers.get(*node).is_some_and(|p| p.greeted));
-        let known_here = request_id.as_ref().is_some_and(|id| self.ledger.known(id, "") != Known::New);
+        let before =
+            went.map(|(_, (node, _))| node).filter(|node| !self.is_of_shared(&name) && self.peers.get(*node).is_some_and(|p| p.greeted));
+        let known_here = request_id.as_ref().is_some_and(|id| self.used_by_change(id).is_some());
         let home = if known_here { Home::Here } else { before.map_or_else(|| self.home_of(&name), Home::There) };
         match home {
             Home::Here => return Some(body),
@@ -117,7 +127,7 @@ impl Agent {
             Home::There(node) => {
                 if self.begin_request(conn, req, out) {
                     if let Some(id) = &request_id {
-                        self.peers.routes.remember(id.clone(), node);
+                        self.peers.routes.remember(id.clone(), node, name.clone());
                     }
                     let on_behalf = self.sessions.get(&conn).map(|s| (s.name.clone(), s.credentials.uid));
                     let number = self.ask(now, Question::Forwarded(Forwarded { conn, req, node, name, request_id }), FORWARD_TIMEOUT);
@@ -173,6 +183,11 @@ impl Agent {
         match self.questions.get_mut(&req) {
             Some(Question::Forwarded(forwarded)) if forwarded.node == node => {
                 let (conn, req_there) = (forwarded.conn, forwarded.req);
+                // What did not answer in time may have been done.
+                let refused = matches!(&answer, ToProcess::Refused { refusal, .. } if !matches!(refusal, Refusal::TimedOut { .. } | Refusal::RequestIdReused { .. }));
+                if let Some(id) = forwarded.request_id.clone().filter(|_| refused) {
+                    self.peers.routes.forget(&id);
+                }
                 self.answered(req);
                 self.end_request(conn);
                 self.send(out, conn, answered_as(answer, req_there));

@@ -222,7 +222,7 @@ impl Agent {
         let voters = self.peers.electing.voters.clone();
         let Some(shared) = self.shared_of(service, out) else { return };
         let vote = |vote| Step::Store(Box::new(Record::Vote { service: service.clone(), vote }));
-        let mut act = None;
+        let (mut act, mut sought) = (None, false);
         match message {
             GroupMessage::Ask(ask) => {
                 let Some(answer) = shared.acceptor.as_mut().and_then(|a| a.on_ask(&ask)) else { return };
@@ -240,6 +240,8 @@ impl Agent {
             }
             GroupMessage::Reply(reply) => act = shared.proposer.on_reply(reply),
             GroupMessage::Log(message) => {
+                // Somebody was told that this CPU leads, and it does not know: it ended before that was durable here.
+                sought = matches!(message.body, replication::Body::Join) && shared.replica.leads().is_none();
                 let mut wanted = Wants::new();
                 shared.replica.on_message(message, &mut wanted);
                 shared.follow_up(service, wanted);
@@ -248,6 +250,9 @@ impl Agent {
         self.take_steps(now, service, out);
         if let Some(act) = act {
             self.on_act(now, service, act, out);
+        }
+        if sought {
+            self.read_if_old(now, service, out);
         }
     }
 
