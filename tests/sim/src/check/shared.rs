@@ -28,6 +28,8 @@ pub struct Office {
     pub epoch: Epoch,
     /// The process.
     pub who: Who,
+    /// With which versions of its controls it runs.
+    pub runs: BTreeMap<String, Version>,
 }
 
 /// See the module.
@@ -43,7 +45,7 @@ impl SharedGroups {
     /// # Errors
     /// If not.
     pub fn on_office(&mut self, node: u32, office: &Office, log: Option<&Log<Book>>) -> Verdict {
-        let Office { service, epoch, who } = office;
+        let Office { service, epoch, who, runs } = office;
         let first = *self.offices.entry((service.clone(), *epoch)).or_insert((node, *who));
         if first != (node, *who) {
             return wrong("shared", format!("process {who} of cpu{node} leads {service} in term {epoch}, as {first:?} did"));
@@ -55,6 +57,14 @@ impl SharedGroups {
         for (id, accepted) in self.accepted.get(service).into_iter().flatten() {
             if accepted.epoch <= *epoch && !log.state.holds(id) {
                 return wrong("shared", format!("{id} ({accepted:?}) of {service} is lost to cpu{node} in term {epoch}"));
+            }
+        }
+        // One that was declared anew a moment ago is not known to its agent yet.
+        let is_late = |name: &str, version: Version| version == Version(0) && name.ends_with(".batch");
+        for control in log.state.controls().filter(|_| log.epoch == *epoch) {
+            if let Some(version) = runs.get(&control.name).filter(|v| **v != control.version && !is_late(&control.name, **v)) {
+                let what = format!("cpu{node} leads {service} in term {epoch} with version {version} of {control:?}");
+                return wrong("shared", what);
             }
         }
         Ok(())

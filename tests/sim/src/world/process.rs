@@ -268,7 +268,12 @@ impl World {
 
     fn takes_office(&mut self, who: Who, service: &tif_core::model::Name, epoch: tif_core::model::Epoch) {
         if self.cpus > 1 {
-            self.offices.push(crate::check::shared::Office { service: service.clone(), epoch, who });
+            let controls = |e: &Exporter| {
+                let all = e.cells.values().filter(|cell| cell.descriptor.is_control());
+                all.filter_map(|cell| Some((e.record(cell)?.1, cell.version))).collect()
+            };
+            let runs = self.processes[who].exporter().map(controls).unwrap_or_default();
+            self.offices.push(crate::check::shared::Office { service: service.clone(), epoch, who, runs });
         }
         // Who can see on its board that its term is over is fenced.
         let leads = |e: &Exporter| e.service == *service && e.primary_in.is_some_and(|term| e.board.epoch <= term);
