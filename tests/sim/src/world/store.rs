@@ -60,7 +60,9 @@ impl Store {
 
     /// The same of a change to this very control: its id may have been used for another on another CPU, which no agent can know.
     pub fn durable_of(&self, id: &RequestId, control: &str) -> Option<Version> {
-        self.changes.iter().rev().find(|c| c.request_id == *id && c.result.name == control).map(|c| c.result.version)
+        let shared = self.logs.values().flat_map(|log| log.state.answers().rev());
+        let mut all = self.changes.iter().rev().chain(shared);
+        all.find(|c| c.request_id == *id && c.result.name == control).map(|c| c.result.version)
     }
 
     /// Whether anything waits.
