@@ -314,7 +314,7 @@ impl Agent {
             }
         };
         self.sessions.insert(conn, Session::new(now.time, key, name.clone(), credentials, hello.program, exports));
-        self.take_up_outages(conn, &hello.outages);
+        self.take_up_outages(now, conn, &hello.outages);
         let protocol = hello.protocol_max.min(PROTOCOL_MAX);
         let welcome = Welcome { protocol, key, name, agent: self.key, cpu: self.cpu.clone(), role, epoch, resumed };
         out.push(Output::Admit { conn, key, epoch, controls, welcome: Box::new(ToProcess::Welcome(Box::new(welcome))) });

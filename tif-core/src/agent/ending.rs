@@ -269,12 +269,14 @@ impl Agent {
 
     /// An importer was told over another link, or by another agent, that these outages had begun: it is not told so again, and of each that it is over.
     // spec: OUT-2, OUT-4, MON-5
-    pub(super) fn take_up_outages(&mut self, conn: Conn, told: &[ToldOutage]) {
+    pub(super) fn take_up_outages(&mut self, now: Moment, conn: Conn, told: &[ToldOutage]) {
+        let mut unknown = BTreeSet::new();
         for ToldOutage { key, source } in told.iter().take(limits::OUTAGES_KEPT_MAX) {
             let Some(outage) = self.outages.of_key(*key).cloned() else {
                 if let Some(session) = self.sessions.get_mut(&conn) {
                     session.outages_before.insert(*key, source.clone());
                 }
+                unknown.insert(source.clone());
                 continue;
             };
             if outage.end.is_some() {
@@ -282,6 +284,18 @@ impl Agent {
             } else if let Some(session) = self.sessions.get_mut(&conn) {
                 session.outages.insert(outage.id);
             }
+        }
+        for source in unknown {
+            if let Some(key) = self.sources.get(&source).and_then(|s| s.exporter) {
+                self.end_all_outages_before(now, conn, &source, key);
+            }
+        }
+    }
+
+    /// Also for who does not follow the source any more.
+    pub(super) fn end_all_outages_before(&mut self, now: Moment, conn: Conn, source: &Name, key: Key) {
+        for same in [true, false] {
+            self.end_outages_before(now, conn, source, key, same);
         }
     }
 

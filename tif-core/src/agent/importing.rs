@@ -262,6 +262,10 @@ impl Agent {
                 all.insert(conn, follows);
             }
         }
+        let others: Vec<Conn> = self.sessions.keys().filter(|conn| !all.contains_key(conn)).copied().collect();
+        for conn in others {
+            self.end_all_outages_before(now, conn, source, key);
+        }
         self.begin_sync(now, source, key, all, ended, out);
     }
 
