@@ -21,7 +21,7 @@ use std::time::Duration;
 use super::super::io::{Moment, Output, Record, Start};
 use super::super::{Agent, Outbox, Question, Timer, Waiting};
 use super::replicating::Shared;
-use crate::machine::group::Group;
+use crate::machine::group::{Elected, Group};
 use crate::machine::replication::NotTaken;
 use crate::machine::witness::{Act, Member, Outcome, Term};
 use crate::model::{Address, Cause, Epoch, Key, Name, NodeId, Role, Time};
@@ -202,8 +202,11 @@ impl Agent {
         if let Some(primary) = term.primary.filter(|_| term.home == me).filter(|key| self.exporters.contains_key(key)) {
             let established = shared.established == Some(term.epoch);
             let Some(group) = self.groups.get(service) else { return };
-            if !established || group.leader() == Some(primary) {
+            if !established {
                 return;
+            }
+            if group.leader() == Some(primary) {
+                return self.promote_again(now, service, Elected { key: primary, epoch: term.epoch }, out);
             }
             if group.epoch() < term.epoch {
                 return self.promote_elected(now, service, primary, term.epoch, out);
@@ -225,6 +228,22 @@ impl Agent {
         if refused == Some(NotTaken::Over) {
             self.read_register(now, service, out);
         }
+    }
+
+    /// An agent that ended between an election and its answer tells the elected again, as soon as it knows what was accepted before.
+    // spec: GRP-8, CTL-7
+    fn promote_again(&mut self, now: Moment, service: &Name, elected: Elected, out: &mut Outbox) {
+        let is_ready = self.exporters.get(&elected.key).is_some_and(|e| e.ready);
+        let is_asked = self.questions.values().any(|q| matches!(q, Question::Promote(_, e) if *e == elected));
+        let is_stored = !self.tickets.values().any(|w| matches!(w, Waiting::Term(_, e, _) if *e == elected));
+        if is_ready && is_stored && !is_asked && self.is_elected(service, elected) {
+            self.promote(now, service, elected, out);
+        }
+    }
+
+    /// Whether all that was accepted in the terms before this one is known here.
+    pub(in super::super) fn is_established(&self, service: &Name, epoch: Epoch) -> bool {
+        self.peers.electing.groups.get(service).is_some_and(|shared| shared.established == Some(epoch))
     }
 
     /// Whether a primary is known to lead no more. One that cannot be reached, and is not given up, may.
