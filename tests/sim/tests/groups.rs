@@ -160,7 +160,7 @@ fn a_primary_whose_backup_is_gone_goes_on_alone_when_the_witness_says_so_and_a_n
     assert_eq!(runs_with(&system.worlds[leading[0] as usize - 1], "batch"), (Version(3), Value::U64(30)));
 }
 
-// spec: GRP-7, GRP-8, OUT-3
+// spec: GRP-3, GRP-4, GRP-7, GRP-8, OUT-3
 #[test]
 fn a_primary_that_dies_is_followed_by_a_member_on_another_cpu_and_nobody_shows_its_values_as_fresh() {
     let (mut system, importers) = system(3);
