@@ -38,7 +38,7 @@ use crate::machine::group::Group;
 use crate::machine::interest::Interest;
 use crate::machine::process::Registry;
 use crate::machine::takeover::Launcher;
-use crate::model::{InstrumentId, Key, Name, Pattern, Refusal, RequestId, Time};
+use crate::model::{InstrumentId, Key, Name, NodeId, Pattern, Refusal, RequestId, Time};
 use crate::wire::{ToAgent, ToProcess};
 use io::{Conn, Input, Moment, Output, Record, Start, Ticket};
 use session::Session;
@@ -73,6 +73,8 @@ enum Timer {
     Rounds,
     /// Look at groups that may have members on several CPUs.
     Groups,
+    /// The stream to another CPU's agent has something to send, or to send again.
+    Stream(NodeId),
 }
 
 /// How often the rounds are made.
@@ -271,11 +273,7 @@ impl Agent {
         self.cut_off_overrun(now, out);
         self.launch_due(now, out);
         self.route(now, out);
-        for conn in std::mem::take(&mut self.filled) {
-            if conn.peer().is_none() {
-                out.push(Output::HasReports { conn });
-            }
-        }
+        out.extend(std::mem::take(&mut self.filled).into_iter().map(|conn| Output::HasReports { conn }));
     }
 
     /// When [`Input::Tick`] is next due.
@@ -390,6 +388,7 @@ impl Agent {
                 Timer::Applied(change) => self.finish_change(change, false, out),
                 Timer::Rounds => self.make_rounds(now, out),
                 Timer::Groups => self.on_groups_due(now, out),
+                Timer::Stream(node) => self.peers.stir(node),
             }
         }
     }

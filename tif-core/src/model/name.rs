@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -70,9 +71,11 @@ fn is_segment(text: &str) -> bool {
 }
 
 /// A dotted name of lower-case segments: of an instrument (`orders.queue.depth`), a service (`orders`) or a process (`orders-1`).
+///
+/// A copy shares the text: names go along with nearly everything that an agent does.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Name(String);
+pub struct Name(Arc<str>);
 
 impl Name {
     /// The whole name.
@@ -119,7 +122,7 @@ impl FromStr for Name {
         if count > limits::NAME_SEGMENTS_MAX {
             return Err(NameError::TooMany { what: "name segments", got: count, max: limits::NAME_SEGMENTS_MAX });
         }
-        Ok(Name(text.to_owned()))
+        Ok(Name(text.into()))
     }
 }
 
@@ -132,7 +135,7 @@ impl TryFrom<String> for Name {
 
 impl From<Name> for String {
     fn from(name: Name) -> String {
-        name.0
+        name.as_str().to_owned()
     }
 }
 

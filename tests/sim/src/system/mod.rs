@@ -30,6 +30,14 @@ pub struct System {
     mends: Vec<(u64, Mend)>,
 }
 
+/// Where the next event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Next {
+    Fate,
+    Net,
+    World(usize),
+}
+
 #[derive(Clone, Debug)]
 enum Mend {
     /// All ways are whole again.
@@ -122,26 +130,38 @@ impl System {
 
     /// One event, anywhere. False if something was wrong.
     pub fn advance(&mut self) -> bool {
+        match self.next() {
+            Some((at, next)) => self.happen(at, next),
+            None => false,
+        }
+    }
+
+    /// What happens next, and when. Of what happens at the same time: fate first, then the net, then the CPUs by number.
+    fn next(&self) -> Option<(u64, Next)> {
+        let fate = self.trouble_at.into_iter().chain(self.mends.iter().map(|(at, _)| *at)).min().map(|at| (at, Next::Fate));
+        let net = self.net.next().map(|at| (at, Next::Net));
+        let worlds = self.worlds.iter().enumerate().filter_map(|(i, w)| Some((w.next()?, Next::World(i))));
+        fate.into_iter().chain(net).chain(worlds).min()
+    }
+
+    fn happen(&mut self, at: u64, next: Next) -> bool {
         self.step += 1;
-        let of_world = (0..self.worlds.len()).filter_map(|i| self.worlds[i].next().map(|at| (at, i))).min();
-        let of_net = self.net.next();
-        let of_fate = self.trouble_at.into_iter().chain(self.mends.iter().map(|(at, _)| *at)).min();
-        let first = [of_world.map(|(at, _)| at), of_net, of_fate].into_iter().flatten().min();
-        let Some(first) = first else { return false };
-        if of_fate == Some(first) {
-            self.fate(first);
-        } else if of_net == Some(first) {
-            if let Some((from, to, frame)) = self.net.take() {
-                let i = to.0 as usize - 1;
-                self.worlds[i].now = self.worlds[i].now.max(first);
+        match next {
+            Next::Fate => self.fate(at),
+            Next::Net => {
+                if let Some((from, to, frame)) = self.net.take() {
+                    let i = to.0 as usize - 1;
+                    self.worlds[i].now = self.worlds[i].now.max(at);
+                    self.worlds[i].step = self.step;
+                    self.worlds[i].receive(from, frame);
+                    self.collect(i);
+                }
+            }
+            Next::World(i) => {
                 self.worlds[i].step = self.step;
-                self.worlds[i].receive(from, frame);
+                self.worlds[i].advance();
                 self.collect(i);
             }
-        } else if let Some((_, i)) = of_world {
-            self.worlds[i].step = self.step;
-            self.worlds[i].advance();
-            self.collect(i);
         }
         self.violation().is_none()
     }
@@ -149,11 +169,9 @@ impl System {
     /// Everything up to a time.
     pub fn run_until(&mut self, end: u64) -> bool {
         loop {
-            let worlds = self.worlds.iter().filter_map(World::next);
-            let next = worlds.chain(self.net.next()).chain(self.trouble_at).chain(self.mends.iter().map(|(at, _)| *at)).min();
-            match next {
-                Some(at) if at <= end => {
-                    if !self.advance() {
+            match self.next() {
+                Some((at, next)) if at <= end => {
+                    if !self.happen(at, next) {
                         return false;
                     }
                 }

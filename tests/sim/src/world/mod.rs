@@ -204,6 +204,8 @@ pub struct World {
     /// An agent has started that was not told yet whom it can see.
     pub agent_is_new: bool,
     weather: Weather,
+    /// When the agent's next deadline is: it moves only when the agent is handed something.
+    due: Option<u64>,
     events: BTreeMap<(u64, u64), Event>,
     order: u64,
     links: BTreeMap<Conn, Link>,
@@ -246,6 +248,7 @@ impl World {
             offices: Vec::new(),
             agent_is_new: false,
             weather,
+            due: None,
             events: BTreeMap::new(),
             order: 0,
             links: BTreeMap::new(),
@@ -294,8 +297,7 @@ impl World {
     /// When something happens next.
     pub fn next(&self) -> Option<u64> {
         let event = self.events.first_key_value().map(|((at, _), _)| *at);
-        let due = self.agent.as_ref().and_then(Agent::deadline).map(|t| t.0);
-        [event, due].into_iter().flatten().min().map(|at| at.max(self.now))
+        [event, self.due].into_iter().flatten().min().map(|at| at.max(self.now))
     }
 
     /// The clock as the agent sees it.
@@ -309,7 +311,7 @@ impl World {
             return false;
         }
         let next = self.events.first_key_value().map(|(key, _)| *key);
-        let due = self.agent.as_ref().and_then(Agent::deadline).map(|t| t.0.max(self.now));
+        let due = self.due.map(|at| at.max(self.now));
         self.step += 1;
         match (next, due) {
             (None, None) => return false,
@@ -333,9 +335,7 @@ impl World {
     /// Everything up to a time.
     pub fn run_until(&mut self, end: u64) -> bool {
         loop {
-            let next = self.events.first_key_value().map(|((at, _), _)| *at);
-            let due = self.agent.as_ref().and_then(Agent::deadline).map(|t| t.0);
-            match [next, due].into_iter().flatten().min() {
+            match self.next() {
                 Some(at) if at <= end => {
                     if !self.advance() {
                         return false;

@@ -16,6 +16,7 @@ impl World {
         let Some(mut agent) = self.agent.take() else { return };
         let mut out = Vec::new();
         agent.handle(self.moment(), input, &mut out);
+        self.due = agent.deadline().map(|t| t.0);
         self.agent = Some(agent);
         for output in out {
             self.perform(output);
@@ -58,7 +59,9 @@ impl World {
         self.checks.on_agent_start(self.moment().stamp);
         let mut out = Vec::new();
         let moment = self.moment();
-        self.agent = Some(Agent::new(moment, start, &mut out));
+        let agent = Agent::new(moment, start, &mut out);
+        self.due = agent.deadline().map(|t| t.0);
+        self.agent = Some(agent);
         self.agent_is_new = true;
         self.note(|| "agent starts".into());
         for output in out {
@@ -110,6 +113,7 @@ impl World {
         if self.agent.take().is_none() {
             return;
         }
+        self.due = None;
         self.store.last_seen = Some(self.moment());
         self.note(|| "agent is killed".into());
         while self.random.percent(30) && self.store.is_waiting() {

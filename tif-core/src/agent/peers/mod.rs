@@ -20,7 +20,7 @@ mod serving;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::io::{Conn, Moment, Output};
-use super::{Agent, Outbox};
+use super::{Agent, Outbox, Timer};
 use crate::machine::detector::{Clocks, Detector, Fact, Profile};
 use crate::machine::link::{Delivered, Link};
 use crate::model::notice::NoticeEvent;
@@ -45,6 +45,8 @@ pub(super) struct Peers {
     touched: BTreeMap<Key, Option<Cause>>,
     wishes: BTreeSet<Pattern>,
     looked_for: BTreeSet<Name>,
+    /// Streams on which something has happened in this step.
+    stirred: BTreeSet<NodeId>,
     /// Services whose groups may have members on several CPUs.
     pub(super) electing: electing::Electing,
 }
@@ -86,6 +88,7 @@ impl Peers {
             touched: BTreeMap::new(),
             wishes: BTreeSet::new(),
             looked_for: BTreeSet::new(),
+            stirred: BTreeSet::new(),
             electing: electing::Electing::default(),
         }
     }
@@ -107,6 +110,11 @@ impl Peers {
         self.peers.iter().map(|(node, peer)| (*node, peer))
     }
 
+    /// Something has happened on a stream, or is due there.
+    pub fn stir(&mut self, node: NodeId) {
+        self.stirred.insert(node);
+    }
+
     /// Those that can be asked.
     fn greeted(&self) -> impl Iterator<Item = NodeId> {
         self.iter().filter(|(_, p)| p.greeted).map(|(node, _)| node)
@@ -122,9 +130,9 @@ impl Peers {
         self.over.get(&key.node).is_some_and(|epoch| key.inc.epoch() <= *epoch)
     }
 
-    /// When something is due.
+    /// When something is due; the streams have timers.
     pub fn deadline(&self) -> Option<Time> {
-        self.peers.values().filter(|p| !p.down).filter_map(|p| p.link.deadline()).chain(self.detector.deadline()).min()
+        self.detector.deadline()
     }
 }
 
@@ -244,6 +252,7 @@ impl Agent {
         let Some(peer) = self.peers.get_mut(life.node).filter(|p| p.life == life && !p.down) else { return };
         let all = peer.link.receive(now.time, part);
         let mut stream = peer.streams;
+        self.peers.stir(life.node);
         for delivered in all {
             if self.peers.get(life.node).is_none_or(|p| p.life != life || p.streams != stream) {
                 // What the message before was, has ended the stream: nothing of it counts any more.
@@ -317,6 +326,7 @@ impl Agent {
     fn reset_peer(&mut self, now: Moment, node: NodeId, out: &mut Outbox) {
         if let Some(peer) = self.peers.get_mut(node) {
             peer.link.reset(now.time);
+            self.peers.stir(node);
             self.begin_stream(now, node, out);
         }
     }
@@ -339,7 +349,9 @@ impl Agent {
     /// Says something on the stream to another agent.
     fn say(&mut self, now: Moment, node: NodeId, message: ToPeer, out: &mut Outbox) {
         let Some(peer) = self.peers.get_mut(node).filter(|p| !p.down) else { return };
-        if peer.link.send(now.time, message).is_err() {
+        let sent = peer.link.send(now.time, message);
+        self.peers.stir(node);
+        if sent.is_err() {
             // It is so far behind that it has to begin anew.
             // spec: SEC-2
             self.reset_peer(now, node, out);
@@ -403,18 +415,28 @@ impl Agent {
         self.send_lookups(now, out);
         self.serve_peers(now, out);
         self.send_members_gone(now, out);
-        let nodes: Vec<NodeId> = self.peers.peers.keys().copied().collect();
-        for node in nodes {
-            let Some(peer) = self.peers.get_mut(node).filter(|p| !p.down) else { continue };
-            let life = peer.life;
-            let (mut parts, reset) = peer.link.poll(now.time);
-            if reset.is_some() {
-                self.begin_stream(now, node, out);
-                parts.extend(self.peers.get_mut(node).map(|p| p.link.poll(now.time).0).unwrap_or_default());
+        while let Some(node) = self.peers.stirred.pop_first() {
+            self.work_stream(now, node, out);
+            if self.filled.iter().any(|conn| conn.peer().is_some()) {
+                self.serve_peers(now, out);
             }
-            for part in parts {
-                self.post(node, life, PeerBody::Link(part), out);
-            }
+        }
+    }
+
+    /// What is due on the stream to another agent is sent.
+    fn work_stream(&mut self, now: Moment, node: NodeId, out: &mut Outbox) {
+        self.timers.cancel(Timer::Stream(node));
+        let Some(peer) = self.peers.get_mut(node).filter(|p| !p.down) else { return };
+        let life = peer.life;
+        let (parts, reset) = peer.link.poll(now.time);
+        if let Some(at) = peer.link.deadline() {
+            self.timers.set(at, Timer::Stream(node));
+        }
+        for part in parts {
+            self.post(node, life, PeerBody::Link(part), out);
+        }
+        if reset.is_some() {
+            self.begin_stream(now, node, out);
         }
     }
 

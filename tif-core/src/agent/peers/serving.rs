@@ -90,25 +90,26 @@ impl Agent {
 
     /// The end of a step: what was said to the sessions of other agents goes onto their streams instead of into sockets.
     pub(super) fn serve_peers(&mut self, now: Moment, out: &mut Outbox) {
-        let mut here = Vec::with_capacity(out.len());
-        let mut there = Vec::new();
-        for output in out.drain(..) {
+        let for_peer = |output: &mut Output| match output {
+            Output::Send { conn, .. } | Output::Close { conn } => conn.peer().is_some(),
+            _ => false,
+        };
+        for output in out.extract_if(.., for_peer).collect::<Vec<_>>() {
             match output {
-                Output::Send { conn, message, .. } if conn.peer().is_some() => there.push((conn, Some(message))),
-                Output::Close { conn } if conn.peer().is_some() => there.push((conn, None)),
-                other => here.push(other),
+                Output::Send { conn, message, .. } => match conn.peer() {
+                    Some(node) if node == self.key.node => self.on_own_answer(*message, out),
+                    Some(node) => self.say(now, node, ToPeer::Answer(message), out),
+                    None => {}
+                },
+                Output::Close { conn } => conn.peer().into_iter().for_each(|node| self.reset_peer(now, node, out)),
+                _ => {}
             }
         }
-        *out = here;
-        for (conn, message) in there {
-            let Some(node) = conn.peer() else { continue };
-            match message {
-                Some(message) if node == self.key.node => self.on_own_answer(*message, out),
-                Some(message) => self.say(now, node, ToPeer::Answer(message), out),
-                None => self.reset_peer(now, node, out),
-            }
+        for node in self.filled.extract_if(.., |conn| conn.peer().is_some()).filter_map(Conn::peer) {
+            self.peers.stir(node);
         }
-        let nodes: Vec<NodeId> = self.peers.greeted().collect();
+        let nodes: Vec<NodeId> =
+            self.peers.stirred.iter().copied().filter(|node| self.peers.get(*node).is_some_and(|p| p.greeted)).collect();
         for node in nodes {
             // Only as much as is on its way: what waits here can still be replaced by something newer.
             while self.peers.get(node).is_some_and(|p| p.link.queued() < WINDOW) {

@@ -67,6 +67,8 @@ pub struct Detector {
     digest: u64,
     next_beat: Time,
     looked: Time,
+    /// Somebody was overdue then: it is looked at again sooner than the next heartbeat.
+    overdue: bool,
     /// Since when so many are gone that it is rather us.
     isolated: Option<Time>,
     restarting: Option<Time>,
@@ -87,6 +89,7 @@ impl Detector {
             digest: 0,
             next_beat: Time::ZERO,
             looked: Time::ZERO,
+            overdue: false,
             isolated: None,
             restarting: None,
             given_up: false,
@@ -170,21 +173,23 @@ impl Detector {
             self.beat(now, &mut out);
         }
         self.judge(now, &mut out);
+        self.overdue = self.is_somebody_overdue();
         out
     }
 
     /// When [`Detector::poll`] is next due: with every heartbeat, twice as often while somebody is overdue; never without peers.
     pub fn deadline(&self) -> Option<Time> {
-        if self.peers.is_empty() {
-            return None;
-        }
+        let sooner = self.looked + self.profile.beat / 2;
+        (!self.peers.is_empty()).then(|| if self.overdue { self.next_beat.min(sooner) } else { self.next_beat })
+    }
+
+    fn is_somebody_overdue(&self) -> bool {
         let slack = self.profile.beat + self.profile.beat / 2;
-        let overdue = self.peers.values().any(|p| match p.standing {
+        self.peers.values().any(|p| match p.standing {
             Standing::Up => self.partner(p, self.looked) && p.silence(self.looked) > slack,
             Standing::Unreachable => true,
             Standing::Down => false,
-        });
-        Some(if overdue { self.next_beat.min(self.looked + self.profile.beat / 2) } else { self.next_beat })
+        })
     }
 
     /// Whether so many vanished at once that nobody is declared down.
