@@ -1,17 +1,20 @@
 //! One seed: trouble, then calm.
 
+use crate::Random;
 use crate::check::{Violation, convergence};
 use crate::system::System;
 use crate::world::faults::Defect;
-use crate::world::{MS, SECOND, Weather, World};
+use crate::world::{MS, Pace, SECOND, Weather, World};
 
 /// What a run is to be.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     /// What decides everything.
     pub seed: u64,
-    /// How long there is trouble, in simulated seconds; the seed varies it.
+    /// How long there is trouble in a storm, in simulated seconds; the seed varies it.
     pub trouble_s: u64,
+    /// How densely things happen.
+    pub pace: Pace,
     /// What is wrong with the world.
     pub defect: Option<Defect>,
     /// Keep a timeline.
@@ -23,7 +26,21 @@ pub struct Plan {
 impl Plan {
     /// The usual run of a seed.
     pub fn of(seed: u64) -> Plan {
-        Plan { seed, trouble_s: 20, defect: None, trace: false, until: None }
+        let pace = match seed / 8 % 16 {
+            0 => Pace::Fair,
+            1..5 => Pace::Breeze,
+            _ => Pace::Storm,
+        };
+        Plan { seed, trouble_s: 12, pace, defect: None, trace: false, until: None }
+    }
+
+    fn weather(self) -> Weather {
+        Weather { still: false, defect: self.defect, trace: self.trace, pace: self.pace }
+    }
+
+    /// How long there is trouble.
+    fn length(self, random: &mut Random) -> u64 {
+        (self.trouble_s * SECOND / 2 + random.below(self.trouble_s.max(1)) * SECOND) * self.pace.slower()
     }
 }
 
@@ -48,10 +65,9 @@ const HEALS_WITHIN: u64 = 5 * SECOND;
 
 /// Flies a seed.
 pub fn run(plan: Plan) -> Outcome {
-    let mut world = World::new(plan.seed, Weather { still: false, defect: plan.defect, trace: plan.trace });
+    let mut world = World::new(plan.seed, plan.weather());
     world.populate();
-    let long = if plan.seed.is_multiple_of(8) { 4 } else { 1 };
-    let end = world.now + long * (plan.trouble_s * SECOND / 2 + world.random.below(plan.trouble_s.max(1)) * SECOND);
+    let end = world.now + plan.length(&mut world.random);
     let stop = plan.until.unwrap_or(u64::MAX);
     while world.now < end && world.step < stop && world.advance() {}
     if world.violation.is_none() && world.step < stop {
@@ -96,9 +112,9 @@ pub fn run_system(plan: Plan) -> Outcome {
         6 => 5,
         _ => 2 + (plan.seed / 8 % 8) as u32,
     };
-    let mut system = System::new(cpus, plan.seed, Weather { still: false, defect: plan.defect, trace: plan.trace });
+    let mut system = System::new(cpus, plan.seed, plan.weather());
     system.populate();
-    let end = system.now() + plan.trouble_s * SECOND / 2 + system.random.below(plan.trouble_s.max(1)) * SECOND;
+    let end = system.now() + plan.length(&mut system.random);
     let stop = plan.until.unwrap_or(u64::MAX);
     while system.now() < end && system.step < stop && system.advance() {}
     if system.violation().is_none() && system.step < stop {

@@ -33,7 +33,7 @@ fn reports_under_an_old_key_are_found_in_20_seeds() {
 #[test]
 fn a_stale_clock_that_starts_anew_is_found_in_one_long_outage() {
     for (defect, seen) in [(None, None), (Some(Defect::RestartStaleClock), Some("staleness"))] {
-        let mut world = World::new(1, Weather { still: true, defect, trace: false });
+        let mut world = World::new(1, Weather { still: true, defect, ..Weather::default() });
         let exporter = world.spawn_exporter(Identity::Exactly(name("cache-1")), "cache", false);
         let importer = world.spawn_importer(Identity::Exactly(name("imp-1")));
         world.run_ms(1000);

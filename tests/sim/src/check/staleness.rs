@@ -13,9 +13,12 @@ use crate::world::importer::Importer;
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Staleness {
-    /// When a row came, and when it was last seen fresh.
-    rows: BTreeMap<(usize, Name, String), (Time, u64)>,
+    /// By importer.
+    rows: BTreeMap<usize, Rows>,
 }
+
+/// By source and record: when a row came, and when it was last seen fresh.
+type Rows = BTreeMap<(Name, String), (Time, u64)>;
 
 /// Rows are looked at every second, and not while their process is stopped.
 const SLACK: u64 = 7 * SECOND;
@@ -23,20 +26,22 @@ const SLACK: u64 = 7 * SECOND;
 impl Staleness {
     /// An importer has just heard an end mark: it may show something as fresh for a moment only.
     pub fn on_end_mark(&mut self, who: usize, importer: &Importer, now: u64) {
+        let rows = self.rows.entry(who).or_default();
         for (source, view) in &importer.views {
             for (record, row) in view.rows.iter().filter(|(record, _)| view.machine.is_fresh(record)) {
-                self.rows.insert((who, source.clone(), record.clone()), (row.added, now));
+                rows.insert((source.clone(), record.clone()), (row.added, now));
             }
         }
     }
 
     /// An importer has just cleared what was too old.
     pub fn look(&mut self, who: usize, importer: &Importer, now: u64) -> Verdict {
-        let mut rows = BTreeMap::new();
+        let old = self.rows.remove(&who).unwrap_or_default();
+        let mut rows = Rows::new();
         for (source, view) in &importer.views {
             for (record, row) in &view.rows {
-                let name = (who, source.clone(), record.clone());
-                let before = self.rows.get(&name).filter(|(added, _)| *added == row.added).map(|(_, at)| *at);
+                let name = (source.clone(), record.clone());
+                let before = old.get(&name).filter(|(added, _)| *added == row.added).map(|(_, at)| *at);
                 let fresh = if view.machine.is_fresh(record) { now } else { before.unwrap_or(now) };
                 if now > fresh + STALE_AFTER_OUTAGE.as_nanos() as u64 + SLACK {
                     let age = (now - fresh) / SECOND;
@@ -45,8 +50,7 @@ impl Staleness {
                 rows.insert(name, (row.added, fresh));
             }
         }
-        self.rows.retain(|(of, ..), _| *of != who);
-        self.rows.append(&mut rows);
+        self.rows.insert(who, rows);
         Ok(())
     }
 }

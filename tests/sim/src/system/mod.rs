@@ -202,7 +202,7 @@ impl System {
             }
         }
         if self.trouble_at.is_some_and(|at| at <= now) {
-            self.trouble_at = Some(now + self.random.between(200 * MS, 6 * SECOND));
+            self.trouble_at = Some(now + self.random.between(200 * MS, 6 * SECOND) * self.worlds[0].pace().slower());
             self.trouble(now);
         }
     }

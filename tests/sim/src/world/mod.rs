@@ -160,6 +160,41 @@ pub struct Weather {
     pub defect: Option<Defect>,
     /// Keep a timeline.
     pub trace: bool,
+    /// How densely things happen.
+    pub pace: Pace,
+}
+
+/// How densely things happen. What goes wrong while something else is still going wrong shows in a storm; what a clock, a date or a long quiet brings about
+/// shows in fair weather, which lasts as much longer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pace {
+    /// Something every few milliseconds, for seconds.
+    #[default]
+    Storm,
+    /// Something every second, for minutes.
+    Breeze,
+    /// Something every ten seconds, for half an hour.
+    Fair,
+}
+
+impl Pace {
+    /// How many times as long as in a storm it takes until the next trouble.
+    pub fn slower(self) -> u64 {
+        match self {
+            Pace::Storm => 1,
+            Pace::Breeze => 10,
+            Pace::Fair => 100,
+        }
+    }
+
+    /// How often a service looks after its dynamic indicators by itself.
+    fn clock(self) -> u64 {
+        match self {
+            Pace::Storm => 300 * MS,
+            Pace::Breeze => SECOND,
+            Pace::Fair => 10 * SECOND,
+        }
+    }
 }
 
 /// Everything.
@@ -459,6 +494,11 @@ impl World {
             self.note(|| format!("VIOLATION {violation}"));
             self.violation = Some(violation);
         }
+    }
+
+    /// How densely things happen.
+    pub fn pace(&self) -> Pace {
+        self.weather.pace
     }
 
     fn has(&self, defect: Defect) -> bool {

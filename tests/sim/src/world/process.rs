@@ -377,7 +377,7 @@ impl World {
                 if let Some(conn) = self.processes[who].conn.filter(|_| !slots.is_empty()) {
                     self.compute(who, conn, None, &slots);
                 }
-                self.after(300 * MS, Event::OwnClock(who));
+                self.after(self.pace().clock(), Event::OwnClock(who));
             }
             Trade::Importer(importer) => {
                 importer.on_tick(now);

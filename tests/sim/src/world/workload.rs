@@ -72,7 +72,7 @@ impl World {
             return;
         }
         let gap = if self.random.percent(70) { self.random.between(MS, 40 * MS) } else { self.random.between(40 * MS, 900 * MS) };
-        self.after(gap, Event::Trouble);
+        self.after(gap * self.pace().slower(), Event::Trouble);
         if self.spoils(super::faults::Defect::FalseDeath, 50) {
             self.lie();
         }
@@ -371,7 +371,7 @@ impl World {
             return;
         }
         let gap = self.random.between(MS, 120 * MS);
-        self.after(gap, Event::Values(who));
+        self.after(gap * self.pace().slower(), Event::Values(who));
         let chance = self.random.any();
         let Some(exporter) = self.processes[who].exporter_mut() else { return };
         let slots: Vec<Slot> = exporter.cells.keys().copied().collect();
