@@ -40,16 +40,16 @@ impl Agent {
         self.ledger.apply(&control, change);
     }
 
-    /// Another CPU leads now, and it is known what became of a change that was not accepted when that began.
-    // spec: CTL-3
-    pub(super) fn on_change_settled(&mut self, _now: Moment, entry: Entry, kept: bool, out: &mut Outbox) {
+    /// Another term has begun, and it is known what became of a change that was not accepted before it.
+    // spec: CTL-3, CTL-4
+    pub(super) fn on_change_settled(&mut self, entry: Entry, kept: bool, replicated: bool, out: &mut Outbox) {
         let Entry { control, change } = entry;
         let number = self.proposed_as(&change.request_id);
         if kept {
             let result = change.result.clone();
             self.ledger.remember(change);
             if let Some(number) = number {
-                self.answer_change(number, SetResult { replicated: true, ..result }, out);
+                self.answer_change(number, SetResult { replicated, ..result }, out);
             }
         } else if let Some(number) = number {
             let reason = "another CPU took over before it was accepted".to_owned();

@@ -132,7 +132,7 @@ impl Pair {
                 Output::Send(message) => insert(&mut self.network, MESSAGES.with_borrow_mut(|all| all.number(message))),
                 Output::Tell(Fact::Needs(change)) => self.nodes[node].dealing = Dealing::UnderWay(change),
                 Output::Tell(Fact::Acknowledged { entry, .. }) => self.acknowledge(node, entry),
-                Output::Tell(Fact::Settled { entry, kept: true }) => self.answer_known(node, entry.request),
+                Output::Tell(Fact::Settled { entry, kept: true, .. }) => self.answer_known(node, entry.request),
                 Output::Tell(Fact::Settled { kept: false, .. }) if !self.bounds.attempts => {}
                 Output::Tell(Fact::Settled { entry, .. }) => {
                     self.refused.push(entry);

@@ -102,13 +102,14 @@ impl Agent {
         self.lose_exporters(now, node, cause, out);
     }
 
-    /// Whether somebody leads the group of this source in a later term than this member of it.
+    /// Whether somebody else leads the group of this source in the term of which this member's agent knows, or in a later one.
     // spec: GRP-8
     pub(super) fn is_deposed(&self, source: &Name, key: Key) -> bool {
         let of_group = || self.peers.members().filter(|m| m.grouped && m.service == *source);
         let Some(epoch) = of_group().find(|m| m.key == key).map(|m| m.epoch) else { return false };
-        let here = self.groups.get(source).filter(|g| g.leader().is_some()).map(crate::machine::group::Group::epoch);
-        of_group().filter(|m| matches!(m.role, Role::Primary)).map(|m| m.epoch).chain(here).any(|other| other > epoch)
+        let here = self.groups.get(source).and_then(|g| Some((g.leader()?, g.epoch())));
+        let there = of_group().filter(|m| matches!(m.role, Role::Primary)).map(|m| (m.key, m.epoch));
+        there.chain(here).any(|(leader, term)| leader != key && term >= epoch)
     }
 
     /// Where a request for an instrument of this name is to go.

@@ -302,7 +302,7 @@ impl Agent {
                 }
             }
             Fact::Acknowledged { entry, replicated, .. } => self.on_change_agreed(now, entry, replicated, out),
-            Fact::Settled { entry, kept } => self.on_change_settled(now, entry, kept, out),
+            Fact::Settled { entry, kept, replicated } => self.on_change_settled(entry, kept, replicated, out),
             Fact::Deposed { .. } => {
                 (shared.established, shared.register) = (None, None);
                 self.peers.electing.stir();

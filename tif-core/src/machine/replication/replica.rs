@@ -51,6 +51,8 @@ pub enum Fact<E> {
         entry: E,
         /// Its request's effect is in the log for good (the state has the answer); if not, it never happened and never will.
         kept: bool,
+        /// Another CPU has it, too.
+        replicated: bool,
     },
 }
 
@@ -279,8 +281,8 @@ impl<S: State> Replica<S> {
             Body::Snapshot { .. } | Body::Append { .. } if !self.admits(epoch) => self.say(from, self.log.epoch, Body::Stale, out),
             Body::Snapshot { log } => self.on_snapshot(from, log, out),
             Body::Append { prev, entries } => self.on_append(from, epoch, prev, &entries, out),
-            // If all of this log is acknowledged, what was left of an earlier leadership is decided.
-            Body::Acknowledged { seq } if epoch == self.log.epoch && seq >= self.log.seq => self.settle(out),
+            // If all of this log is acknowledged, what was left of an earlier leadership is decided; the leader has it, too.
+            Body::Acknowledged { seq } if epoch == self.log.epoch && seq >= self.log.seq => self.settle(true, out),
             Body::Join | Body::Ack { .. } | Body::Acknowledged { .. } | Body::Stale => {}
         }
     }
@@ -349,7 +351,7 @@ impl<S: State> Replica<S> {
         let epoch = leader.term.epoch;
         if begins {
             out.push(Output::Tell(Fact::Established { epoch, replicated }));
-            self.settle(out);
+            self.settle(replicated, out);
         }
         out.extend(ready.into_iter().map(|(seq, entry)| Output::Tell(Fact::Acknowledged { seq, entry, replicated })));
     }
@@ -396,10 +398,10 @@ impl<S: State> Replica<S> {
         self.say(from, epoch, Body::Ack { seq: self.log.seq }, out);
     }
 
-    fn settle(&mut self, out: &mut Outputs<S>) {
+    fn settle(&mut self, replicated: bool, out: &mut Outputs<S>) {
         for entry in std::mem::take(&mut self.unsettled) {
             let kept = self.log.state.holds(&S::id(&entry));
-            out.push(Output::Tell(Fact::Settled { entry, kept }));
+            out.push(Output::Tell(Fact::Settled { entry, kept, replicated }));
         }
     }
 

@@ -135,7 +135,7 @@ fn a_deposed_leader_says_what_became_of_what_it_had_not_acknowledged() {
     let mut out = Vec::new();
     pair[1].resend(&mut out);
     let rest = talk(&mut pair, out);
-    assert!(facts(&rest).contains(&Fact::Settled { entry: (1, 1), kept: false }));
+    assert!(facts(&rest).contains(&Fact::Settled { entry: (1, 1), kept: false, replicated: true }));
 }
 
 // spec: CTL-3
