@@ -8,9 +8,11 @@
 //! - [`layout`]: where each byte of a shared segment lies.
 //! - [`machine`]: one decision each: process, interest, propagation, sync, group, takeover, control.
 //! - [`agent`]: composes the machines: `Agent::handle(now, Input, &mut Outbox)`.
+//! - [`defects`]: what a check may let it do wrong, to show that it would be seen. In a usual build that is nothing.
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod defects;
 pub mod layout;
 pub mod limits;
 pub mod machine;

@@ -1,6 +1,6 @@
 //! The worlds that are searched, and how long each may take.
 
-use tif_core::machine::replication::{Defects, Rule};
+use tif_core::defects::{self, Defect};
 
 use crate::register::{self, Council, Flaw};
 use crate::replication::{self, Pair};
@@ -30,9 +30,8 @@ const PAIR: replication::Bounds = replication::Bounds {
     again: false,
     keep: false,
     attempts: false,
-    defects: KEPT,
+    without: None,
 };
-const KEPT: Defects = Defects::none();
 const COUNCIL: register::Bounds = register::Bounds { voters: 3, attempts: 1, epochs: 2, restarts: 0, losses: 0, flaw: None };
 
 /// Everything that is searched for what must not be.
@@ -78,12 +77,18 @@ impl Scenario {
     }
 }
 
-/// What goes wrong first when a rule is not kept. The bounds are the least in which all of them show.
-pub fn without(rule: Rule) -> Report {
-    let losses = u8::from(matches!(rule, Rule::R4 | Rule::R9));
-    let writes = if rule == Rule::R5 { 2 } else { 1 };
-    let bounds = replication::Bounds { writes, losses, defects: Defects::without(rule), ..PAIR };
-    search(Pair::new(bounds), 5_000_000)
+/// The rules of the replication.
+pub const RULES: [Defect; 9] = [Defect::R1, Defect::R2, Defect::R3, Defect::R4, Defect::R5, Defect::R6, Defect::R7, Defect::R8, Defect::R9];
+
+/// What goes wrong first when a rule is not kept; nothing is known of other defects. The bounds are the least in which all of them show.
+pub fn without(rule: Defect) -> Option<Report> {
+    if !RULES.contains(&rule) {
+        return None;
+    }
+    let losses = u8::from(matches!(rule, Defect::R4 | Defect::R9));
+    let writes = if rule == Defect::R5 { 2 } else { 1 };
+    let bounds = replication::Bounds { writes, losses, without: Some(rule), ..PAIR };
+    Some(defects::with(Some(rule), || search(Pair::new(bounds), 5_000_000)))
 }
 
 /// What goes wrong first when the voters are not treated as they must be.

@@ -1,6 +1,6 @@
 //! The scenarios that a debug build can search, and that each rule is needed.
 
-use tif_core::machine::replication::Rule;
+use tif_core::defects::Defect;
 use tif_model::register::Flaw;
 use tif_model::scenarios::{self, ALL};
 
@@ -14,9 +14,9 @@ fn nothing_that_must_not_be_can_be_reached() {
     }
 }
 
-fn check(rule: Rule, steps: usize, wrong: &str) {
+fn check(rule: Defect, steps: usize, wrong: &str) {
     let report = scenarios::without(rule);
-    let (found, way) = report.counterexample.unwrap_or_else(|| panic!("{rule:?} is not missed"));
+    let (found, way) = report.and_then(|report| report.counterexample).unwrap_or_else(|| panic!("{rule:?} is not missed"));
     assert!(found.contains(wrong), "{rule:?}: {found}");
     assert_eq!(way.len(), steps, "{rule:?}: {way:#?}");
 }
@@ -24,15 +24,15 @@ fn check(rule: Rule, steps: usize, wrong: &str) {
 // spec: CTL-3, CTL-4, GRP-8, GRP-9
 #[test]
 fn each_rule_is_missed_when_it_is_taken_away() {
-    check(Rule::R1, 9, "is lost");
-    check(Rule::R2, 10, "both can acknowledge");
-    check(Rule::R3, 3, "both can acknowledge");
-    check(Rule::R4, 5, "is lost");
-    check(Rule::R5, 12, "twice");
-    check(Rule::R6, 2, "was answered with version");
-    check(Rule::R7, 7, "is lost");
-    check(Rule::R8, 11, "is lost");
-    check(Rule::R9, 12, "is lost");
+    check(Defect::R1, 9, "is lost");
+    check(Defect::R2, 10, "both can acknowledge");
+    check(Defect::R3, 3, "both can acknowledge");
+    check(Defect::R4, 5, "is lost");
+    check(Defect::R5, 12, "twice");
+    check(Defect::R6, 2, "was answered with version");
+    check(Defect::R7, 7, "is lost");
+    check(Defect::R8, 11, "is lost");
+    check(Defect::R9, 12, "is lost");
 }
 
 // spec: GRP-9

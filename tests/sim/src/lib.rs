@@ -2,10 +2,11 @@
 //!
 //! Think of a flight simulator: the aircraft's computer is the real one, everything that it sees is made up, and the weather is decided by one
 //! number. `world` is what is made up; `check` looks on and knows the truth independently; `run` flies one seed: trouble first, then calm, in
-//! which everything must come right.
+//! which everything must come right. `mutants` shows that what is wrong is seen.
 #![forbid(unsafe_code)]
 
 pub mod check;
+pub mod mutants;
 mod random;
 mod run;
 pub mod system;

@@ -1,5 +1,7 @@
 //! One seed: trouble, then calm.
 
+use tif_core::defects;
+
 use crate::Random;
 use crate::check::{Violation, convergence};
 use crate::system::System;
@@ -17,6 +19,8 @@ pub struct Plan {
     pub pace: Pace,
     /// What is wrong with the world.
     pub defect: Option<Defect>,
+    /// What is wrong with the agent's own code.
+    pub agent: Option<tif_core::defects::Defect>,
     /// Keep a timeline.
     pub trace: bool,
     /// Stop at this step.
@@ -31,7 +35,7 @@ impl Plan {
             1..5 => Pace::Breeze,
             _ => Pace::Storm,
         };
-        Plan { seed, trouble_s: 12, pace, defect: None, trace: false, until: None }
+        Plan { seed, trouble_s: 12, pace, defect: None, agent: None, trace: false, until: None }
     }
 
     fn weather(self) -> Weather {
@@ -65,6 +69,10 @@ const HEALS_WITHIN: u64 = 5 * SECOND;
 
 /// Flies a seed.
 pub fn run(plan: Plan) -> Outcome {
+    defects::with(plan.agent, || fly(plan))
+}
+
+fn fly(plan: Plan) -> Outcome {
     let mut world = World::new(plan.seed, plan.weather());
     world.populate();
     let end = world.now + plan.length(&mut world.random);
@@ -105,6 +113,10 @@ const SYSTEM_HEALS_WITHIN: u64 = 12 * SECOND;
 
 /// Flies a seed with several CPUs: two to nine, as the seed decides.
 pub fn run_system(plan: Plan) -> Outcome {
+    defects::with(plan.agent, || fly_system(plan))
+}
+
+fn fly_system(plan: Plan) -> Outcome {
     let cpus = match plan.seed % 8 {
         0..3 => 2,
         3..5 => 3,

@@ -1,7 +1,9 @@
 //! The checks can fail: what is deliberately wrong is found, and within so many seeds.
 
+use tif_core::defects::Defect as Mutant;
 use tif_core::model::{Cause, Coarsen};
 use tif_core::wire::Identity;
+use tif_sim::mutants::{Flights, Found, hunt};
 use tif_sim::world::faults::Defect;
 use tif_sim::world::{Weather, World, name};
 use tif_sim::{Plan, run};
@@ -97,4 +99,94 @@ fn an_outage_that_nobody_is_told_of_is_found_in_20_seeds() {
 #[test]
 fn the_dead_shown_as_fresh_are_found_in_20_seeds() {
     check(Defect::ShowDeadAsFresh, 20, &["freshness", "outages", "convergence"]);
+}
+
+// What is wrong with the agent's own code. `tif-sim mutants` looks for all of it; here is what takes few seeds.
+
+/// Flies until the mutant is seen; by which of these checks, and within how many seeds.
+fn see(mutant: Mutant, flights: Flights, within: u64, by: &[&str]) {
+    match hunt(mutant, within, flights) {
+        Found::Flying { check, what, seed, .. } => {
+            assert!(by.contains(&check), "{mutant:?} was seen by another check, seed {seed}: {check}: {what}");
+        }
+        found => panic!("{mutant:?} was not seen within {within} seeds: {found:?}"),
+    }
+}
+
+// spec: PSM-1, PSM-7, PSM-9, PSM-10
+#[test]
+fn what_is_wrong_with_keys_is_found() {
+    see(Mutant::ReuseIncarnation, Flights::One, 10, &["keys"]);
+    see(Mutant::ForgetAgentEpoch, Flights::One, 10, &["keys"]);
+    see(Mutant::ForgetNumber, Flights::One, 10, &["keys"]);
+    see(Mutant::ResumeTheDead, Flights::One, 10, &["notices", "keys"]);
+    see(Mutant::DeadAtLinkEnd, Flights::One, 10, &["deaths", "primaries", "notices"]);
+}
+
+// spec: PSM-4, OUT-2, MON-6
+#[test]
+fn what_is_told_twice_or_not_at_all_is_found() {
+    see(Mutant::NoticeTwice, Flights::One, 10, &["notices"]);
+    see(Mutant::CoalesceNotices, Flights::One, 20, &["notices"]);
+    see(Mutant::CoalesceOutages, Flights::One, 20, &["outages"]);
+    see(Mutant::TellOutageAgain, Flights::One, 20, &["outages"]);
+}
+
+// spec: MON-2, MON-3, MON-5
+#[test]
+fn interest_that_is_not_as_it_was_declared_is_found() {
+    see(Mutant::DropLastWithdrawal, Flights::One, 40, &["watches"]);
+    see(Mutant::KeepInterestOfGone, Flights::One, 40, &["watches"]);
+    see(Mutant::ForgetWatches, Flights::One, 20, &["watches", "convergence"]);
+}
+
+// spec: INS-6, INS-7, INS-10
+#[test]
+fn a_value_that_should_have_gone_out_is_found() {
+    see(Mutant::CompareWithSampled, Flights::One, 200, &["convergence"]);
+    see(Mutant::LoseHeld, Flights::One, 200, &["convergence"]);
+}
+
+// spec: GRP-8, OUT-3, CTL-7
+#[test]
+fn a_wrong_primary_is_found() {
+    see(Mutant::ElectInSameTerm, Flights::One, 10, &["primaries"]);
+    see(Mutant::ElectNewcomer, Flights::One, 10, &["primaries"]);
+    see(Mutant::PromoteWithoutControls, Flights::System, 20, &["shared", "controls"]);
+    see(Mutant::LaunchWithoutLimit, Flights::One, 20, &["launches"]);
+}
+
+// spec: CTL-3, CTL-4
+#[test]
+fn a_change_that_is_done_twice_or_too_early_is_found() {
+    see(Mutant::ForgetDedupe, Flights::One, 10, &["controls"]);
+    see(Mutant::AcceptBeforeDurable, Flights::One, 10, &["controls"]);
+    see(Mutant::SkipLine, Flights::One, 100, &["controls"]);
+}
+
+// spec: GRP-8, GRP-9, FAB-2
+#[test]
+fn what_is_wrong_between_cpus_is_found() {
+    see(Mutant::SkipGap, Flights::System, 10, &["convergence"]);
+    see(Mutant::MinorityDecides, Flights::System, 20, &["shared"]);
+    see(Mutant::IgnoreHeld, Flights::System, 20, &["shared"]);
+    see(Mutant::R1, Flights::System, 20, &["shared"]);
+    see(Mutant::ConfirmBeforeDurable, Flights::System, 20, &["shared"]);
+}
+
+#[test]
+fn no_crate_that_is_delivered_has_a_switch_for_defects() {
+    let house = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = std::fs::read_to_string(house.join("Cargo.toml")).expect("the workspace");
+    let members = root.split_once("members = [").and_then(|(_, rest)| rest.split_once(']')).expect("its members").0;
+    let asks: Vec<&str> = members
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .filter(|member| {
+            let manifest = std::fs::read_to_string(house.join(member).join("Cargo.toml")).expect("a manifest");
+            manifest.lines().any(|line| line.contains("features") && line.contains("defects"))
+        })
+        .collect();
+    assert_eq!(asks, ["tests/sim", "tests/model"]);
 }

@@ -8,6 +8,7 @@ use super::io::{Conn, ControlValue, Moment, Output, ProcessRecord, Record, SlotD
 use super::leading::PROMOTE_TIMEOUT;
 use super::session::Session;
 use super::{Agent, Outbox, Question, Waiting};
+use crate::defects::{Defect, defect};
 use crate::limits;
 use crate::machine::group::Elected;
 use crate::machine::process::{Changed, Former, Process, Registered};
@@ -85,7 +86,9 @@ impl Agent {
         let registered = match hello.resume {
             // Others were told that it is dead: it begins another life.
             // spec: PSM-10
-            Some(resume) if resume.key.inc.epoch() <= self.over => Err(Refusal::StaleKey { got: resume.key, current: None }),
+            Some(resume) if resume.key.inc.epoch() <= self.over && !defect(Defect::ResumePresumedDead) => {
+                Err(Refusal::StaleKey { got: resume.key, current: None })
+            }
             Some(resume) => self.registry.resume(now.time, resume.key, hello.nonce, credentials),
             // One that never heard the answer to its registration registers again: that is resuming, too.
             None => self.registry.register(now.time, &hello.identity, hello.nonce, credentials).and_then(|registered| {

@@ -8,6 +8,7 @@
 
 use super::io::{ChangeRecord, Conn, ControlRecord, ControlValue, Moment, Output, Record};
 use super::{Agent, Outbox, Question, Requester, Timer, Underway, Waiting};
+use crate::defects::{Defect, defect};
 use crate::limits;
 use crate::machine::book::Entry;
 use crate::machine::control::{ControlName, Known};
@@ -58,6 +59,7 @@ impl Agent {
             return self.refuse(out, conn, req, Refusal::RequestIdReused { id: asked.request_id.to_string(), was });
         }
         match self.ledger.known(&asked.request_id, &request) {
+            _ if defect(Defect::ForgetDedupe) => {}
             Known::Done(done) => {
                 let result = SetResult { repeated: true, ..done.result };
                 return self.send(out, conn, ToProcess::SetDone { req, result });
@@ -86,7 +88,7 @@ impl Agent {
                 let number = self.number();
                 let line = self.busy.entry(change.control.clone()).or_default();
                 line.push_back(number);
-                let first = line.len() == 1;
+                let first = line.len() == 1 || defect(Defect::SkipLine);
                 self.changes.insert(number, change);
                 if first {
                     self.start_change(now, number, out);
@@ -209,6 +211,7 @@ impl Agent {
         self.answered(req);
         match result {
             Ok(()) => self.accept_change(now, number, out),
+            Err(_) if defect(Defect::IgnoreValidator) => self.accept_change(now, number, out),
             Err(reason) => {
                 let refusal = Refusal::Invalid { name: String::new(), reason: reason.chars().take(limits::TEXT_LEN_MAX).collect() };
                 self.refuse_change(number, &refusal, out);
@@ -237,7 +240,7 @@ impl Agent {
         change.memorized = matches!(instrument.descriptor.kind, Kind::Control { memorized: true, .. });
         let memorized = change.memorized;
         // spec: CTL-9
-        let dry_run = change.admission.dry_run;
+        let dry_run = change.admission.dry_run && !defect(Defect::DoDryRun);
         let result = SetResult {
             request_id: change.underway.request_id.clone(),
             name: change.address.clone(),
@@ -275,6 +278,10 @@ impl Agent {
         let grouped = self.exporters.get(&change.key).is_some_and(|e| e.grouped);
         if grouped && self.is_shared(&control.source) {
             return self.propose_change(now, number, Entry { control, change: record }, out);
+        }
+        if defect(Defect::AcceptBeforeDurable) {
+            self.store(Record::Control { control, change: record }, Waiting::Nobody, out);
+            return self.on_change_stored(now, number, out);
         }
         self.store(Record::Control { control, change: record }, Waiting::Change(number), out);
     }

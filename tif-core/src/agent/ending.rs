@@ -9,6 +9,7 @@ use super::importing::Syncing;
 use super::io::{Conn, Moment, Output, ProcessRecord, Record};
 use super::outages::{Corpse, Lost};
 use super::{Agent, Outbox, PROBE_AFTER, Question, Resource, SUSPECT_AFTER, Timer, Waiting};
+use crate::defects::{Defect, defect};
 use crate::limits;
 use crate::machine::process::Former;
 use crate::model::{Cause, Epoch, InstrumentId, Key, Name, Outage, OutageEnd, OutageId, Quality, Refusal, Report, Slot};
@@ -38,6 +39,9 @@ impl Agent {
             if let Some(group) = self.groups.get_mut(&service) {
                 group.on_unreachable(key);
             }
+        }
+        if defect(Defect::DeadAtLinkEnd) {
+            return self.on_exited(now, key, Cause::Unknown, out);
         }
         let changed = self.registry.on_link_lost(now.time, key);
         self.announce_process(&name, key, changed);
@@ -131,7 +135,7 @@ impl Agent {
         self.exporters.remove(&key);
         self.touch_ended(key, &cause);
         out.push(Output::Release { key });
-        if left {
+        if left && !defect(Defect::ReplaceWhoLeft) {
             self.launcher.on_left(&service);
         } else {
             self.launcher.on_died(now.time, &service);
@@ -262,7 +266,7 @@ impl Agent {
     /// An outage has begun: an importer is told once of each.
     // spec: OUT-2
     pub(super) fn tell_outage(&mut self, conn: Conn, outage: &Outage) {
-        if self.sessions.get_mut(&conn).is_some_and(|s| s.outages.insert(outage.id)) {
+        if self.sessions.get_mut(&conn).is_some_and(|s| s.outages.insert(outage.id) || defect(Defect::TellOutageAgain)) {
             self.queue(conn, ToProcess::Outage(outage.clone()));
         }
     }

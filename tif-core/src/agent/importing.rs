@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::io::{Conn, Moment, Output, Sample};
 use super::table::Instrument;
 use super::{Agent, Outbox, Question, Resource, Timer};
+use crate::defects::{Defect, defect};
 use crate::limits;
 use crate::machine::propagation::{Follow, Going, Verdict};
 use crate::machine::sync;
@@ -248,9 +249,12 @@ impl Agent {
         // The new board knows nothing of who watches.
         let ids: Vec<InstrumentId> = self.table.of_source(source).collect();
         for id in &ids {
-            if self.interest.is_wanted(&Resource::Instrument(*id)) {
+            if self.interest.is_wanted(&Resource::Instrument(*id)) && !defect(Defect::ForgetWatches) {
                 self.watch(*id, out);
             }
+        }
+        if let Some(outage) = ended.as_ref().filter(|_| defect(Defect::EndOutageEarly)) {
+            self.tell_outage_over(outage);
         }
         let importers: Vec<Conn> = self.sessions.iter().filter(|(_, s)| !s.subscriptions.is_empty()).map(|(c, _)| *c).collect();
         let mut all = BTreeMap::new();
@@ -582,6 +586,7 @@ impl Agent {
                 }
                 return;
             }
+            Verdict::Hold { .. } if defect(Defect::LoseHeld) => return,
             Verdict::Hold { until } => return self.timers.set(until, Timer::Propagate(id)),
             Verdict::Send => {}
         }

@@ -5,6 +5,7 @@ use super::io::{Moment, Output, Record};
 use std::time::Duration;
 
 use super::{Agent, Outbox, Question, Waiting};
+use crate::defects::{Defect, defect};
 use crate::machine::group::{Elected, Group};
 use crate::machine::process::Process;
 use crate::model::notice::NoticeEvent;
@@ -25,6 +26,10 @@ impl Agent {
         }
         let leader = self.record_of(now, elected.key, false).map(Box::new);
         let record = Record::Term { service: service.clone(), epoch: elected.epoch, leader };
+        if defect(Defect::PromoteBeforeDurable) {
+            self.store(record, Waiting::Nobody, out);
+            return self.promote(now, service, elected, out);
+        }
         self.store(record, Waiting::Term(service.clone(), elected, None), out);
     }
 
@@ -39,7 +44,8 @@ impl Agent {
     /// Whether the store knows of the end of everybody who led before: an agent that restarts would take one for the primary still.
     // spec: GRP-8
     pub(super) fn is_succession_clear(&self, service: &Name) -> bool {
-        !self.unended.values().any(|r| r.grouped && r.service.as_ref() == Some(service) && self.registry.find(r.key).is_some())
+        defect(Defect::SucceedUnwritten)
+            || !self.unended.values().any(|r| r.grouped && r.service.as_ref() == Some(service) && self.registry.find(r.key).is_some())
     }
 
     pub(super) fn is_elected(&self, service: &Name, elected: Elected) -> bool {
@@ -53,6 +59,9 @@ impl Agent {
         let current = self.is_elected(service, elected);
         let Some(exporter) = self.exporters.get(&key).filter(|_| current) else { return };
         for control in self.controls_for(exporter) {
+            if defect(Defect::PromoteWithoutControls) {
+                break;
+            }
             out.push(Output::Control { key, control });
         }
         // On every member's board: whoever was told in an earlier term, and hears it only now, finds that term over.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::io::Conn;
 use super::{Agent, Resource};
+use crate::defects::{Defect, defect};
 use crate::machine::process::{Changed, Process};
 use crate::model::notice::NoticeEvent;
 use crate::model::{Cause, Key, Name, Notice, ProcessState};
@@ -38,6 +39,9 @@ impl Agent {
         for conn in interested {
             self.stats.notices += 1;
             self.queue(conn, ToProcess::Notice(Notice { name: name.clone(), key, event: event.clone() }));
+            if defect(Defect::NoticeTwice) {
+                self.queue(conn, ToProcess::Notice(Notice { name: name.clone(), key, event: event.clone() }));
+            }
         }
     }
 
@@ -46,6 +50,7 @@ impl Agent {
     pub(super) fn notice_of(&self, name: &Name) -> Notice {
         let process = self.registry.by_name(name);
         let event = match process.map(|p| p.state) {
+            Some(ProcessState::Starting) if defect(Defect::BornBeforeReady) => NoticeEvent::Born,
             None | Some(ProcessState::Starting) => NoticeEvent::NotAvailable,
             Some(ProcessState::Alive | ProcessState::Suspect) => NoticeEvent::Born,
             Some(ProcessState::Unreachable) if process.is_some_and(|p| !p.was_born()) => NoticeEvent::NotAvailable,

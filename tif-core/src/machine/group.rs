@@ -18,6 +18,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::defects::{Defect, defect};
 use crate::model::{Epoch, Key, Role};
 
 #[derive(Clone, Debug)]
@@ -60,7 +61,7 @@ impl Group {
     /// The member that would be elected if nobody led.
     pub fn senior(&self) -> Option<Key> {
         // Keys grow, so the first ready one is the senior.
-        self.members.iter().find(|(_, m)| m.ready).map(|(key, _)| *key)
+        self.members.iter().find(|(_, m)| m.ready || defect(Defect::ElectUnready)).map(|(key, _)| *key)
     }
 
     /// The witness has decided: this member leads in this term, and nobody else.
@@ -110,7 +111,7 @@ impl Group {
 
     /// A member comes. If nobody leads it is elected.
     pub fn on_join(&mut self, key: Key) -> Option<Elected> {
-        let elected = !self.witnessed && self.leader().is_none();
+        let elected = !self.witnessed && (self.leader().is_none() || defect(Defect::ElectNewcomer));
         self.members.insert(key, Member { role: Role::Standby, ready: false });
         elected.then(|| self.elect(key))
     }
@@ -150,7 +151,7 @@ impl Group {
     /// A member says that it has taken over in this term. True if it now is the primary.
     // spec: GRP-8
     pub fn on_promoted(&mut self, key: Key, epoch: Epoch) -> bool {
-        if epoch != self.epoch {
+        if epoch != self.epoch && !defect(Defect::SkipEpochCheck) {
             return false;
         }
         match self.members.get_mut(&key) {
@@ -196,7 +197,7 @@ impl Group {
     }
 
     fn elect(&mut self, key: Key) -> Elected {
-        self.epoch = Epoch(self.epoch.0 + 1);
+        self.epoch = Epoch(self.epoch.0 + u64::from(!defect(Defect::ElectInSameTerm)));
         if let Some(member) = self.members.get_mut(&key) {
             member.role = Role::ToBePrimary;
         }

@@ -7,6 +7,7 @@
 //! From the distributed select design: duplicates are recorded and not sent, and the answer goes to every waiter.
 // spec: MON-2, MON-3
 
+use crate::defects::{Defect, defect};
 use std::collections::BTreeMap;
 
 /// Resource → waiters, each with how often it declared.
@@ -26,8 +27,8 @@ impl<R: Ord + Clone, W: Ord + Copy> Interest<R, W> {
     pub fn declare(&mut self, resource: &R, waiter: W) -> bool {
         match self.by_resource.get_mut(resource) {
             Some(waiters) => {
-                *waiters.entry(waiter).or_default() += 1;
-                false
+                *waiters.entry(waiter).or_default() += u32::from(!defect(Defect::WithdrawTooEarly));
+                defect(Defect::DeclareTwice)
             }
             None => {
                 self.by_resource.insert(resource.clone(), BTreeMap::from([(waiter, 1)]));
@@ -40,7 +41,7 @@ impl<R: Ord + Clone, W: Ord + Copy> Interest<R, W> {
     pub fn withdraw(&mut self, resource: &R, waiter: W) -> bool {
         let Some(waiters) = self.by_resource.get_mut(resource) else { return false };
         if let Some(count) = waiters.get_mut(&waiter) {
-            *count -= 1;
+            *count = count.saturating_sub(1);
             if *count == 0 {
                 waiters.remove(&waiter);
             }
@@ -59,6 +60,9 @@ impl<R: Ord + Clone, W: Ord + Copy> Interest<R, W> {
     // spec: MON-5
     pub fn forget(&mut self, waiter: W) -> Vec<R> {
         let mut orphaned = Vec::new();
+        if defect(Defect::KeepInterestOfGone) {
+            return orphaned;
+        }
         self.by_resource.retain(|resource, waiters| {
             let was_there = waiters.remove(&waiter).is_some();
             if was_there && waiters.is_empty() {
@@ -105,7 +109,7 @@ impl<R: Ord + Clone, W: Ord + Copy> Interest<R, W> {
     }
 
     fn drop_if_empty(&mut self, resource: &R) -> bool {
-        let empty = self.by_resource.get(resource).is_some_and(BTreeMap::is_empty);
+        let empty = self.by_resource.get(resource).is_some_and(BTreeMap::is_empty) && !defect(Defect::DropLastWithdrawal);
         if empty {
             self.by_resource.remove(resource);
         }

@@ -23,6 +23,7 @@
 use std::collections::BTreeMap;
 
 use crate::agent::io::ProcessRecord;
+use crate::defects::{Defect, defect};
 use crate::limits;
 use crate::model::{Cause, Incarnation, Key, Name, NodeId, ProcId, ProcessState, Refusal, Role, Time};
 use crate::wire::{Credentials, Identity};
@@ -151,6 +152,7 @@ impl Registry {
         }
         if let Some(holder) = self.by_name.get_mut(&name)
             && holder.state.is_live()
+            && !(defect(Defect::TakeNameFromLiving) && holder.nonce != nonce)
         {
             if holder.nonce == nonce && holder.credentials == credentials {
                 return Ok(Registered { key: holder.key, name, resumed: true });
@@ -158,16 +160,17 @@ impl Registry {
             return Err(Refusal::NameTaken { name: name.to_string(), holder: holder.key });
         }
         let proc = match self.by_name.get(&name) {
-            Some(before) => before.key.proc,
-            None => {
+            Some(before) if !defect(Defect::ForgetNumber) => before.key.proc,
+            _ => {
                 self.make_room()?;
                 self.proc_max += 1;
                 ProcId(self.proc_max)
             }
         };
         let before = self.by_name.remove(&name).map(|before| Box::new(Process { before: None, ..before }));
-        self.counter += 1;
-        let key = Key { node: self.node, proc, inc: Incarnation::new(self.agent_epoch, self.counter) };
+        self.counter += u32::from(!defect(Defect::ReuseIncarnation));
+        let epoch = if defect(Defect::ForgetAgentEpoch) { 1 } else { self.agent_epoch };
+        let key = Key { node: self.node, proc, inc: Incarnation::new(epoch, self.counter) };
         let state = ProcessState::Starting;
         self.by_proc.insert(proc, name.clone());
         let (cause, former, ready) = (None, Former::default(), false);
@@ -184,7 +187,8 @@ impl Registry {
     // spec: PSM-7, PSM-9
     pub fn resume(&mut self, now: Time, key: Key, nonce: u128, credentials: Credentials) -> Result<(Registered, Option<Changed>), Refusal> {
         let current = self.current(key.proc);
-        let process = self.live_mut(key).filter(|p| p.nonce == nonce && p.credentials == credentials);
+        let is_same = |p: &&mut Process| (p.nonce == nonce && p.credentials == credentials) || defect(Defect::ResumeAsAnother);
+        let process = self.live_mut(key).filter(is_same);
         let Some(process) = process else { return Err(Refusal::StaleKey { got: key, current }) };
         let changed = (process.state == ProcessState::Unreachable).then(|| {
             process.state = if process.ready { ProcessState::Alive } else { ProcessState::Starting };
@@ -362,7 +366,7 @@ impl Registry {
 
     fn live_mut(&mut self, key: Key) -> Option<&mut Process> {
         let name = self.by_proc.get(&key.proc)?;
-        self.by_name.get_mut(name).filter(|p| p.key == key && p.state.is_live())
+        self.by_name.get_mut(name).filter(|p| p.key == key && (p.state.is_live() || defect(Defect::ResumeTheDead)))
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::defects::{Defect, defect};
 use crate::model::{Alarm, Coarsen, Descriptor, Quality, Time, Value};
 
 /// What was sent of an instrument last.
@@ -60,7 +61,9 @@ impl Propagation {
         }
         let Some(last) = &self.last else { return Verdict::Send };
         let significance = &descriptor.significance;
-        if self.alarm != last.alarm || *quality != last.quality || value.is_some() != last.value.is_some() {
+        let alarm = self.alarm != last.alarm && !defect(Defect::IgnoreAlarm);
+        let quality = *quality != last.quality && !defect(Defect::IgnoreQuality);
+        if alarm || quality || value.is_some() != last.value.is_some() {
             return Verdict::Send;
         }
         if significance.at_least_every.is_some_and(|every| now >= last.at + every) {
@@ -71,6 +74,9 @@ impl Propagation {
             _ => false,
         };
         if !matters {
+            if defect(Defect::CompareWithSampled) {
+                self.last = self.last.take().map(|last| Sent { value: value.cloned(), ..last });
+            }
             return Verdict::Drop;
         }
         match significance.at_most_every {
@@ -188,6 +194,7 @@ impl Follow {
     pub fn refine(&mut self, other: Coarsen) {
         self.coarsen.deadband = match (self.coarsen.deadband, other.deadband) {
             (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) if defect(Defect::CoarserWins) => a.or(b),
             _ => None,
         };
         self.coarsen.at_most_every = match (self.coarsen.at_most_every, other.at_most_every) {

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::defects::{Defect, defect};
 use crate::limits;
 use crate::model::{InstrumentId, Report, Value};
 use crate::wire::ToProcess;
@@ -58,8 +59,21 @@ impl Queue {
 
     /// Adds a message that may not be lost.
     pub fn push(&mut self, message: ToProcess) {
+        if defect(Defect::CoalesceNotices) || defect(Defect::CoalesceOutages) {
+            self.coalesce(&message);
+        }
         self.kept += count(&message);
         self.items.push_back(Item::Message(Box::new(message)));
+    }
+
+    /// What must not be: something newer takes the place of a message that waits.
+    fn coalesce(&mut self, message: &ToProcess) {
+        let replaced = |waiting: &ToProcess| match (waiting, message) {
+            (ToProcess::Notice(old), ToProcess::Notice(new)) => defect(Defect::CoalesceNotices) && old.name == new.name,
+            (ToProcess::Outage(old), ToProcess::Outage(new)) => defect(Defect::CoalesceOutages) && old.key == new.key,
+            _ => false,
+        };
+        self.items.retain(|item| !matches!(item, Item::Message(waiting) if replaced(waiting)));
     }
 
     /// Adds a report. If one waits that says the same of quality and alarm, in the same life of the exporter, the new value takes its place. One that says
@@ -71,12 +85,12 @@ impl Queue {
         if let Some(turn) = turns.back().copied()
             && let Some(waiting) = self.reports.get_mut(&turn)
         {
-            let same_life = waiting.key == report.key;
+            let same_life = waiting.key == report.key || defect(Defect::OvertakeNotice);
             let says_the_same = waiting.quality == report.quality && waiting.alarm == report.alarm;
             if same_life && !says_the_same {
                 self.kept += 1;
             } else {
-                report.coalesced += waiting.coalesced + 1;
+                report.coalesced += if defect(Defect::LossNotCounted) { 0 } else { waiting.coalesced + 1 };
                 self.coalesced += 1;
                 self.coalesced_untold += 1;
                 if same_life {

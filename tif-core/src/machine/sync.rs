@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::defects::{Defect, defect};
 use crate::model::{Key, Time};
 
 /// What names a record within its source: name and dimensions as text.
@@ -102,6 +103,7 @@ impl Source {
     // spec: SYN-1, SRV-8
     pub fn is_fresh(&self, record: &str) -> bool {
         match (self.state, self.records.get(record)) {
+            (State::Live(_) | State::Syncing(_), Some(_)) if defect(Defect::ReviveStale) => true,
             (State::Live(key) | State::Syncing(key), Some(held)) => held.confirmed_by == key && held.stale_since.is_none(),
             _ => false,
         }
@@ -112,7 +114,7 @@ impl Source {
     pub fn on_lost(&mut self, now: Time) {
         self.state = State::Stale;
         for held in self.records.values_mut() {
-            held.stale_since.get_or_insert(now);
+            held.stale_since = held.stale_since.filter(|_| !defect(Defect::RestartStaleClock)).or(Some(now));
             held.before = None;
         }
     }
@@ -153,7 +155,7 @@ impl Source {
     // spec: SYN-3
     pub fn on_record(&mut self, key: Key, record: &str) -> bool {
         match self.state {
-            State::Live(current) | State::Syncing(current) if current == key => {
+            State::Live(current) | State::Syncing(current) if current == key || defect(Defect::RecordOfOtherLife) => {
                 let syncing = self.state == State::Syncing(key);
                 let before = self.records.get(record).filter(|_| syncing).and_then(|held| held.stale_since.or(held.before));
                 self.records.insert(record.to_owned(), Held { confirmed_by: key, stale_since: None, before });
@@ -180,12 +182,14 @@ impl Source {
     // spec: SYN-3, SYN-7
     pub fn on_end(&mut self, key: Key, count: u64, mark: u64) -> Ended {
         match self.state {
-            State::Syncing(current) | State::Live(current) if current == key => {}
+            State::Syncing(current) | State::Live(current) if current == key || defect(Defect::EndOfOtherLife) => {}
             _ => return Ended::NotCurrent,
         }
         let confirmed: Vec<&str> =
             self.records.iter().filter(|(_, held)| held.confirmed_by == key).map(|(name, _)| name.as_str()).collect();
-        if confirmed.len() as u64 != count || digest(confirmed) != mark {
+        if (confirmed.len() as u64 != count && !defect(Defect::SweepOnMismatch))
+            || digest(confirmed) != mark && !defect(Defect::SweepOnMismatch)
+        {
             return Ended::Mismatch;
         }
         self.state = State::Live(key);
@@ -201,6 +205,12 @@ impl Source {
     // spec: SYN-4
     pub fn on_tick(&mut self, now: Time) -> Swept {
         let limit = self.limit;
+        if defect(Defect::KeepExpired) {
+            return Swept::default();
+        }
+        if defect(Defect::ExpireFresh) && self.deadline().is_some_and(|due| now >= due) {
+            return self.sweep(|_| true);
+        }
         self.sweep(|held| held.stale_since.is_some_and(|since| now >= since + limit))
     }
 

@@ -14,6 +14,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use crate::defects::{Defect, defect};
 use crate::model::{Name, Time};
 
 /// How long a penalty takes to halve.
@@ -158,7 +159,7 @@ impl Launcher {
                 s.under_way.pop_front();
                 s.punish(now);
             }
-            while s.next().is_some_and(|at| now >= at) && self.recent.len() < BUCKET {
+            while s.next().is_some_and(|at| now >= at) && (self.recent.len() < BUCKET || defect(Defect::LaunchWithoutLimit)) {
                 self.recent.push_back(now);
                 s.under_way.push_back(now);
                 launch.push(name.clone());
@@ -191,7 +192,8 @@ impl Service {
 
     /// When the next one is to be launched; none if enough are there or under way.
     fn next(&self) -> Option<Time> {
-        if self.missing() <= self.under_way.len() as u32 {
+        let under_way = if defect(Defect::LaunchAgain) { 0 } else { self.under_way.len() as u32 };
+        if self.missing() <= under_way {
             return None;
         }
         if self.lost { Some(self.not_before) } else { self.starts_at.map(|at| at.max(self.not_before)) }

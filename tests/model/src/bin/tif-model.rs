@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use tif_core::machine::replication::Rule;
 use tif_model::Report;
 use tif_model::register::Flaw;
 use tif_model::scenarios::{self, ALL};
@@ -41,9 +40,9 @@ fn search(arguments: &Arguments) -> bool {
 }
 
 fn show_defects() -> bool {
-    let rules = Rule::ALL.map(|rule| (format!("{rule:?}"), scenarios::without(rule)));
+    let rules = scenarios::RULES.into_iter().filter_map(|rule| Some((format!("{rule:?}"), scenarios::without(rule)?)));
     let flaws = Flaw::ALL.map(|flaw| (format!("{flaw:?}"), scenarios::with(flaw)));
-    let found: Vec<_> = rules.into_iter().chain(flaws).collect();
+    let found: Vec<_> = rules.chain(flaws).collect();
     println!("{:<18} {:>5}  what goes wrong", "without", "steps");
     for (name, report) in &found {
         match &report.counterexample {

@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use tif_core::machine::replication::{Body, Defects, Fact, Log, Message, Output, Proposal, Replica};
+use tif_core::defects::Defect;
+use tif_core::machine::replication::{Body, Fact, Log, Message, Output, Proposal, Replica};
 use tif_core::machine::witness::{Change, Member, Term};
 use tif_core::model::{Epoch, NodeId};
 
@@ -43,8 +44,8 @@ pub struct Bounds {
     pub keep: bool,
     /// Attempts at the same request are told apart, so that one that never happened is known when it happens after all.
     pub attempts: bool,
-    /// The protocol, or what is left of it.
-    pub defects: Defects,
+    /// The rule that is not kept.
+    pub without: Option<Defect>,
 }
 
 /// A node's dealings with the register: one at a time.
@@ -101,12 +102,7 @@ impl Pair {
     pub fn new(bounds: Bounds) -> Pair {
         let home = member(0, 0);
         let register = Term { epoch: Epoch(1), primary: None, home, in_sync: BTreeSet::from([home]) };
-        let node = |n| Node {
-            replica: Replica::with_defects(member(n, 0), Log::default(), bounds.defects),
-            dealing: Dealing::None,
-            restarts: 0,
-            losses: 0,
-        };
+        let node = |n| Node { replica: Replica::new(member(n, 0), Log::default()), dealing: Dealing::None, restarts: 0, losses: 0 };
         let mut pair = Pair {
             bounds,
             register,
@@ -175,7 +171,6 @@ impl Pair {
     }
 
     fn restart(&mut self, node: usize, lost: bool) {
-        let defects = self.bounds.defects;
         let node = &mut self.nodes[node];
         let (me, log) = if lost {
             node.losses += 1;
@@ -184,7 +179,7 @@ impl Pair {
             node.restarts += 1;
             (node.replica.member(), node.replica.log().clone())
         };
-        node.replica = Replica::with_defects(me, log, defects);
+        node.replica = Replica::new(me, log);
         if matches!(node.dealing, Dealing::Decided(_)) {
             node.dealing = Dealing::None;
         }
@@ -217,7 +212,7 @@ impl Pair {
     /// shorter; so what is below its epoch, or brings what it has, stays without effect if it is without effect now, and so does what
     /// is addressed to a store that is gone. Where a rule is taken away none of this is relied on.
     fn forget(&mut self) {
-        if self.bounds.defects != Defects::default() {
+        if self.bounds.without.is_some() {
             return;
         }
         for node in &mut self.nodes {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
+use tif_sim::mutants::Mutants;
 use tif_sim::{Outcome, Plan, run, run_system};
 
 /// Simulates one CPU's agent with its processes and importers.
@@ -46,12 +47,14 @@ enum Command {
         #[arg(long)]
         system: bool,
     },
+    Mutants(Mutants),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run { seeds, from, jobs, keep_going, system } => fly(from, seeds, jobs.max(1), keep_going, system),
         Command::Replay { seed, until, system } => replay(seed, until, system),
+        Command::Mutants(mutants) => mutants.run(),
     }
 }
 

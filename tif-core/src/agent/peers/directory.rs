@@ -3,6 +3,7 @@
 
 use super::super::io::Moment;
 use super::super::{Agent, Outbox};
+use crate::defects::{Defect, defect};
 use crate::model::{Address, Cause, Key, Name, NodeId, Role};
 use crate::wire::{Member, ToPeer};
 
@@ -109,7 +110,7 @@ impl Agent {
         let Some(epoch) = of_group().find(|m| m.key == key).map(|m| m.epoch) else { return false };
         let here = self.groups.get(source).and_then(|g| Some((g.leader()?, g.epoch())));
         let there = of_group().filter(|m| matches!(m.role, Role::Primary)).map(|m| (m.key, m.epoch));
-        there.chain(here).any(|(leader, term)| leader != key && term >= epoch)
+        there.chain(here).any(|(leader, term)| leader != key && term >= epoch) && !defect(Defect::FollowDeposed)
     }
 
     /// Where a request for an instrument of this name is to go.

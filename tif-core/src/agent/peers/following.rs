@@ -14,6 +14,7 @@ use super::super::io::{Conn, Moment};
 use super::super::outages::Tally;
 use super::super::table::{Declared, Far, Instrument, Place};
 use super::super::{Agent, Outbox, Resource};
+use crate::defects::{Defect, defect};
 use crate::limits;
 use crate::machine::propagation::{Follow, Going};
 use crate::machine::sync;
@@ -417,6 +418,9 @@ impl Agent {
             .filter_map(|(source, s)| s.exporter.filter(|key| key.node == node && !there(key)).map(|key| (source.clone(), key)))
             .collect();
         for (source, key) in lost {
+            if defect(Defect::KeepWhatIsDown) {
+                continue;
+            }
             let process = self.table.of_source(&source).find_map(|id| self.table.find(id)?.far.as_ref().map(|f| f.process.clone()));
             self.lose_far(now, &source, &process.unwrap_or_else(|| source.clone()), key, cause.clone(), out);
         }

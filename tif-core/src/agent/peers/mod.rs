@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::io::{Conn, Moment, Output};
 use super::{Agent, Outbox, Timer};
+use crate::defects::{Defect, defect};
 use crate::machine::detector::{Clocks, Detector, Fact, Profile};
 use crate::machine::link::{Delivered, Link};
 use crate::model::notice::NoticeEvent;
@@ -204,7 +205,7 @@ impl Agent {
             self.stats.stale_keys += 1;
             return;
         }
-        let for_us = frame.to == self.key;
+        let for_us = frame.to == self.key || (defect(Defect::TakeOtherLife) && frame.to.node == self.key.node);
         let facts = match frame.body {
             PeerBody::Hello { protocol_min, protocol_max } => {
                 return self.on_peer_hello(now, life, frame.to, protocol_min, protocol_max, out);
@@ -287,6 +288,9 @@ impl Agent {
                 Fact::Superseded { old, new } => {
                     self.end_stream(now, old.node, out);
                     self.on_peer_life(now, new, out);
+                }
+                Fact::Unreachable { node } if defect(Defect::SilenceIsDeath) => {
+                    self.tell_of_peer(node, &NoticeEvent::Died { cause: Cause::Unknown });
                 }
                 Fact::Unreachable { node } => self.tell_of_peer(node, &NoticeEvent::Unreachable),
                 Fact::Reachable { node } => self.tell_of_peer(node, &NoticeEvent::Reachable),

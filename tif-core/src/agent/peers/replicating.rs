@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::super::io::{ControlRecord, Moment, Output, Record};
 use super::super::{Agent, Outbox, Waiting};
 use super::electing::{ATTEMPT, Electing};
+use crate::defects::{Defect, defect};
 use crate::machine::book::{Book, Entry};
 use crate::machine::group::Group;
 use crate::machine::replication::{self, Fact, Log, NotProposed, Output as Wanted, Proposal, Replica};
@@ -143,7 +144,7 @@ impl Agent {
             match shared.steps.pop_front() {
                 None => return,
                 Some(Step::Store(record)) => {
-                    shared.storing = true;
+                    shared.storing = !defect(Defect::ConfirmBeforeDurable);
                     self.store((*record).clone(), Waiting::Replicated(record), out);
                 }
                 Some(Step::Say(node, message)) => self.tell_of_group(now, node, service, *message, out),
@@ -226,6 +227,9 @@ impl Agent {
         match message {
             GroupMessage::Ask(ask) => {
                 let Some(answer) = shared.acceptor.as_mut().and_then(|a| a.on_ask(&ask)) else { return };
+                if defect(Defect::AnswerBeforeDurable) {
+                    shared.steps.push_front(Step::Say(node, Box::new(GroupMessage::Reply(answer.reply.clone()))));
+                }
                 shared.steps.extend(answer.record.map(vote));
                 shared.steps.push_back(Step::Say(node, Box::new(GroupMessage::Reply(answer.reply))));
             }
@@ -327,7 +331,9 @@ impl Agent {
         let name = entry.change.result.name.clone();
         let service = entry.control.source.clone();
         let refusal = |reason: &str| Refusal::CutOff { name: name.clone(), reason: reason.to_owned() };
-        let Some(shared) = self.peers.electing.groups.get_mut(&service).filter(|s| s.established.is_some()) else {
+        let Some(shared) =
+            self.peers.electing.groups.get_mut(&service).filter(|s| s.established.is_some() || defect(Defect::LeadUnestablished))
+        else {
             let refusal = refusal("this CPU cannot make sure now that it leads the service: it waits for its backup, or for a majority");
             return self.refuse_change(number, &refusal, out);
         };

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::profile::{GUARD_MAX, Profile};
 use super::said::Clocks;
+use crate::defects::{Defect, defect};
 use crate::model::Time;
 
 /// The most that an observer can doubt itself.
@@ -52,11 +53,11 @@ impl Doubt {
 
     /// Own timeouts are so many times as long.
     pub(super) fn patience(&self) -> u32 {
-        u32::from(self.health) + 1
+        if defect(Defect::IgnoreOwnHealth) { 1 } else { u32::from(self.health) + 1 }
     }
 
     /// Whether a verdict may rest on silence now.
     pub(super) fn may_judge(&self, now: Time) -> bool {
-        now >= self.silent_until
+        now >= self.silent_until || defect(Defect::JudgeAfterPause)
     }
 }

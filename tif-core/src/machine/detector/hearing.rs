@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::peer::Standing;
 use super::rumours::RUMOURS_MAX;
 use super::{Beat, Clocks, Detector, Fact, RESTART_PLANNED_MAX, Rumour};
+use crate::defects::{Defect, defect};
 use crate::model::{Incarnation, Key, Time};
 
 impl Detector {
@@ -72,7 +73,7 @@ impl Detector {
         let Some(peer) = self.peers.get_mut(&about.node).filter(|p| p.life == about && p.standing == Standing::Unreachable) else {
             return out;
         };
-        if ago < suspect {
+        if ago < suspect && !defect(Defect::IgnoreVouching) {
             // It answered after it was asked, so it heard it after that time at the least.
             peer.alive = peer.alive.max(Time(asked.0.saturating_sub(u64::try_from(ago.as_nanos()).unwrap_or(u64::MAX))));
             peer.agreed.remove(from.node);
@@ -120,13 +121,13 @@ impl Detector {
             self.succeed(now, from, out);
             return true;
         }
-        if from != peer.life || peer.standing == Standing::Down {
+        if from != peer.life || (peer.standing == Standing::Down && !defect(Defect::HearTheDown)) {
             // spec: PSM-10
             self.refuse(now, from, out);
             return false;
         }
         peer.hear(now);
-        if peer.standing == Standing::Unreachable {
+        if peer.standing != Standing::Up {
             peer.stands(now, Standing::Up);
             out.push(Fact::Reachable { node: from.node });
         }
@@ -158,7 +159,7 @@ impl Detector {
 
     /// Said once a life.
     fn give_up(&mut self, above: Incarnation, out: &mut Vec<Fact>) {
-        if !std::mem::replace(&mut self.given_up, true) {
+        if !std::mem::replace(&mut self.given_up, true) && !defect(Defect::KeepGivenUpLife) {
             out.push(Fact::TakeNewLife { above });
         }
     }

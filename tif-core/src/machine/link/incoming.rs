@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::WINDOW;
+use crate::defects::{Defect, defect};
 use crate::model::Time;
 
 /// How long an acknowledgement waits for something to ride on.
@@ -37,10 +38,17 @@ impl<T> Incoming<T> {
             return Came::Impossible;
         }
         self.unacked += 1;
+        if number <= self.upto && defect(Defect::TakeRepeated) {
+            self.owe(now);
+            return Came::Next(vec![message]);
+        }
         if number <= self.upto || self.early.contains_key(&number) {
             // It was sent again, so our acknowledgement was lost or late.
             self.owe(now);
             return Came::Repeated;
+        }
+        if defect(Defect::SkipGap) {
+            self.upto = number - 1;
         }
         self.early.insert(number, message);
         let mut next = Vec::new();

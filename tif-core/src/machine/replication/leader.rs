@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{Body, Defects, Log, Rule, Seq};
+use super::{Body, Log, Seq};
+use crate::defects::{Defect, defect};
 use crate::machine::witness::{Change, Member, Term};
 
 /// Entries that wait to be acknowledged, or for a follower that is behind. One that is further behind gets a snapshot.
@@ -34,11 +35,10 @@ pub(super) struct Leader<E> {
     followers: BTreeMap<Member, Progress>,
     /// Members that cannot be reached, as far as is known here. Being wrong costs time, not truth.
     suspected: BTreeSet<Member>,
-    defects: Defects,
 }
 
 impl<E: Clone> Leader<E> {
-    pub(super) fn new(me: Member, term: Term, base: Seq, defects: Defects) -> Leader<E> {
+    pub(super) fn new(me: Member, term: Term, base: Seq) -> Leader<E> {
         let mut leader = Leader {
             me,
             term,
@@ -48,7 +48,6 @@ impl<E: Clone> Leader<E> {
             tail: VecDeque::new(),
             followers: BTreeMap::new(),
             suspected: BTreeSet::new(),
-            defects,
         };
         leader.follow_in_sync();
         leader
@@ -73,12 +72,12 @@ impl<E: Clone> Leader<E> {
     pub(super) fn waits_for(&self) -> BTreeSet<Member> {
         let added = self.change.iter().filter(|c| c.new.epoch == self.term.epoch).flat_map(|c| &c.new.in_sync);
         let all = self.term.in_sync.iter().chain(added).copied().filter(|m| *m != self.me);
-        if self.defects.keeps(Rule::R2) { all.collect() } else { all.filter(|m| !self.suspected.contains(m)).collect() }
+        if defect(Defect::R2) { all.filter(|m| !self.suspected.contains(m)).collect() } else { all.collect() }
     }
 
     /// Up to where all that must have it have the log durable.
     fn level(&self, seq: Seq) -> Option<Seq> {
-        if !self.defects.keeps(Rule::R1) {
+        if defect(Defect::R1) {
             return Some(seq);
         }
         let acked = |m: &Member| self.followers.get(m).and_then(|p| p.acked);
@@ -117,7 +116,7 @@ impl<E: Clone> Leader<E> {
 
     /// Whether a member in sync cannot be reached: what is proposed now could not be answered.
     pub(super) fn is_cut_off(&self) -> bool {
-        self.defects.keeps(Rule::R2) && self.term.in_sync.iter().any(|m| self.suspected.contains(m))
+        !defect(Defect::R2) && self.term.in_sync.iter().any(|m| self.suspected.contains(m))
     }
 
     pub(super) fn is_full(&self, seq: Seq) -> bool {
@@ -158,8 +157,7 @@ impl<E: Clone> Leader<E> {
     /// A follower has this much of this epoch's log. True if there is more for it.
     pub(super) fn on_ack(&mut self, from: Member, seq: Seq, length: Seq) -> bool {
         // R9: what another store of its CPU has says nothing of this one.
-        let exact = self.defects.keeps(Rule::R9);
-        let same = |m: &Member| if exact { *m == from } else { m.node == from.node };
+        let same = |m: &Member| if defect(Defect::R9) { m.node == from.node } else { *m == from };
         let mut more = false;
         for (_, progress) in self.followers.iter_mut().filter(|(m, _)| same(m)) {
             progress.acked = progress.acked.max(Some(seq.min(length)));
@@ -199,7 +197,7 @@ impl<E: Clone> Leader<E> {
         let mut in_sync: BTreeSet<Member> = self.term.in_sync.difference(&self.suspected).copied().collect();
         if !lost {
             // R7: all of the leader's log, not only what is acknowledged. From here on it is waited for.
-            let equal = |p: &Progress| p.acked == Some(seq) || !self.defects.keeps(Rule::R7);
+            let equal = |p: &Progress| p.acked == Some(seq) || defect(Defect::R7);
             let ready = |(m, p): &(&Member, &Progress)| equal(p) && !in_sync.contains(m) && !self.suspected.contains(m);
             let joining = *self.followers.iter().find(ready)?.0;
             in_sync.insert(joining);

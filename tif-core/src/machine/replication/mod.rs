@@ -38,13 +38,11 @@
 //! holds, an acknowledged entry is where it must be.
 // spec: CTL-3, CTL-4, GRP-8, GRP-9
 
-mod defects;
 mod leader;
 mod log;
 mod message;
 mod replica;
 
-pub use defects::{Defects, Rule};
 pub use leader::{FOLLOWERS_MAX, PENDING_MAX};
 pub use log::{Log, Record, Seq, State};
 pub use message::{Body, Message};

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::leader::Leader;
 use super::message::Body;
-use super::{Defects, Log, Message, Record, Rule, Seq, State};
+use super::{Log, Message, Record, Seq, State};
+use crate::defects::{Defect, defect};
 use crate::machine::witness::{Change, Member, Term};
 use crate::model::{Epoch, Key};
 
@@ -103,19 +104,12 @@ pub struct Replica<S: State> {
     leader: Option<Leader<S::Entry>>,
     /// Entries of an earlier leadership of this life whose requesters wait to hear what became of them.
     unsettled: Vec<S::Entry>,
-    defects: Defects,
 }
 
 impl<S: State> Replica<S> {
     /// A member with the log that its store remembers; an empty one in epoch 0 if the store is new. It follows until the witness says otherwise.
     pub fn new(me: Member, log: Log<S>) -> Replica<S> {
-        Replica { me, log, leader: None, unsettled: Vec::new(), defects: Defects::default() }
-    }
-
-    /// The same, not keeping a rule.
-    #[cfg(any(test, feature = "defects"))]
-    pub fn with_defects(me: Member, log: Log<S>, defects: Defects) -> Replica<S> {
-        Replica { defects, ..Replica::new(me, log) }
+        Replica { me, log, leader: None, unsettled: Vec::new() }
     }
 
     /// Its log.
@@ -176,9 +170,9 @@ impl<S: State> Replica<S> {
             return Err(NotTaken::Over);
         }
         // R4: the store must be the one that was in sync, not only its CPU.
-        let same = |m: &Member| if self.defects.keeps(Rule::R4) { *m == self.me } else { m.node == self.me.node };
+        let same = |m: &Member| if defect(Defect::R4) { m.node == self.me.node } else { *m == self.me };
         // R3: who is not in sync may lack what was acknowledged.
-        if self.defects.keeps(Rule::R3) && !term.in_sync.iter().any(same) {
+        if !defect(Defect::R3) && !term.in_sync.iter().any(same) {
             return Err(NotTaken::NotInSync);
         }
         let mut in_sync: BTreeSet<Member> = term.in_sync.difference(lost).copied().collect();
@@ -198,7 +192,7 @@ impl<S: State> Replica<S> {
         let id = S::id(&entry);
         let waits = leader.pending(self.log.seq).chain(&self.unsettled).any(|e| S::id(e) == id);
         // R6: the table came with the log, so it knows what earlier leaders did.
-        if waits || (self.defects.keeps(Rule::R6) && self.log.state.holds(&id)) {
+        if waits || (!defect(Defect::R6) && self.log.state.holds(&id)) {
             return Ok(Proposal::Known { acknowledged: leader.acknowledged.is_some() && !waits });
         }
         if leader.is_cut_off() {
@@ -291,13 +285,13 @@ impl<S: State> Replica<S> {
 
     /// R9: a message to another store of this CPU is not for this one.
     fn is_meant(&self, to: Member) -> bool {
-        if self.defects.keeps(Rule::R9) { to == self.me } else { to.node == self.me.node }
+        if defect(Defect::R9) { to.node == self.me.node } else { to == self.me }
     }
 
     /// R5: who leads in a lower epoch is a leader no more. And nobody but itself writes the log of the epoch that this member leads.
     // spec: GRP-8
     fn admits(&self, epoch: Epoch) -> bool {
-        !self.defects.keeps(Rule::R5) || epoch > self.log.epoch || (epoch == self.log.epoch && self.leader.is_none())
+        defect(Defect::R5) || epoch > self.log.epoch || (epoch == self.log.epoch && self.leader.is_none())
     }
 
     // ---- leading --------------------------------------------------------------------------------------------------------------------------------
@@ -309,7 +303,7 @@ impl<S: State> Replica<S> {
             self.log.epoch = term.epoch;
             out.push(Output::Store(Record::Began { epoch: term.epoch }));
         }
-        self.leader = Some(Leader::new(self.me, term.clone(), self.log.seq, self.defects));
+        self.leader = Some(Leader::new(self.me, term.clone(), self.log.seq));
         self.resend(out);
     }
 
@@ -377,7 +371,7 @@ impl<S: State> Replica<S> {
         let epoch = log.epoch;
         // R8: within an epoch there is one writer, so a shorter log is only an older one.
         let newer = epoch > self.log.epoch || (epoch == self.log.epoch && log.seq > self.log.seq);
-        if newer || !self.defects.keeps(Rule::R8) {
+        if newer || defect(Defect::R8) {
             self.log = log;
             out.push(Output::Store(Record::Replaced(self.log.clone())));
         }

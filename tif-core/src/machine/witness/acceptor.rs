@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::proposer::standing;
 use super::{Accept, Accepted, Ask, Ballot, CatchUp, Caught, Member, Prepare, Promise, Refused, Reply, Term, enough_to_catch_up};
+use crate::defects::{Defect, defect};
 use crate::model::NodeId;
 
 /// What a voter must not forget: all of it is one durable record.
@@ -88,7 +89,9 @@ impl Acceptor {
         if let Some(refused) = self.refusal(prepare.from, prepare.ballot) {
             return Some(refused);
         }
-        self.vote.promised = Some(prepare.ballot);
+        if !defect(Defect::ForgetPromise) {
+            self.vote.promised = Some(prepare.ballot);
+        }
         let accepted = self.vote.accepted.clone();
         let reply = Promise { from: self.me, to: prepare.from, ballot: prepare.ballot, accepted, stores: self.vote.stores.clone() };
         Some(Answer { record: Some(self.vote.clone()), reply: Reply::Promise(reply) })

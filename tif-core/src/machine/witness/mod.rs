@@ -31,6 +31,8 @@ mod message;
 mod proposer;
 mod term;
 
+use crate::defects::{Defect, defect};
+
 pub use acceptor::{Acceptor, Answer, Vote};
 pub use message::{Accept, Accepted, Ask, CatchUp, Caught, Prepare, Promise, Refused, Reply};
 pub use proposer::{Act, Outcome, Proposer, Wish};
@@ -41,7 +43,7 @@ pub const VOTERS_MAX: usize = 7;
 
 /// How many are more than half.
 pub fn majority(voters: usize) -> usize {
-    voters / 2 + 1
+    if defect(Defect::MinorityDecides) { 1 } else { voters / 2 + 1 }
 }
 
 /// How many others a voter with a new store must hear: so many that every majority it was ever part of has one of them besides it.

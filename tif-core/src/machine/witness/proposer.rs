@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Accept, Accepted, Acceptor, Ask, Ballot, Change, Member, Prepare, Promise, Refused, Reply, Term, Vote, majority};
+use crate::defects::{Defect, defect};
 use crate::model::NodeId;
 
 /// What is wanted of the register.
@@ -148,6 +149,7 @@ impl Proposer {
             return None;
         }
         let held = counted.iter().filter_map(|p| p.accepted.as_ref()).max_by_key(|(ballot, _)| *ballot).map(|(_, term)| term.clone());
+        let held = held.filter(|_| !defect(Defect::IgnoreHeld));
         let (value, outcome) = decide(self.wish.as_ref()?, held);
         let Some(value) = value else { return Some(self.finish(outcome)) };
         attempt.phase = Phase::Accepting { value: value.clone(), outcome, accepted: BTreeMap::new() };
