@@ -116,28 +116,28 @@ fn see(mutant: Mutant, flights: Flights, within: u64, by: &[&str]) {
 // spec: PSM-1, PSM-7, PSM-9, PSM-10
 #[test]
 fn what_is_wrong_with_keys_is_found() {
-    see(Mutant::ReuseIncarnation, Flights::One, 10, &["keys"]);
-    see(Mutant::ForgetAgentEpoch, Flights::One, 10, &["keys"]);
-    see(Mutant::ForgetNumber, Flights::One, 10, &["keys"]);
-    see(Mutant::ResumeTheDead, Flights::One, 10, &["notices", "keys"]);
-    see(Mutant::DeadAtLinkEnd, Flights::One, 10, &["deaths", "primaries", "notices"]);
+    see(Mutant::ReuseIncarnation, Flights::One, 100, &["keys"]);
+    see(Mutant::ForgetAgentEpoch, Flights::One, 100, &["keys"]);
+    see(Mutant::ForgetNumber, Flights::One, 100, &["keys"]);
+    see(Mutant::ResumeTheDead, Flights::One, 100, &["notices", "keys"]);
+    see(Mutant::DeadAtLinkEnd, Flights::One, 100, &["deaths", "primaries", "notices"]);
 }
 
 // spec: PSM-4, OUT-2, MON-6
 #[test]
 fn what_is_told_twice_or_not_at_all_is_found() {
-    see(Mutant::NoticeTwice, Flights::One, 10, &["notices"]);
-    see(Mutant::CoalesceNotices, Flights::One, 20, &["notices"]);
-    see(Mutant::CoalesceOutages, Flights::One, 20, &["outages"]);
-    see(Mutant::TellOutageAgain, Flights::One, 20, &["outages"]);
+    see(Mutant::NoticeTwice, Flights::One, 100, &["notices"]);
+    see(Mutant::CoalesceNotices, Flights::One, 100, &["notices"]);
+    see(Mutant::CoalesceOutages, Flights::One, 100, &["outages"]);
+    see(Mutant::TellOutageAgain, Flights::One, 100, &["outages"]);
 }
 
 // spec: MON-2, MON-3, MON-5
 #[test]
 fn interest_that_is_not_as_it_was_declared_is_found() {
-    see(Mutant::DropLastWithdrawal, Flights::One, 40, &["watches"]);
-    see(Mutant::KeepInterestOfGone, Flights::One, 40, &["watches"]);
-    see(Mutant::ForgetWatches, Flights::One, 20, &["watches", "convergence"]);
+    see(Mutant::DropLastWithdrawal, Flights::One, 100, &["watches"]);
+    see(Mutant::KeepInterestOfGone, Flights::One, 100, &["watches"]);
+    see(Mutant::ForgetWatches, Flights::One, 100, &["watches", "convergence"]);
 }
 
 // spec: INS-6, INS-7, INS-10
@@ -150,28 +150,28 @@ fn a_value_that_should_have_gone_out_is_found() {
 // spec: GRP-8, OUT-3, CTL-7
 #[test]
 fn a_wrong_primary_is_found() {
-    see(Mutant::ElectInSameTerm, Flights::One, 10, &["primaries"]);
-    see(Mutant::ElectNewcomer, Flights::One, 10, &["primaries"]);
-    see(Mutant::PromoteWithoutControls, Flights::System, 20, &["shared", "controls"]);
-    see(Mutant::LaunchWithoutLimit, Flights::One, 20, &["launches"]);
+    see(Mutant::ElectInSameTerm, Flights::One, 100, &["primaries"]);
+    see(Mutant::ElectNewcomer, Flights::One, 100, &["primaries"]);
+    see(Mutant::PromoteWithoutControls, Flights::System, 100, &["shared", "controls"]);
+    see(Mutant::LaunchWithoutLimit, Flights::One, 300, &["launches"]);
 }
 
 // spec: CTL-3, CTL-4
 #[test]
 fn a_change_that_is_done_twice_or_too_early_is_found() {
-    see(Mutant::ForgetDedupe, Flights::One, 10, &["controls"]);
-    see(Mutant::AcceptBeforeDurable, Flights::One, 10, &["controls"]);
+    see(Mutant::ForgetDedupe, Flights::One, 100, &["controls"]);
+    see(Mutant::AcceptBeforeDurable, Flights::One, 100, &["controls"]);
     see(Mutant::SkipLine, Flights::One, 100, &["controls"]);
 }
 
 // spec: GRP-8, GRP-9, FAB-2
 #[test]
 fn what_is_wrong_between_cpus_is_found() {
-    see(Mutant::SkipGap, Flights::System, 10, &["convergence"]);
-    see(Mutant::MinorityDecides, Flights::System, 20, &["shared"]);
-    see(Mutant::IgnoreHeld, Flights::System, 20, &["shared"]);
-    see(Mutant::R1, Flights::System, 20, &["shared"]);
-    see(Mutant::ConfirmBeforeDurable, Flights::System, 20, &["shared"]);
+    see(Mutant::SkipGap, Flights::System, 100, &["convergence"]);
+    see(Mutant::MinorityDecides, Flights::System, 100, &["shared"]);
+    see(Mutant::IgnoreHeld, Flights::System, 100, &["shared"]);
+    see(Mutant::R1, Flights::System, 100, &["shared"]);
+    see(Mutant::ConfirmBeforeDurable, Flights::System, 100, &["shared"]);
 }
 
 #[test]
