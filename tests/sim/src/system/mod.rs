@@ -104,8 +104,8 @@ impl System {
             if !result.dry_run {
                 self.judge_shared(i, &result);
             }
-            let durable = self.worlds.iter().find_map(|w| w.store.durable_of(&result.request_id, &result.name));
-            self.worlds[i].judge_answer(&result, durable);
+            let durable = self.worlds.iter().filter_map(|w| w.store.durable_of(&result.request_id, &result.name)).max();
+            self.worlds[i].judge_answer(&result, durable.map(|(_, version)| version));
         }
         for office in std::mem::take(&mut self.worlds[i].offices) {
             let verdict = self.shared.on_office(self.worlds[i].node, &office, self.worlds[i].store.logs.get(&office.service));

@@ -312,7 +312,7 @@ impl World {
                 // Perhaps another CPU has answered, and others must have it, too.
                 return self.answered_abroad.push(result.clone());
             }
-            let outcome = self.checks.controls.on_answer(result, durable);
+            let outcome = self.checks.controls.on_answer(result, durable.map(|(_, version)| version));
             self.judge(outcome);
         }
     }

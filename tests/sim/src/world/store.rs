@@ -58,11 +58,13 @@ impl Store {
         }
     }
 
-    /// The same of a change to this very control: its id may have been used for another on another CPU, which no agent can know.
-    pub fn durable_of(&self, id: &RequestId, control: &str) -> Option<Version> {
-        let shared = self.logs.values().flat_map(|log| log.state.answers().rev());
-        let mut all = self.changes.iter().rev().chain(shared);
-        all.find(|c| c.request_id == *id && c.result.name == control).map(|c| c.result.version)
+    /// The same of a change to this very control: its id may have been used for another on another CPU, which no agent can know. With the term of the
+    /// log that it stands in: an attempt that was never accepted may stand in one of an earlier term, and has been made again since.
+    pub fn durable_of(&self, id: &RequestId, control: &str) -> Option<(Epoch, Version)> {
+        let own = self.changes.iter().rev().map(|change| (Epoch(0), change));
+        let shared = self.logs.values().flat_map(|log| log.state.answers().rev().map(|change| (log.epoch, change)));
+        let mut all = own.chain(shared);
+        all.find(|(_, c)| c.request_id == *id && c.result.name == control).map(|(epoch, c)| (epoch, c.result.version))
     }
 
     /// Whether anything waits.
