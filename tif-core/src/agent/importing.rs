@@ -361,6 +361,15 @@ impl Agent {
         ended: Option<Outage>,
         out: &mut Outbox,
     ) {
+        // That of the very exporter that was lost is over before it says anything: what it says is not the last of the dead.
+        // spec: OUT-4
+        let same = |outage: &Outage| outage.end.as_ref().is_some_and(|end| end.key == outage.key);
+        let ended = ended.filter(|outage| {
+            if same(outage) {
+                self.tell_outage_over(outage);
+            }
+            !same(outage)
+        });
         let mut to_sample = BTreeSet::new();
         let conns: Vec<Conn> = who.keys().copied().collect();
         for (conn, ids) in who {
