@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tif_core::limits::STALE_AFTER_OUTAGE;
-use tif_core::machine::sync::{Source, State};
+use tif_core::machine::sync::{self, Source, State};
 use tif_core::model::{Incarnation, Key, Name, Stamp, Time};
 use tif_core::wire::Announcement;
 
@@ -36,6 +36,8 @@ pub(super) struct Held {
     pub(super) old_since: Option<Stamp>,
     /// A value of this round that is not.
     pub(super) good: bool,
+    /// All that came in this round said of itself that it is old: it ages here, until something comes that is not.
+    pub(super) aging: bool,
     /// The consumer was told that all of it is stale, and of nothing since that is not.
     pub(super) marked: bool,
     /// How often this exporter's end mark did not fit, one after the other.
@@ -56,6 +58,7 @@ impl Held {
             lost_since: None,
             old_since: None,
             good: false,
+            aging: false,
             marked: false,
             attempts: 0,
         }
@@ -69,8 +72,30 @@ impl Held {
 
     /// It is dead or out of reach.
     pub(super) fn lose(&mut self, now: Now) {
+        self.aging = false;
         self.machine.on_lost(now.time);
         self.lost_since.get_or_insert(now.time);
+    }
+
+    /// All that came says that it is old: the agent has nobody, or nobody who answers, for it. It ages from when it was last fresh.
+    // spec: SYN-4
+    pub(super) fn age(&mut self, now: Now) {
+        self.aging = true;
+        self.machine.on_still_lost(now.time);
+        self.lost_since.get_or_insert(now.time);
+    }
+
+    /// Its exporter speaks, under the key that it has here: what is known of it is all there is, and each value says itself how old it is.
+    pub(super) fn complete(&mut self, now: Now) {
+        self.aging = false;
+        self.machine.on_begin(now.time, self.life());
+        for known in self.records.keys() {
+            self.machine.on_record(self.life(), known);
+        }
+        let (count, digest) = (self.records.len() as u64, sync::digest(self.records.keys().map(String::as_str)));
+        self.machine.on_end(self.life(), count, digest);
+        // It is complete with that: its next silence has its own beginning.
+        self.lost_since = None;
     }
 
     /// The consumer is told that all of it is stale, unless it knows.
@@ -93,7 +118,7 @@ impl Held {
         }
         self.wire = Some(key);
         self.old_since = None;
-        self.good = false;
+        (self.good, self.aging) = (false, false);
         self.machine.on_begin(now.time, self.life());
     }
 

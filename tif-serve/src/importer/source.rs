@@ -123,18 +123,15 @@ impl Sources {
         if held.wire.is_none() {
             // Instruments of a source that had none for us before: its first report says whose they are.
             held.begin(now, report.key);
-            for known in held.records.keys().cloned().collect::<Vec<_>>() {
-                held.machine.on_record(held.life(), &known);
-            }
-            let all: Vec<&str> = held.records.keys().map(String::as_str).collect();
-            held.machine.on_end(held.life(), all.len() as u64, sync::digest(all));
-            // It is complete with that: its next silence has its own beginning.
-            held.lost_since = None;
+            held.complete(now);
         }
         let current = held.wire == Some(report.key);
         match &report.quality {
             Quality::Good | Quality::Failed { .. } => {
                 // spec: SRV-8, PSM-7
+                if current && held.aging {
+                    held.complete(now);
+                }
                 if !current || !(held.machine.is_fresh(&record) || held.machine.on_record(held.life(), &record)) {
                     self.dropped += 1;
                     tracing::debug!(target: "tif::importer", name = %announcement.name, key = %report.key, dropped = self.dropped, "a report that is not current");
@@ -186,10 +183,7 @@ impl Sources {
                 }
                 out.push(Event::Synced { source: end.source.clone(), key: end.key });
                 if let Some(since) = held.old_since.take().filter(|_| !held.good) {
-                    // The agent has no live exporter for these either: they age here as well, from when they were last fresh.
-                    // spec: SYN-4
-                    held.machine.on_still_lost(now.time);
-                    held.lost_since.get_or_insert(now.time);
+                    held.age(now);
                     held.mark(&end.source, since, out);
                 }
                 if held.is_over() {
@@ -225,7 +219,9 @@ impl Sources {
             // It was presumed lost and was not: it can be lost another time.
             return self.outages.remove(&outage.key).is_some();
         }
-        if outage.end.is_some() {
+        if let Some(end) = &outage.end {
+            // Who was deposed once and leads again can be lost another time.
+            self.over.remove(&end.key);
             if self.over.len() >= OUTAGES_KEPT_MAX {
                 self.over.pop_first();
             }

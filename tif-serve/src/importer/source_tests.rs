@@ -288,3 +288,49 @@ fn a_successor_is_asked_again_as_often_as_its_predecessor_was() {
     assert_eq!(tries(1), [Some(1), Some(2), Some(3), None]);
     assert_eq!(tries(2), [Some(1), Some(2), Some(3), None]);
 }
+
+// spec: SRV-8, SYN-4
+#[test]
+fn who_begins_to_watch_while_the_exporter_is_silent_sees_it_live_when_it_speaks() {
+    let mut w = World::default();
+    w.does(|s, now, out| {
+        s.on_begin(now, "d".parse().unwrap(), life(1), out);
+        s.on_announced(now, vec![announcement(1, "d", "d.a").as_ref().clone()], out);
+        s.on_report(now, Report { quality: Quality::Stale { since: Stamp(0) }, ..report(1, 1) }, out);
+        let digest = sync::digest(["d.a"]);
+        assert_eq!(s.on_end(now, ReportsEnd { source: "d".parse().unwrap(), key: life(1), count: 1, digest }, out), None);
+    });
+    assert_eq!(w.rows(), ["a 1 stale"]);
+    w.after(10);
+    w.does(|s, now, out| s.on_report(now, report(1, 2), out));
+    assert_eq!(w.rows(), ["a 2 live"]);
+    w.after(60);
+    assert_eq!(w.rows(), ["a 2 live"]);
+}
+
+// spec: OUT-2, OUT-4
+#[test]
+fn who_was_deposed_and_leads_again_can_be_lost_another_time() {
+    let mut w = World::default();
+    let begins = |n: u32| Outage { key: life(n), ..outage("d", None) };
+    let ends = |n: u32, by: u32| Outage { key: life(n), ..outage("d", Some(end_by(by))) };
+    for (news, told) in [(begins(1), 1), (ends(1, 2), 1), (begins(2), 1), (ends(2, 1), 1), (begins(1), 1), (begins(1), 0)] {
+        let what = format!("{news:?}");
+        let events = w.does(|s, now, out| s.on_outage(now, news, out));
+        assert_eq!(events.iter().filter(|e| matches!(e, Event::Outage(_))).count(), told, "{what}");
+    }
+}
+
+fn end_by(n: u32) -> tif_core::model::OutageEnd {
+    tif_core::model::OutageEnd {
+        process: "demo-2".parse().unwrap(),
+        key: life(n),
+        at: Stamp(9),
+        gap_ms: 4,
+        remapped: 1,
+        removed: 0,
+        added: 0,
+        carried: 0,
+        counted: true,
+    }
+}

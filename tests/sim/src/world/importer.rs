@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tif_core::limits::STALE_AFTER_OUTAGE;
-use tif_core::machine::sync::{Ended, Source};
+use tif_core::machine::sync::{self, Ended, Source};
 use tif_core::model::{Coarsen, InstrumentId, Key, Name, Outage, Pattern, Quality, Refusal, Report, SetResult, Time};
 use tif_core::wire::{Announcement, ToAgent, ToProcess, ToldOutage};
 
@@ -32,11 +32,29 @@ pub struct View {
     /// Reports since the beginning said that they are old, and none that it is good.
     old: bool,
     good: bool,
+    /// So all of it ages, until something comes that is good.
+    aging: bool,
 }
 
 impl View {
     fn new() -> View {
-        View { machine: Source::new(STALE_AFTER_OUTAGE), wire: None, rows: BTreeMap::new(), outage: None, old: false, good: false }
+        View {
+            machine: Source::new(STALE_AFTER_OUTAGE),
+            wire: None,
+            rows: BTreeMap::new(),
+            outage: None,
+            old: false,
+            good: false,
+            aging: false,
+        }
+    }
+
+    fn complete(&mut self, now: Time, key: Key) {
+        self.machine.on_begin(now, key);
+        for record in self.rows.keys() {
+            self.machine.on_record(key, record);
+        }
+        self.machine.on_end(key, self.rows.len() as u64, sync::digest(self.rows.keys().map(String::as_str)));
     }
 
     /// Whether a value is shown without a mark.
@@ -120,7 +138,7 @@ impl Importer {
             ToProcess::ReportsBegin { source, key } => {
                 let view = self.views.entry(source.clone()).or_insert_with(View::new);
                 view.wire = Some(*key);
-                (view.old, view.good) = (false, false);
+                (view.old, view.good, view.aging) = (false, false, false);
                 view.machine.on_begin(now, *key);
             }
             ToProcess::Announced(announced) => {
@@ -147,7 +165,7 @@ impl Importer {
                     }
                 }
             }
-            ToProcess::Reports { reports, .. } => reports.iter().for_each(|report| self.on_report(report)),
+            ToProcess::Reports { reports, .. } => reports.iter().for_each(|report| self.on_report(now, report)),
             ToProcess::ReportsEnd(end) => {
                 let Some(view) = self.views.get_mut(&end.source) else { return false };
                 match view.machine.on_end(end.key, end.count, end.digest) {
@@ -157,6 +175,7 @@ impl Importer {
                             // Old values, said again: they get no younger.
                             // spec: SYN-4
                             view.machine.on_still_lost(now);
+                            view.aging = view.outage.is_none();
                         }
                     }
                     Ended::Mismatch => {
@@ -179,6 +198,7 @@ impl Importer {
                     view.outage = Some(outage.clone());
                     if view.wire.is_none_or(|wire| wire == outage.key) {
                         view.machine.on_lost(now);
+                        view.aging = false;
                     }
                 }
             }
@@ -187,12 +207,18 @@ impl Importer {
         false
     }
 
-    fn on_report(&mut self, report: &Report) {
+    fn on_report(&mut self, now: Time, report: &Report) {
         let Some(announcement) = self.instruments.get(&report.instrument) else { return };
         let Some(view) = self.views.get_mut(&announcement.source) else { return };
         let record = format!("{}{}", announcement.name, announcement.dims);
         match report.quality {
-            Quality::Good | Quality::Failed { .. } => view.good = true,
+            Quality::Good | Quality::Failed { .. } => {
+                // Until now all that came was old, and its exporter speaks again: what is known of it is all there is.
+                if std::mem::take(&mut view.aging) && view.wire == Some(report.key) {
+                    view.complete(now, report.key);
+                }
+                view.good = true;
+            }
             Quality::Stale { .. } | Quality::Outage { .. } => view.old = true,
         }
         if let Some(row) = view.rows.get_mut(&record) {
