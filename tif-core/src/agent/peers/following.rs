@@ -401,7 +401,9 @@ impl Agent {
 
     /// The exporter of a source on another CPU is gone, or is taken to be.
     fn lose_far(&mut self, now: Moment, source: &Name, process: &Name, key: Key, cause: Cause, out: &mut Outbox) {
-        if let Some(far) = self.peers.sources.get_mut(source) {
+        // Its successor may have begun already: what that sends is not lost with it.
+        let succeeded = |far: &FarSource| matches!(far.sync.state(), sync::State::Syncing(life) | sync::State::Live(life) if life != key);
+        if let Some(far) = self.peers.sources.get_mut(source).filter(|far| !succeeded(far)) {
             far.sync.on_lost(now.time);
         }
         let cpu = self.peers.get(key.node).and_then(|p| p.cpu.clone()).unwrap_or_else(|| self.cpu.clone());
