@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use tif_core::limits::{OUTAGES_KEPT_MAX, STALE_AFTER_OUTAGE};
-use tif_core::machine::sync::{self, Ended, State};
+use tif_core::machine::sync::{Ended, State};
 use tif_core::model::{InstrumentId, Key, Name, Outage, Pattern, Quality, Report, Stamp, Time};
 use tif_core::wire::{Announcement, ReportsEnd, ToldOutage};
 

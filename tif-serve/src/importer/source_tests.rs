@@ -3,6 +3,7 @@
 use super::*;
 use crate::importer::Table;
 use crate::importer::test_data::{announcement, life, outage, report};
+use tif_core::machine::sync;
 use tif_core::model::OutageId;
 
 /// One importer's sources and the table that its events make, on a clock of seconds.
