@@ -134,6 +134,8 @@ defects! {
     ExpireFresh,
     /// Nothing is ever cleared for being stale.
     KeepExpired,
+    /// That a life is over ends what its successor has begun to send.
+    LoseSuccessor,
     "group":
     /// A new primary leads in the term of the last.
     ElectInSameTerm,

@@ -4,6 +4,7 @@ use tif_core::defects::{self, Defect};
 
 use crate::register::{self, Council, Flaw};
 use crate::replication::{self, Pair};
+use crate::restart::{self, Restart};
 use crate::{Report, search};
 
 /// A world, by what it is about.
@@ -19,6 +20,7 @@ pub struct Scenario {
 enum First {
     Pair(replication::Bounds),
     Council(register::Bounds),
+    Restart(restart::Bounds),
 }
 
 const PAIR: replication::Bounds = replication::Bounds {
@@ -33,6 +35,8 @@ const PAIR: replication::Bounds = replication::Bounds {
     without: None,
 };
 const COUNCIL: register::Bounds = register::Bounds { voters: 3, attempts: 1, epochs: 2, restarts: 0, losses: 0, flaw: None };
+
+const RESTART: restart::Bounds = restart::Bounds { lives: 2, time: 4, breaks: 0, losses: 1, changes: 1, overtakes: 2, way: 3 };
 
 /// Everything that is searched for what must not be.
 pub const ALL: &[Scenario] = &[
@@ -56,8 +60,15 @@ pub const ALL: &[Scenario] = &[
         false,
         register::Bounds { voters: 2, attempts: 2, restarts: 1, ..COUNCIL },
     ),
+    restart("a source with 2 lives", true, RESTART),
+    restart("a source with 3 lives, the stream breaks", false, restart::Bounds { lives: 3, breaks: 1, overtakes: 0, ..RESTART }),
+    restart("a source with 6 lives", false, restart::Bounds { lives: 6, losses: 0, changes: 0, time: 3, overtakes: 0, way: 1, ..RESTART }),
     council("3 voters, 2 proposers, 2 attempts each", false, register::Bounds { attempts: 2, ..COUNCIL }),
 ];
+
+const fn restart(name: &'static str, quick: bool, bounds: restart::Bounds) -> Scenario {
+    Scenario { name, quick, world: First::Restart(bounds) }
+}
 
 const fn pair(name: &'static str, quick: bool, bounds: replication::Bounds) -> Scenario {
     Scenario { name, quick, world: First::Pair(bounds) }
@@ -73,6 +84,7 @@ impl Scenario {
         match self.world {
             First::Pair(bounds) => search(Pair::new(bounds), states_max),
             First::Council(bounds) => search(Council::new(bounds), states_max),
+            First::Restart(bounds) => search(Restart::new(bounds), states_max),
         }
     }
 }
@@ -80,8 +92,23 @@ impl Scenario {
 /// The rules of the replication.
 pub const RULES: [Defect; 9] = [Defect::R1, Defect::R2, Defect::R3, Defect::R4, Defect::R5, Defect::R6, Defect::R7, Defect::R8, Defect::R9];
 
-/// What goes wrong first when a rule is not kept; nothing is known of other defects. The bounds are the least in which all of them show.
+/// What a consumer of a source that dies can do wrong.
+pub const RESTARTS: [Defect; 8] = [
+    Defect::RestartStaleClock,
+    Defect::SweepOnMismatch,
+    Defect::EndOfOtherLife,
+    Defect::RecordOfOtherLife,
+    Defect::ReviveStale,
+    Defect::ExpireFresh,
+    Defect::KeepExpired,
+    Defect::LoseSuccessor,
+];
+
+/// What goes wrong first when a rule is not kept, or a consumer errs; nothing is known of other defects. The bounds are the least in which all of them show.
 pub fn without(rule: Defect) -> Option<Report> {
+    if RESTARTS.contains(&rule) {
+        return Some(defects::with(Some(rule), || search(Restart::new(RESTART), 5_000_000)));
+    }
     if !RULES.contains(&rule) {
         return None;
     }

@@ -4,7 +4,7 @@ use tif_core::defects::Defect;
 use tif_model::register::Flaw;
 use tif_model::scenarios::{self, ALL};
 
-// spec: CTL-3, CTL-4, GRP-8, GRP-9
+// spec: CTL-3, CTL-4, GRP-8, GRP-9, SYN-1, SYN-3, SYN-4, SYN-7
 #[test]
 fn nothing_that_must_not_be_can_be_reached() {
     for scenario in ALL.iter().filter(|s| s.quick) {
@@ -33,6 +33,19 @@ fn each_rule_is_missed_when_it_is_taken_away() {
     check(Defect::R7, 7, "is lost");
     check(Defect::R8, 11, "is lost");
     check(Defect::R9, 12, "is lost");
+}
+
+// spec: SYN-1, SYN-3, SYN-4, SYN-7
+#[test]
+fn each_error_of_a_consumer_is_found() {
+    check(Defect::RestartStaleClock, 12, "longer than its limit");
+    check(Defect::SweepOnMismatch, 7, "does not hold what the source has");
+    check(Defect::EndOfOtherLife, 11, "no living source said");
+    check(Defect::RecordOfOtherLife, 9, "longer than its limit");
+    check(Defect::ReviveStale, 9, "no living source said");
+    check(Defect::ExpireFresh, 13, "is not fresh");
+    check(Defect::KeepExpired, 9, "longer than its limit");
+    check(Defect::LoseSuccessor, 8, "is not fresh");
 }
 
 // spec: GRP-9

@@ -32,7 +32,7 @@ pub fn digest<'a>(names: impl IntoIterator<Item = &'a str>) -> u64 {
 }
 
 /// How things stand with a source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// Its data is what this life of it says.
     Live(Key),
@@ -42,7 +42,7 @@ pub enum State {
     Syncing(Key),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Held {
     confirmed_by: Key,
     /// When it was last known to be fresh: the start of its source's latest silence; none while fresh.
@@ -71,7 +71,7 @@ pub enum Ended {
 }
 
 /// One source's data at one consumer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Source {
     state: State,
     limit: Duration,
@@ -99,6 +99,11 @@ impl Source {
         self.records.is_empty()
     }
 
+    /// Whether a record is held, fresh or stale.
+    pub fn holds(&self, record: &str) -> bool {
+        self.records.contains_key(record)
+    }
+
     /// Whether a record is fresh: confirmed by the source's present life.
     // spec: SYN-1, SRV-8
     pub fn is_fresh(&self, record: &str) -> bool {
@@ -116,6 +121,14 @@ impl Source {
         for held in self.records.values_mut() {
             held.stale_since = held.stale_since.filter(|_| !defect(Defect::RestartStaleClock)).or(Some(now));
             held.before = None;
+        }
+    }
+
+    /// This life of the source is over. Its successor may have begun already: what that sends is not lost with it.
+    pub fn on_life_lost(&mut self, now: Time, key: Key) {
+        match self.state {
+            State::Live(life) | State::Syncing(life) if life != key && !defect(Defect::LoseSuccessor) => {}
+            _ => self.on_lost(now),
         }
     }
 

@@ -40,7 +40,8 @@ fn search(arguments: &Arguments) -> bool {
 }
 
 fn show_defects() -> bool {
-    let rules = scenarios::RULES.into_iter().filter_map(|rule| Some((format!("{rule:?}"), scenarios::without(rule)?)));
+    let rules =
+        scenarios::RULES.into_iter().chain(scenarios::RESTARTS).filter_map(|rule| Some((format!("{rule:?}"), scenarios::without(rule)?)));
     let flaws = Flaw::ALL.map(|flaw| (format!("{flaw:?}"), scenarios::with(flaw)));
     let found: Vec<_> = rules.chain(flaws).collect();
     println!("{:<18} {:>5}  what goes wrong", "without", "steps");

@@ -401,10 +401,8 @@ impl Agent {
 
     /// The exporter of a source on another CPU is gone, or is taken to be.
     fn lose_far(&mut self, now: Moment, source: &Name, process: &Name, key: Key, cause: Cause, out: &mut Outbox) {
-        // Its successor may have begun already: what that sends is not lost with it.
-        let succeeded = |far: &FarSource| matches!(far.sync.state(), sync::State::Syncing(life) | sync::State::Live(life) if life != key);
-        if let Some(far) = self.peers.sources.get_mut(source).filter(|far| !succeeded(far)) {
-            far.sync.on_lost(now.time);
+        if let Some(far) = self.peers.sources.get_mut(source) {
+            far.sync.on_life_lost(now.time, key);
         }
         let cpu = self.peers.get(key.node).and_then(|p| p.cpu.clone()).unwrap_or_else(|| self.cpu.clone());
         self.begin_outage_of(now, &cpu, source, process, key, cause, out);
