@@ -1,11 +1,11 @@
 //! Deliberate defects of this crate's own code, to show that the checks can fail.
 //!
 //! A vaccination: a known illness is let in, on purpose and one at a time, and the body must notice. Each name below is one thing that the machines or
-//! the agent then do wrong; where it is done wrong is one line that asks [`defect`]. What is wrong with the world around an agent is not here but in the
+//! the agent then do wrong; where it is done wrong is one line that asks `defect`. What is wrong with the world around an agent is not here but in the
 //! simulator (`tif_sim::world::faults`).
 //!
-//! In a build without the feature `defects` there is nothing to switch: [`defect`] is a constant, and what asks it compiles to nothing. With the feature a
-//! defect is there only inside of [`with`], on that thread. `tif-sim mutants` prints what finds each; `tif-model --defects` does so for the rules of the replication.
+//! In a build without the feature `defects` there is nothing to switch: `defect` is a constant, and what asks it compiles to nothing. With the feature a
+//! defect is there only inside of `with`, on that thread. `tif-sim mutants` prints what finds each; `tif-model --defects` does so for the rules of the replication.
 
 macro_rules! defects {
     ($($room:literal: $($(#[doc = $doc:literal])+ $name:ident,)+)+) => {
