@@ -6,7 +6,7 @@
 //! earlier life said may come after what a later one says, as it does when an agent's life ends. A record may get lost without a break, which must not happen, and
 //! is what the end mark is for.
 //!
-//! What is true is kept apart from the machine: [`Truth`] knows which life the consumer heard to begin, what it heard of it, and when each record was last
+//! What is true is kept apart from the machine: `truth` knows which life the consumer heard to begin, what it heard of it, and when each record was last
 //! known to be fresh.
 // spec: SYN-1, SYN-3, SYN-4, SYN-7
 
