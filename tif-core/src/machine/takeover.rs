@@ -98,11 +98,11 @@ impl Launcher {
         }
     }
 
-    /// A member took its leave: it is not replaced.
+    /// A member took its leave: it is not replaced. One that there were too many of stood for nobody.
     pub fn on_left(&mut self, service: &Name) {
         if let Some(s) = self.services.get_mut(service) {
             s.live = s.live.saturating_sub(1);
-            s.left = (s.left + 1).min(s.members);
+            s.left += u32::from(s.missing() > 0);
         }
     }
 
@@ -279,6 +279,17 @@ mod tests {
         l.on_registered(&service());
         l.on_left(&service());
         assert!(l.due(at(60_000)).is_empty());
+    }
+
+    // spec: OUT-3
+    #[test]
+    fn one_too_many_that_took_its_leave_leaves_the_last_one_to_be_replaced() {
+        let mut l = launcher(1);
+        l.on_registered(&service());
+        l.on_registered(&service());
+        l.on_left(&service());
+        l.on_died(at(10), &service());
+        assert_eq!(l.due(at(10)), [service()]);
     }
 
     // spec: OUT-3

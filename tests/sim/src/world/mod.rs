@@ -236,6 +236,8 @@ pub struct World {
     pub answered_abroad: Vec<tif_core::model::SetResult>,
     /// Who has taken office, until the system looks at it.
     pub offices: Vec<crate::check::shared::Office>,
+    /// Lives of this CPU's agent up to this one were given up by another CPU, as this one was told, and every key of them.
+    pub over: u32,
     /// An agent has started that was not told yet whom it can see.
     pub agent_is_new: bool,
     weather: Weather,
@@ -281,6 +283,7 @@ impl World {
             outgoing: Vec::new(),
             answered_abroad: Vec::new(),
             offices: Vec::new(),
+            over: 0,
             agent_is_new: false,
             weather,
             due: None,

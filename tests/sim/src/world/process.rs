@@ -275,11 +275,12 @@ impl World {
             let runs = self.processes[who].exporter().map(controls).unwrap_or_default();
             self.offices.push(crate::check::shared::Office { service: service.clone(), epoch, who, runs });
         }
-        // Who can see on its board that its term is over is fenced. Where a witness of several CPUs decides, so is one to whom no agent listens: it was
-        // deposed while it was stopped, and what it says is of a term that is over.
+        // Who can see on its board that its term is over is fenced; so is a key of a life that the other CPUs have given up: it is refused wherever it
+        // speaks, and whoever has it must register anew.
         let leads = |e: &Exporter| e.service == *service && e.primary_in.is_some_and(|term| e.board.epoch <= term);
-        let heard = |p: &Process| self.cpus == 1 || p.key.is_some_and(|key| self.mapped.contains_key(&key));
-        let others = self.living(|p| !p.left && heard(p) && p.exporter().is_some_and(leads));
+        let over = self.over;
+        let counts = |p: &Process| p.key.is_none_or(|key| key.inc.epoch() > over);
+        let others = self.living(|p| !p.left && counts(p) && p.exporter().is_some_and(leads));
         let others: Vec<Who> = others.into_iter().filter(|w| *w != who).collect();
         let result = self.checks.primaries.on_office(service, epoch, who, &others);
         self.judge(result);

@@ -5,7 +5,7 @@ use tif_core::agent::io::{Conn, Input, Output, Record};
 use tif_core::machine::link::{Body, Frame};
 use tif_core::model::notice::NoticeEvent;
 use tif_core::model::{Cause, Incarnation, Key, Name, NodeId, SetResult, Version};
-use tif_core::wire::{Credentials, Hello, PeerBody, PeerFrame, Registration, SegmentFacts, ToProcess};
+use tif_core::wire::{Credentials, Hello, PeerBody, PeerFrame, Registration, SegmentFacts, ToPeer, ToProcess};
 
 use super::faults::Defect;
 use super::{Event, MS, SECOND, Trade, Who, World};
@@ -80,7 +80,17 @@ impl World {
             PeerBody::Link(part) => self.note(|| format!("→ agent from CPU {from}, stream {}: {:?}", part.stream, part.body)),
             other => self.note(|| format!("→ agent from CPU {from} {other:?}")),
         }
+        self.heed_given_up(&frame);
         self.feed(Input::Peer { from, frame });
+    }
+
+    /// Another agent says up to which life it has given this CPU's agent up.
+    fn heed_given_up(&mut self, frame: &PeerFrame) {
+        if let PeerBody::Link(Frame { body: Body::Message(_, ToPeer::Greeting(greeting)), .. }) = &frame.body
+            && self.agent.as_ref().is_some_and(|agent| agent.key() == frame.to)
+        {
+            self.over = self.over.max(greeting.over);
+        }
     }
 
     /// Nothing on this CPU runs for a while: it is starved, or suspended.
@@ -103,6 +113,7 @@ impl World {
     fn begin_anew(&mut self, above: Incarnation) {
         self.note(|| format!("the agent's life is over; the next is greater than {above}"));
         self.kill_agent();
+        self.over = self.over.max(above.epoch());
         self.store.begin_anew(above.epoch());
         let delay = self.delay();
         self.after(delay, Event::AgentStarts);

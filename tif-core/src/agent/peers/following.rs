@@ -28,6 +28,8 @@ const RETRIES_MAX: u8 = 3;
 #[derive(Debug)]
 pub(super) struct Incoming {
     key: Key,
+    /// The life that is live here says all of it once more, on the same stream.
+    again: bool,
     announced: BTreeMap<InstrumentId, Announcement>,
     reports: BTreeMap<InstrumentId, Report>,
 }
@@ -143,11 +145,12 @@ impl Agent {
         }
         let far = self.peers.sources.entry(source.clone()).or_insert_with(|| FarSource::new(node));
         far.node = node;
+        let again = far.sync.state() == sync::State::Live(key);
         far.sync.on_begin(now.time, key);
         let Some(peer) = self.peers.get_mut(node) else { return };
         // A second begin of the same life, for another subscription: both go on, and each end mark is over all that came.
         if peer.incoming.get(&source).is_none_or(|incoming| incoming.key != key) {
-            peer.incoming.insert(source, Incoming { key, announced: BTreeMap::new(), reports: BTreeMap::new() });
+            peer.incoming.insert(source, Incoming { key, again, announced: BTreeMap::new(), reports: BTreeMap::new() });
         }
     }
 
@@ -290,7 +293,7 @@ impl Agent {
     /// The life that sent all of this stands behind the source from now on.
     // spec: OUT-3, OUT-4
     fn bind_far(&mut self, now: Moment, node: NodeId, source: &Name, incoming: Incoming, swept: &sync::Swept, out: &mut Outbox) {
-        let Incoming { key, announced, reports } = incoming;
+        let Incoming { key, again, announced, reports } = incoming;
         let process = announced.values().next().map_or_else(|| source.clone(), |a| a.process.clone());
         let before: BTreeSet<InstrumentId> = self.table.of_source(source).collect();
         let same = self.sources.get(source).is_some_and(|s| s.exporter == Some(key));
@@ -303,6 +306,12 @@ impl Agent {
             }
         }
         if same {
+            // What it did not repeat it had said just before: a value that waits to be sent there is not sent twice.
+            for (id, was) in had.iter().filter(|(id, _)| again && bound.contains(id)) {
+                if let Some(instrument) = self.table.find_mut(*id).filter(|i| i.propagation.last_sent().is_none()) {
+                    instrument.take_far(now, was.clone());
+                }
+            }
             let added = bound.difference(&before).copied().collect();
             // The same life has said all once more: what is as it was is not told again.
             // spec: SYN-3
