@@ -139,6 +139,8 @@ impl Sources {
                 }
                 held.good = true;
                 held.marked = false;
+                // It lives: should it have been lost before, it can be lost another time.
+                self.over.remove(&report.key);
             }
             // Says itself that it is old, so it can do no harm; but it makes nothing fresh.
             Quality::Stale { since } | Quality::Outage { since, .. } => {

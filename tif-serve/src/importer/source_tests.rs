@@ -322,6 +322,23 @@ fn who_was_deposed_and_leads_again_can_be_lost_another_time() {
     }
 }
 
+// spec: OUT-2
+#[test]
+fn who_is_seen_live_after_its_outage_can_be_lost_another_time() {
+    let mut w = World::default();
+    let lost = || Outage { key: life(1), ..outage("d", None) };
+    for (seen_live, told) in [(false, 1), (false, 0), (true, 1)] {
+        if seen_live {
+            w.sync(1, &[(1, "d.a")], &[1], &["d.a"]);
+        }
+        let events = w.does(|s, now, out| {
+            s.on_outage(now, lost(), out);
+            s.on_outage(now, Outage { key: life(1), ..outage("d", Some(end_by(2))) }, &mut Vec::new());
+        });
+        assert_eq!(events.iter().filter(|e| matches!(e, Event::Outage(_))).count(), told);
+    }
+}
+
 fn end_by(n: u32) -> tif_core::model::OutageEnd {
     tif_core::model::OutageEnd {
         process: "demo-2".parse().unwrap(),

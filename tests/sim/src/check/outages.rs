@@ -33,13 +33,10 @@ impl Outages {
                 before => wrong("outages", format!("process {who} is told that {} is back after {before:?}", outage.key)),
             };
         }
-        // Who was lost once and leads again can be lost another time.
-        if let Some(end) = outage.end.as_ref().filter(|end| self.told.get(&(who, end.key)).is_some_and(Option::is_some)) {
-            self.told.remove(&(who, end.key));
-        }
         match (self.told.insert((who, outage.key), over), over) {
             (None, None) | (Some(None), Some(_)) => Ok(()),
-            (Some(Some(at)), None) if at < self.started => Ok(()),
+            // Who was deposed, led again and is lost since can be told of once more.
+            (Some(Some(at)), None) if at < self.started || outage.since > at => Ok(()),
             (before, _) => wrong("outages", format!("process {who} is told of outage {} (over: {over:?}) after {before:?}", outage.id)),
         }
     }
