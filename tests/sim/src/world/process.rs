@@ -193,10 +193,11 @@ impl World {
     pub(super) fn continue_process(&mut self, who: Who) {
         self.note(|| format!("process {who} goes on"));
         self.processes[who].stopped = false;
-        // Before whatever else comes at this very time, for that is younger.
+        // Before whatever else is to come, for that is younger: also what should have come while the whole CPU stood still.
+        let first = self.events.first_key_value().map_or(self.now, |((at, _), _)| (*at).min(self.now)).saturating_sub(1);
         for event in std::mem::take(&mut self.processes[who].deferred) {
             self.order += 1;
-            self.events.insert((self.now - 1, self.order), event);
+            self.events.insert((first, self.order), event);
         }
     }
 
