@@ -72,11 +72,11 @@ fn a_process_that_speaks_another_protocol_is_refused_with_both_sides_versions() 
     let _agent = world.agent();
     let name = "later".parse().expect("a name");
     let mut hello = tif_process::hello(Identity::Exactly(name), Registration::Importer, "from the future", None);
-    (hello.protocol_min, hello.protocol_max) = (98, 99);
+    (hello.offer.min, hello.offer.max) = (98, 99);
     let run_dir = RunDir::resolve(Some(&world.run_dir()));
     match Connection::open(&run_dir, hello, &[], Duration::from_secs(5)) {
         Err(ConnectError::Refused(refusal @ Refusal::Protocol { min: 98, max: 99, .. })) => {
-            assert!(refusal.to_string().contains("98 to 99"), "{refusal}");
+            assert!(refusal.to_string().contains("98 to 99") && refusal.to_string().contains("upgrade this agent"), "{refusal}");
         }
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("it was let in"),

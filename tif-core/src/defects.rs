@@ -84,6 +84,8 @@ defects! {
     "peers":
     /// What was sent to an earlier life of this agent is taken for something said to this one.
     TakeOtherLife,
+    /// Whoever comes is spoken with, whatever it speaks.
+    IgnoreVersionOffer,
     /// A CPU that is silent is said to have dead processes.
     SilenceIsDeath,
     /// What ran on a CPU that is down is not lost.

@@ -57,6 +57,8 @@ pub const NOTICES_QUEUED_MAX: usize = 65_536;
 pub const REQUESTS_PENDING_MAX: usize = 256;
 /// Rows of one page of a listing.
 pub const PAGE_ROWS_MAX: usize = 2_000;
+/// CPUs that an agent greets or answers, those that it has nothing in common with included.
+pub const PEERS_SEEN_MAX: usize = 2_048;
 /// Reports in one frame.
 pub const BATCH_REPORTS_MAX: usize = 1_024;
 /// Results of changes and calls that are remembered by request id; the oldest go first.

@@ -2,21 +2,12 @@
 
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
-use tif_core::wire::{Hello, Identity, PROTOCOL_MAX, PROTOCOL_MIN, Registration, Resume};
+use tif_core::wire::{Hello, Identity, Registration, Resume, SPOKEN};
 
 /// A `Hello` with this library's protocol versions and a fresh random nonce. Keep the nonce (`Hello::nonce`) and put it into a later `Hello` that
 /// resumes the same registration.
 pub fn hello(identity: Identity, registration: Registration, program: impl Into<String>, resume: Option<Resume>) -> Hello {
-    Hello {
-        protocol_min: PROTOCOL_MIN,
-        protocol_max: PROTOCOL_MAX,
-        identity,
-        nonce: nonce(),
-        registration,
-        resume,
-        program: program.into(),
-        outages: Vec::new(),
-    }
+    Hello { offer: SPOKEN, identity, nonce: nonce(), registration, resume, program: program.into(), outages: Vec::new() }
 }
 
 fn nonce() -> u128 {
@@ -43,6 +34,6 @@ mod tests {
     fn two_hellos_have_different_nonces() {
         let one = || hello(Identity::Exactly("a".parse().unwrap()), Registration::Importer, "test", None);
         assert_ne!(one().nonce, one().nonce);
-        assert!(one().protocol_min <= one().protocol_max);
+        assert!(one().offer.min <= one().offer.max);
     }
 }

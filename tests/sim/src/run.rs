@@ -4,7 +4,7 @@ use tif_core::defects;
 
 use crate::Random;
 use crate::check::{Violation, convergence};
-use crate::system::System;
+use crate::system::{Releases, System};
 use crate::world::faults::Defect;
 use crate::world::{MS, Pace, SECOND, Weather, World};
 
@@ -124,7 +124,13 @@ fn fly_system(plan: Plan) -> Outcome {
         6 => 5,
         _ => 2 + (plan.seed / 8 % 8) as u32,
     };
-    let mut system = System::new(cpus, plan.seed, plan.weather());
+    // The foreign one is no voter, so that the others do without it.
+    let releases = match plan.seed / 8 % 4 {
+        0 if cpus > 3 => Releases::MixedAndForeign,
+        0 | 1 => Releases::Mixed,
+        _ => Releases::One,
+    };
+    let mut system = System::of_releases(cpus, plan.seed, plan.weather(), releases);
     system.populate();
     let end = system.now() + plan.length(&mut system.random);
     let stop = plan.until.unwrap_or(u64::MAX);
@@ -151,8 +157,7 @@ fn heal_system(system: &mut System, stop: u64) {
         if !system.run_until(next) || system.step >= stop {
             return;
         }
-        let worlds: Vec<&World> = system.worlds.iter().collect();
-        match convergence::look(&worlds) {
+        match system.look() {
             Ok(()) => return,
             Err(mut violation) if system.now() >= end => {
                 violation.step = system.step;

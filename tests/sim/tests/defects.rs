@@ -164,9 +164,10 @@ fn a_change_that_is_done_twice_or_too_early_is_found() {
     see(Mutant::SkipLine, Flights::One, 100, &["controls"]);
 }
 
-// spec: GRP-8, GRP-9, FAB-2
+// spec: GRP-8, GRP-9, FAB-2, FAB-5
 #[test]
 fn what_is_wrong_between_cpus_is_found() {
+    see(Mutant::IgnoreVersionOffer, Flights::System, 100, &["versions"]);
     see(Mutant::SkipGap, Flights::System, 100, &["convergence"]);
     see(Mutant::MinorityDecides, Flights::System, 100, &["shared"]);
     see(Mutant::IgnoreHeld, Flights::System, 100, &["shared"]);

@@ -3,7 +3,7 @@
 use tif_core::model::{Cause, Coarsen, NodeId, Value};
 use tif_core::wire::Identity;
 use tif_sim::check::convergence;
-use tif_sim::system::System;
+use tif_sim::system::{Releases, System};
 use tif_sim::world::{Weather, Who, World, name};
 
 fn still(cpus: u32) -> System {
@@ -164,4 +164,18 @@ fn a_death_is_told_on_other_cpus() {
     system.worlds[0].end_process(exporter, Cause::Signal { signal: 9, core: false });
     settle(&mut system);
     assert!(has_outage(&system, importer));
+}
+
+// spec: FAB-5
+#[test]
+fn a_cpu_that_speaks_nothing_in_common_is_told_so_and_the_others_do_not_notice_it() {
+    let mut system = System::of_releases(4, 7, Weather { still: true, ..Weather::default() }, Releases::MixedAndForeign);
+    // Also if what tells it so gets lost at first.
+    system.net.loss = 60;
+    assert!(system.run_ms(3000), "{:?}", system.violation());
+    system.net.heal();
+    assert!(system.run_ms(5000), "{:?}", system.violation());
+    assert_eq!(system.look(), Ok(()));
+    let told: Vec<_> = system.worlds.iter().map(|w| w.incompatible.len()).collect();
+    assert_eq!(told, [1, 1, 1, 3]);
 }

@@ -12,8 +12,9 @@ use crate::defects::{Defect, defect};
 use crate::limits;
 use crate::machine::group::Elected;
 use crate::machine::process::{Changed, Former, Process, Registered};
+use crate::machine::versions::agree;
 use crate::model::{Cause, Epoch, Key, Name, ProcessState, Refusal, Role};
-use crate::wire::{Credentials, Hello, Identity, PROTOCOL_MAX, PROTOCOL_MIN, Registration, SegmentFacts, ToProcess, Welcome};
+use crate::wire::{Credentials, Hello, Identity, Registration, SegmentFacts, ToProcess, Welcome};
 
 /// A process on its way in: registered, and not yet durable.
 #[derive(Debug)]
@@ -64,9 +65,9 @@ impl Agent {
         declared: Vec<SlotDeclared>,
         out: &mut Outbox,
     ) {
-        let refusal = if hello.protocol_min > PROTOCOL_MAX || hello.protocol_max < PROTOCOL_MIN {
+        let refusal = if let Err(incompatible) = agree(&self.offer, &hello.offer) {
             // spec: FAB-5
-            Some(Refusal::Protocol { min: hello.protocol_min, max: hello.protocol_max, ours_min: PROTOCOL_MIN, ours_max: PROTOCOL_MAX })
+            Some(incompatible.into())
         } else if self.sessions.contains_key(&conn) || self.admitting.values().any(|a| a.conn == conn) {
             Some(Refusal::Malformed { reason: "this connection is registered already".into() })
         } else if matches!(hello.registration, Registration::Exporter { .. }) && segment.is_none() {
@@ -318,7 +319,7 @@ impl Agent {
         };
         self.sessions.insert(conn, Session::new(now.time, key, name.clone(), credentials, hello.program, exports));
         self.take_up_outages(now, conn, &hello.outages);
-        let protocol = hello.protocol_max.min(PROTOCOL_MAX);
+        let protocol = hello.offer.max.min(self.offer.max);
         let welcome = Welcome { protocol, key, name, agent: self.key, cpu: self.cpu.clone(), role, epoch, resumed };
         out.push(Output::Admit { conn, key, epoch, controls, welcome: Box::new(ToProcess::Welcome(Box::new(welcome))) });
     }

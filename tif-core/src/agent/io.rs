@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::book::{Book, Entry};
+use crate::machine::versions::{Incompatible, Offer};
 use crate::machine::{replication, witness};
 use crate::model::{
     Cause, Descriptor, Dimensions, Epoch, Incarnation, Key, Name, NodeId, Outage, RequestId, Role, SetResult, Slot, Stamp, Time, Value,
@@ -304,6 +305,14 @@ pub enum Output {
         /// What.
         frame: Box<PeerFrame>,
     },
+    /// Another CPU's agent and this one have no protocol version in common: nothing is said between them. Once for each life of it; say it to people.
+    // spec: FAB-5
+    Incompatible {
+        /// Which CPU.
+        node: NodeId,
+        /// What each speaks, and what to do.
+        why: Incompatible,
+    },
     /// The other agents have given this one's life up: end, and start anew with an epoch greater than that of this incarnation.
     // spec: PSM-10
     BeginAnew {
@@ -442,6 +451,9 @@ pub struct Start {
     pub node: crate::model::NodeId,
     /// The CPU's name.
     pub cpu: Option<Name>,
+    /// What it speaks; as a rule what this release speaks.
+    // spec: FAB-5
+    pub offer: Offer,
     /// This start's number: durable, greater than any before.
     pub agent_epoch: u32,
     /// The greatest process number that may have been given out. The next [`crate::limits::PROCESS_NUMBERS_AHEAD`] are durably this agent's.

@@ -39,6 +39,7 @@ use crate::machine::group::Group;
 use crate::machine::interest::Interest;
 use crate::machine::process::Registry;
 use crate::machine::takeover::Launcher;
+use crate::machine::versions::Offer;
 use crate::model::{InstrumentId, Key, Name, NodeId, Pattern, Refusal, RequestId, Time};
 use crate::wire::{ToAgent, ToProcess};
 use io::{Conn, Input, Moment, Output, Record, Start, Ticket};
@@ -90,6 +91,8 @@ const SUSPECT_AFTER: Duration = Duration::from_secs(3);
 pub struct Agent {
     key: Key,
     cpu: Name,
+    /// What this agent speaks.
+    offer: Offer,
     registry: Registry,
     groups: BTreeMap<Name, Group>,
     launcher: Launcher,
@@ -207,6 +210,7 @@ impl Agent {
         let mut agent = Agent {
             key,
             cpu,
+            offer: start.offer,
             registry: Registry::new(start.node, start.agent_epoch, start.proc_max),
             groups: BTreeMap::new(),
             launcher: Launcher::default(),

@@ -8,6 +8,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::Refusal;
+use crate::wire::SPOKEN;
+
 /// What one agent speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
@@ -19,6 +22,13 @@ pub struct Offer {
     pub features: u64,
     /// Over the definitions of what it keeps for others, so that a replica is fed only what it understands.
     pub schema: u64,
+}
+
+/// What this release speaks.
+impl Default for Offer {
+    fn default() -> Offer {
+        SPOKEN
+    }
 }
 
 /// What two agents speak with each other.
@@ -57,7 +67,7 @@ impl fmt::Display for Incompatible {
                 write!(f, "this agent speaks {}, the other one {}: {remedy}", Range(own), Range(peer))
             }
             Incompatible::Empty { peer } => {
-                write!(f, "the other agent offers protocol versions {} to {}, which is none", peer.min, peer.max)
+                write!(f, "the other side offers protocol versions {} to {}, which is none", peer.min, peer.max)
             }
         }
     }
@@ -70,6 +80,18 @@ impl fmt::Display for Range<'_> {
         match self.0 {
             Offer { min, max, .. } if min == max => write!(f, "protocol version {min}"),
             Offer { min, max, .. } => write!(f, "protocol versions {min} to {max}"),
+        }
+    }
+}
+
+/// A process is told the same in the words of all refusals.
+impl From<Incompatible> for Refusal {
+    fn from(incompatible: Incompatible) -> Refusal {
+        match incompatible {
+            Incompatible::Disjoint { own, peer } => {
+                Refusal::Protocol { min: peer.min, max: peer.max, ours_min: own.min, ours_max: own.max }
+            }
+            Incompatible::Empty { .. } => Refusal::Malformed { reason: incompatible.to_string() },
         }
     }
 }
@@ -140,7 +162,7 @@ mod tests {
     #[test]
     fn an_empty_range_is_refused_as_such() {
         let refusal = agree(&speaks(1, 2), &speaks(5, 4)).unwrap_err();
-        assert_eq!(refusal.to_string(), "the other agent offers protocol versions 5 to 4, which is none");
+        assert_eq!(refusal.to_string(), "the other side offers protocol versions 5 to 4, which is none");
     }
 
     // spec: FAB-5

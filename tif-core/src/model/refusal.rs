@@ -108,7 +108,7 @@ pub enum Refusal {
         was: String,
     },
     /// The other side speaks another version.
-    #[error("protocol versions {min} to {max} are not spoken here; this agent speaks {ours_min} to {ours_max}: upgrade the older side")]
+    #[error("protocol versions {min} to {max} are not spoken here; this agent speaks {ours_min} to {ours_max}: {}", older(*max, *ours_min))]
     Protocol {
         /// The least version the other side speaks.
         min: u16,
@@ -170,4 +170,8 @@ impl Refusal {
 
 fn did_you_mean(nearest: &[String]) -> String {
     if nearest.is_empty() { "; `tif-serve ls` lists what there is".to_owned() } else { format!("; did you mean {}?", nearest.join(", ")) }
+}
+/// Who has to change.
+fn older(max: u16, ours_min: u16) -> &'static str {
+    if max < ours_min { "upgrade the program" } else { "upgrade this agent" }
 }

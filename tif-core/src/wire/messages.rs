@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::machine::versions::Offer;
 use crate::model::{
     Arming, Cause, Coarsen, Descriptor, Dimensions, Epoch, Incarnation, InstrumentId, Key, Literal, Name, Notice, Outage, Pattern,
     ProcessState, Quality, Refusal, Report, RequestId, Role, SetResult, Slot, Value, Version,
@@ -74,10 +75,9 @@ pub struct Resume {
 /// The first message of a process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    /// The oldest protocol version it speaks.
-    pub protocol_min: u16,
-    /// The newest.
-    pub protocol_max: u16,
+    /// What it speaks.
+    // spec: FAB-5
+    pub offer: Offer,
     /// How it wants to be called.
     pub identity: Identity,
     /// A random number of its own: the same one again is the same registration, not a second.

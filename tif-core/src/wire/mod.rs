@@ -7,6 +7,8 @@ pub mod codec;
 pub mod messages;
 pub mod peers;
 
+use crate::machine::versions::Offer;
+
 pub use codec::{CodecError, FrameReader, decode, encode};
 pub use messages::{
     Admission, Announced, Announcement, Credentials, Envelope, Hello, Identity, ListRow, OutageRow, ProcessRow, Registration, ReportsEnd,
@@ -15,7 +17,6 @@ pub use messages::{
 
 pub use peers::{Greeting, GroupMessage, Member, PeerBody, PeerFrame, ToPeer};
 
-/// The oldest protocol version spoken here.
-pub const PROTOCOL_MIN: u16 = 1;
-/// The newest.
-pub const PROTOCOL_MAX: u16 = 1;
+/// What this release speaks.
+// spec: FAB-5
+pub const SPOKEN: Offer = Offer { min: 1, max: 1, features: 0, schema: 1 };

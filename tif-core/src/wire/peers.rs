@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ToAgent, ToProcess};
 use crate::machine::book::{Book, Entry};
+use crate::machine::versions::Offer;
 use crate::machine::{detector, link, replication, witness};
 use crate::model::{Cause, Epoch, Key, Name, Role, Time};
 
@@ -28,13 +29,18 @@ pub struct PeerFrame {
 /// What a datagram carries.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum PeerBody {
-    /// The first between two lives, until the other has answered: which protocol versions are spoken.
+    /// The first between two lives, until the other has answered: what the sender speaks. This and [`PeerBody::Incompatible`] stay as they are in every
+    /// version, so that any two agents can at least part.
     // spec: FAB-5
     Hello {
-        /// The oldest.
-        protocol_min: u16,
-        /// The newest.
-        protocol_max: u16,
+        /// What the sender speaks.
+        offer: Offer,
+    },
+    /// The answer to a `Hello` with which the sender has nothing in common. Nothing else is said between the two.
+    // spec: FAB-5
+    Incompatible {
+        /// What the sender speaks.
+        offer: Offer,
     },
     /// A heartbeat.
     Beat(detector::Beat),

@@ -6,8 +6,9 @@ use std::os::fd::OwnedFd;
 
 use tif::segment::Attachment;
 use tif_core::agent::io::{SlotDeclared, TableChange};
+use tif_core::machine::versions::agree;
 use tif_core::model::{Name, Refusal};
-use tif_core::wire::{Credentials, Hello, PROTOCOL_MAX, PROTOCOL_MIN, Registration, SegmentFacts};
+use tif_core::wire::{Credentials, Hello, Registration, SPOKEN, SegmentFacts};
 use tif_process::peer;
 
 /// What a process leaves with the agent while it is there.
@@ -52,9 +53,7 @@ pub fn admit(peer: &Credentials) -> Result<(), Refusal> {
 /// # Errors
 /// The refusal to send. All descriptors are closed.
 pub fn open(hello: Hello, fds: Vec<OwnedFd>, peer: &Credentials) -> Result<Knock, Refusal> {
-    if hello.protocol_min > PROTOCOL_MAX || hello.protocol_max < PROTOCOL_MIN {
-        return Err(Refusal::Protocol { min: hello.protocol_min, max: hello.protocol_max, ours_min: PROTOCOL_MIN, ours_max: PROTOCOL_MAX });
-    }
+    agree(&SPOKEN, &hello.offer)?;
     let brought = fds.len();
     let mut fds = fds.into_iter();
     let (attachment, pidfd) = match (&hello.registration, fds.next(), fds.next(), fds.next()) {

@@ -57,6 +57,9 @@ impl Shell {
             // Starting a process takes as long as everything else together: first everybody is told of the death.
             Output::Launch { service } => self.launches.push(service),
             Output::ToPeer { to, frame } => self.send_to_peer(to, &frame),
+            Output::Incompatible { node, why } => {
+                tracing::error!(target: "tif::fabric", cpu = %node, "another CPU's agent is not spoken with: {why}");
+            }
             Output::BeginAnew { above } => {
                 tracing::error!(target: "tif::fabric", %above, "other CPUs have given this agent up: it begins anew");
                 self.anew = Some(above);

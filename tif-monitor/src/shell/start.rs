@@ -95,6 +95,7 @@ impl Shell {
         let start = Start {
             node: remembered.node,
             cpu: Some(setup.cpu.clone()),
+            offer: tif_core::wire::SPOKEN,
             agent_epoch,
             proc_max: remembered.proc_max,
             same_boot,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::child::Exporter;
 use crate::world::{World, eventfd, exporter, hello, memfd};
 use tif_core::limits::FRAME_LEN_MAX;
+use tif_core::machine::versions::Offer;
 use tif_core::model::Refusal;
 use tif_core::wire::{Registration, ToAgent, ToProcess};
 
@@ -97,7 +98,7 @@ fn wrong_descriptors_are_refused_with_what_would_be_right() {
 fn another_protocol_version_is_told_which_are_spoken() {
     let world = World::new();
     let mut rude = world.socket();
-    let newer = tif_core::wire::Hello { protocol_min: 900, protocol_max: 901, ..hello(Registration::Importer) };
+    let newer = tif_core::wire::Hello { offer: Offer { min: 900, max: 901, ..Offer::default() }, ..hello(Registration::Importer) };
     rude.send_with(ToAgent::Hello(newer), &[]);
     assert!(matches!(rude.refusal(), Refusal::Protocol { min: 900, .. }));
 }

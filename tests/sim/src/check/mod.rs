@@ -16,6 +16,7 @@ mod outages;
 mod primaries;
 pub mod shared;
 mod staleness;
+pub mod versions;
 
 use std::fmt;
 

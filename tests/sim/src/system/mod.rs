@@ -3,12 +3,14 @@
 pub mod net;
 
 use tif_core::agent::io::Input;
+use tif_core::machine::versions::Offer;
 use tif_core::model::NodeId;
 
 use crate::Random;
-use crate::check::Violation;
 use crate::check::shared::SharedGroups;
-use crate::world::{MS, SECOND, Weather, World};
+use crate::check::versions;
+use crate::check::{Verdict, Violation, convergence};
+use crate::world::{MS, SECOND, SPEAKS, Weather, World, speaks};
 use net::Net;
 
 /// All CPUs.
@@ -26,8 +28,30 @@ pub struct System {
     pub trouble_at: Option<u64>,
     /// Groups with members on several CPUs.
     pub shared: SharedGroups,
+    /// Which releases the CPUs run; none: all the same.
+    // spec: FAB-5
+    releases: Option<Random>,
     /// When which cut heals.
     mends: Vec<(u64, Mend)>,
+}
+
+/// Which releases the CPUs run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Releases {
+    /// All the same.
+    One,
+    /// Any of three, and not the same after every start.
+    Mixed,
+    /// The same, and the last CPU one that has nothing in common with them.
+    MixedAndForeign,
+}
+
+fn any_release(random: &mut Random) -> Offer {
+    SPEAKS[random.below(SPEAKS.len() as u64) as usize]
+}
+
+fn foreign(random: &mut Random) -> Offer {
+    if random.percent(50) { speaks(4, 5) } else { speaks(9, 12) }
 }
 
 /// Where the next event is.
@@ -49,10 +73,30 @@ enum Mend {
 impl System {
     /// So many CPUs whose agents have just started.
     pub fn new(cpus: u32, seed: u64, weather: Weather) -> System {
+        System::of_releases(cpus, seed, weather, Releases::One)
+    }
+
+    /// The same, of one release or of several.
+    pub fn of_releases(cpus: u32, seed: u64, weather: Weather, releases: Releases) -> System {
         let mut random = Random::new(seed ^ 0x5eed_0fa1);
-        let worlds = (1..=cpus).map(|node| World::of_system(node, cpus, random.any(), weather)).collect();
-        let mut system =
-            System { random, worlds, net: Net::default(), step: 0, shared: SharedGroups::default(), trouble_at: None, mends: Vec::new() };
+        let mut chance = (releases != Releases::One).then(|| Random::new(seed ^ 0x0ffe_12ed));
+        let offers = |node: u32| match &mut chance {
+            None => SPEAKS[0],
+            Some(random) if releases == Releases::MixedAndForeign && node == cpus => foreign(random),
+            Some(random) => any_release(random),
+        };
+        let offers: Vec<Offer> = (1..=cpus).map(offers).collect();
+        let worlds = (1..=cpus).zip(offers).map(|(node, offer)| World::of_system(node, cpus, offer, random.any(), weather)).collect();
+        let mut system = System {
+            random,
+            worlds,
+            net: Net::default(),
+            step: 0,
+            shared: SharedGroups::default(),
+            trouble_at: None,
+            releases: chance,
+            mends: Vec::new(),
+        };
         system.introduce();
         system
     }
@@ -97,6 +141,8 @@ impl System {
         let world = &mut self.worlds[i];
         let (from, now) = (NodeId(world.node), world.now);
         for (to, frame) in std::mem::take(&mut world.outgoing) {
+            let verdict = versions::on_sent(&self.worlds[i], &self.worlds[to.0 as usize - 1], &frame.body);
+            self.worlds[i].judge(verdict);
             self.net.send(&mut self.random, now, from, to, frame);
         }
         // spec: CTL-4
@@ -249,10 +295,28 @@ impl System {
         self.worlds[i].lose_power();
     }
 
-    /// It has power again.
+    /// It has power again, perhaps with another release.
     pub fn start_cpu(&mut self, i: usize) {
+        if let Some(random) = &mut self.releases
+            && self.worlds[i].agent.is_none()
+            && SPEAKS.contains(&self.worlds[i].speaks)
+        {
+            self.worlds[i].speaks = any_release(random);
+        }
         self.worlds[i].start_agent();
         self.collect(i);
+    }
+
+    /// Looks at everything, after the trouble: who speaks with one another is one system, and who speaks with nobody one by itself.
+    ///
+    /// # Errors
+    /// With the first thing that is wrong.
+    pub fn look(&self) -> Verdict {
+        let all: Vec<&World> = self.worlds.iter().collect();
+        versions::look(&all)?;
+        let (system, apart): (Vec<&World>, Vec<&World>) = all.iter().partition(|world| versions::are_compatible(all[0], world));
+        convergence::look(&system)?;
+        apart.iter().try_for_each(|world| convergence::look(&[world]))
     }
 
     /// Trouble ends and everything heals.

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use tif_core::agent::Agent;
 use tif_core::agent::io::{Conn, Input, LaunchPolicy, Moment, Ticket};
+use tif_core::machine::versions::Offer;
 use tif_core::model::{Cause, Key, Name, Slot, Stamp, Time};
 use tif_core::wire::{Hello, Identity, ToAgent, ToProcess};
 
@@ -197,6 +198,15 @@ impl Pace {
     }
 }
 
+/// What agents and libraries of three releases in a row speak; the first is the middle one. Any two have a version in common.
+// spec: FAB-5
+pub const SPEAKS: [Offer; 3] = [speaks(7, 7), speaks(6, 7), speaks(7, 8)];
+
+/// A range of protocol versions.
+pub const fn speaks(min: u16, max: u16) -> Offer {
+    Offer { min, max, features: 0, schema: 1 }
+}
+
 /// Everything.
 #[derive(Debug)]
 pub struct World {
@@ -238,6 +248,10 @@ pub struct World {
     pub offices: Vec<crate::check::shared::Office>,
     /// Lives of this CPU's agent up to this one were given up by another CPU, as this one was told, and every key of them.
     pub over: u32,
+    /// What the agent speaks from its next start on.
+    pub speaks: Offer,
+    /// With which CPUs the agent says that it has no protocol version in common, and what it says.
+    pub incompatible: BTreeMap<tif_core::model::NodeId, String>,
     /// An agent has started that was not told yet whom it can see.
     pub agent_is_new: bool,
     weather: Weather,
@@ -259,11 +273,11 @@ pub struct World {
 impl World {
     /// A world with an agent that has just started, and nobody else.
     pub fn new(seed: u64, weather: Weather) -> World {
-        World::of_system(1, 1, seed, weather)
+        World::of_system(1, 1, SPEAKS[0], seed, weather)
     }
 
     /// One CPU of several.
-    pub fn of_system(node: u32, cpus: u32, seed: u64, weather: Weather) -> World {
+    pub fn of_system(node: u32, cpus: u32, speaks: Offer, seed: u64, weather: Weather) -> World {
         let mut world = World {
             random: Random::new(seed),
             now: SECOND,
@@ -284,6 +298,8 @@ impl World {
             answered_abroad: Vec::new(),
             offices: Vec::new(),
             over: 0,
+            speaks,
+            incompatible: BTreeMap::new(),
             agent_is_new: false,
             weather,
             due: None,

@@ -1,13 +1,15 @@
 //! What processes do by themselves: connect, answer, take over, import, die.
 
 use tif_core::agent::io::Conn;
+use tif_core::machine::versions::Offer;
 use tif_core::model::{Cause, Key, Refusal, Role, Slot, Value};
-use tif_core::wire::{Hello, Identity, PROTOCOL_MAX, PROTOCOL_MIN, Resume, ToAgent, ToProcess, Welcome};
+use tif_core::wire::{Hello, Identity, Resume, ToAgent, ToProcess, Welcome};
 
 use super::exporter::Exporter;
 use super::faults::Defect;
 use super::importer::{Importer, Pending};
-use super::{Event, Link, MS, Process, SECOND, Trade, VecDeque, Who, World};
+use super::{Event, Link, MS, Process, SECOND, SPEAKS, Trade, VecDeque, Who, World};
+use crate::check::versions;
 
 impl World {
     /// Starts an exporting process.
@@ -88,12 +90,12 @@ impl World {
         let link = Link { who, agent_end: true, process_end: true, last: [self.now; 2], pulling: false };
         self.links.insert(conn, link);
         let registration = self.registration(who);
+        let offer = self.library(who);
         let process = &mut self.processes[who];
         process.conn = Some(conn);
         process.welcomed = false;
         let hello = Hello {
-            protocol_min: PROTOCOL_MIN,
-            protocol_max: PROTOCOL_MAX,
+            offer,
             identity: process.identity.clone(),
             nonce: process.nonce,
             registration,
@@ -246,7 +248,14 @@ impl World {
         }
     }
 
+    /// What the library of a process speaks: it is of any release that its agent can be spoken with.
+    fn library(&self, who: Who) -> Offer {
+        if SPEAKS.contains(&self.speaks) { SPEAKS[who % SPEAKS.len()] } else { self.speaks }
+    }
+
     fn welcomed(&mut self, who: Who, conn: Conn, welcome: &Welcome) {
+        let verdict = versions::on_welcome(&self.speaks, &self.library(who), welcome.protocol);
+        self.judge(verdict);
         let process = &mut self.processes[who];
         process.key = Some(welcome.key);
         process.agent = welcome.agent;

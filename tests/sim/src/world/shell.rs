@@ -43,6 +43,8 @@ impl World {
         let grows = self.weather.defect != Some(Defect::ReuseIncarnation);
         let mut start = self.store.start(self.node, self.policies(), grows, |r| runs(r.credentials.pid, r.credentials.started));
         start.voters = self.voters();
+        start.offer = self.speaks;
+        self.incompatible.clear();
         if self.has(Defect::ForgetChanges) {
             start.changes.clear();
         }
@@ -303,6 +305,10 @@ impl World {
                 self.after(delay, Event::Launch(service));
             }
             Output::ToPeer { to, frame } => self.outgoing.push((to, frame)),
+            Output::Incompatible { node, why } => {
+                self.note(|| format!("agent does not speak with CPU {node}: {why}"));
+                self.incompatible.insert(node, why.to_string());
+            }
             // The agent's life is over for the others, and with it every process of it: both begin anew.
             // spec: PSM-10
             Output::BeginAnew { above } => self.begin_anew(above),

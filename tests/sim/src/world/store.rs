@@ -131,6 +131,7 @@ impl Store {
         Start {
             node: NodeId(node),
             cpu: format!("cpu{node}").parse().ok(),
+            offer: crate::world::SPEAKS[0],
             agent_epoch: self.agent_epoch,
             proc_max,
             same_boot: true,

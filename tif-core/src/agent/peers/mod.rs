@@ -1,6 +1,6 @@
 //! Other CPUs' agents: seen, greeted, listened to, taken for down; and a stream to each.
 //!
-//! - `directory`: who exports what where. `following`: what this CPU's importers want of other CPUs. `serving`: what other CPUs want of this one.
+//! - `meeting`: what is spoken with whom. `directory`: who exports what where. `following`: what this CPU's importers want of other CPUs. `serving`: what other CPUs want of this one.
 //! - `electing`: who leads a group that may have members on several CPUs. `replicating`: what was accepted for it.
 //! - `forwarding`: requests that others have to answer. `noticing`: processes of other CPUs.
 //!
@@ -13,6 +13,7 @@ mod directory;
 mod electing;
 mod following;
 mod forwarding;
+mod meeting;
 mod noticing;
 mod replicating;
 mod serving;
@@ -26,7 +27,7 @@ use crate::machine::detector::{Clocks, Detector, Fact, Profile};
 use crate::machine::link::{Delivered, Link};
 use crate::model::notice::NoticeEvent;
 use crate::model::{Cause, Coarsen, InstrumentId, Key, Name, NodeId, Pattern, Time};
-use crate::wire::{Greeting, Member, PROTOCOL_MAX, PROTOCOL_MIN, PeerBody, PeerFrame, ToPeer, ToProcess};
+use crate::wire::{Greeting, Member, PeerBody, PeerFrame, ToPeer, ToProcess};
 pub(super) use forwarding::{Forwarded, Gathering};
 
 /// All that is known of other agents.
@@ -35,6 +36,8 @@ pub(super) struct Peers {
     detector: Detector,
     /// CPUs that were seen, whether they have answered or not.
     seen: BTreeSet<NodeId>,
+    /// What is spoken with those that have answered.
+    met: BTreeMap<NodeId, meeting::Met>,
     peers: BTreeMap<NodeId, Peer>,
     /// Sources of other CPUs that somebody here follows, by their name here.
     sources: BTreeMap<Name, following::FarSource>,
@@ -81,6 +84,7 @@ impl Peers {
         Peers {
             detector: Detector::new(own, Profile::default()),
             seen: BTreeSet::new(),
+            met: BTreeMap::new(),
             peers: BTreeMap::new(),
             sources: BTreeMap::new(),
             over: BTreeMap::new(),
@@ -173,26 +177,6 @@ fn clocks(now: Moment) -> Clocks {
 }
 
 impl Agent {
-    /// The fabric hints at another agent: it is greeted, until it answers.
-    // spec: FAB-2
-    pub(super) fn on_peer_seen(&mut self, node: NodeId, out: &mut Outbox) {
-        if node != self.key.node && self.peers.seen.insert(node) {
-            self.greet(node, Key::NONE, out);
-        }
-    }
-
-    /// Those that were seen and have not answered.
-    pub(super) fn greet_again(&mut self, out: &mut Outbox) {
-        let silent: Vec<NodeId> = self.peers.seen.iter().filter(|node| !self.peers.peers.contains_key(node)).copied().collect();
-        for node in silent {
-            self.greet(node, Key::NONE, out);
-        }
-    }
-
-    fn greet(&self, node: NodeId, to: Key, out: &mut Outbox) {
-        self.post(node, to, PeerBody::Hello { protocol_min: PROTOCOL_MIN, protocol_max: PROTOCOL_MAX }, out);
-    }
-
     fn post(&self, node: NodeId, to: Key, body: PeerBody, out: &mut Outbox) {
         out.push(Output::ToPeer { to: node, frame: Box::new(PeerFrame { from: self.key, to, body }) });
     }
@@ -207,9 +191,9 @@ impl Agent {
         }
         let for_us = frame.to == self.key || (defect(Defect::TakeOtherLife) && frame.to.node == self.key.node);
         let facts = match frame.body {
-            PeerBody::Hello { protocol_min, protocol_max } => {
-                return self.on_peer_hello(now, life, frame.to, protocol_min, protocol_max, out);
-            }
+            PeerBody::Hello { offer } => return self.on_peer_hello(now, life, frame.to, &offer, out),
+            PeerBody::Incompatible { offer } if for_us => return self.on_peer_incompatible(life, &offer, out),
+            _ if !self.is_spoken_with(life, out) => return,
             PeerBody::Beat(beat) => self.peers.detector.on_beat(clocks(now), &beat),
             PeerBody::Ask { about, asked } if for_us => self.peers.detector.on_ask(clocks(now), life, about, asked),
             PeerBody::Answered { about, asked, ago, health } if for_us => {
@@ -225,28 +209,9 @@ impl Agent {
                 self.act_on(now, facts, out);
                 return self.on_part(now, life, part, out);
             }
-            PeerBody::Ask { .. } | PeerBody::Answered { .. } => return,
+            PeerBody::Ask { .. } | PeerBody::Answered { .. } | PeerBody::Incompatible { .. } => return,
         };
         self.act_on(now, facts, out);
-    }
-
-    /// Another agent says who it is. Versions that have nothing in common never speak to each other.
-    // spec: FAB-5
-    fn on_peer_hello(&mut self, now: Moment, life: Key, to: Key, min: u16, max: u16, out: &mut Outbox) {
-        if min > PROTOCOL_MAX || max < PROTOCOL_MIN {
-            self.stats.refusals += 1;
-            return;
-        }
-        let known = self.peers.get(life.node).is_some_and(|p| p.life == life);
-        self.peers.seen.insert(life.node);
-        match self.peers.detector.introduce(clocks(now), life) {
-            Ok(facts) => self.act_on(now, facts, out),
-            Err(_) => self.stats.refusals += 1,
-        }
-        // It may not have heard ours.
-        if to != self.key && (!known || to == Key::NONE) {
-            self.greet(life.node, life, out);
-        }
     }
 
     fn on_part(&mut self, now: Moment, life: Key, part: crate::machine::link::Frame<ToPeer>, out: &mut Outbox) {
