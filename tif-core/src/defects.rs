@@ -182,6 +182,13 @@ defects! {
     SkipLine,
     /// A dry run is done.
     DoDryRun,
+    "calls":
+    /// A call whose id is known is made again.
+    CallAgain,
+    /// A procedure is called before its call is in the journal.
+    CallBeforeDurable,
+    /// What became of a call is told before it is in the journal.
+    AnswerUnwritten,
     "witness":
     /// A voter forgets what it has promised.
     ForgetPromise,

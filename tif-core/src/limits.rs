@@ -63,6 +63,8 @@ pub const PEERS_SEEN_MAX: usize = 2_048;
 pub const BATCH_REPORTS_MAX: usize = 1_024;
 /// Results of changes and calls that are remembered by request id; the oldest go first.
 pub const RESULTS_KEPT_MAX: usize = 65_536;
+/// Calls of procedures whose outcome is remembered; the oldest are forgotten first.
+pub const CALLS_KEPT_MAX: usize = 4096;
 /// Outages that are remembered; the oldest ended ones go first.
 pub const OUTAGES_KEPT_MAX: usize = 1_024;
 /// Dead incarnations whose last values can be browsed (EXP-6).

@@ -1,14 +1,21 @@
-//! Test points: procedures are called, in-path points are armed.
-// spec: TST-1, TST-2, TST-4, TST-5
+//! Procedures are called, at most once each.
+//!
+//! ```text
+//! asked → (known id: recorded outcome) → admitted → in the journal → called → returned → outcome in the journal → answered
+//! ```
+//! Refused at any arrow before "called", nothing was done, and the id may be used again. After it, the outcome is known sooner or later, or it is said that
+//! nobody will ever know it.
+// spec: TST-2, TST-4
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::io::{Conn, Moment};
-use super::{Agent, Outbox, Question, Requester, Underway};
+use super::io::{Conn, Moment, Record};
+use super::{Agent, Outbox, Question, Requester, Waiting};
+use crate::defects::{Defect, defect};
 use crate::limits;
-use crate::model::control::FaultAction;
-use crate::model::{Argument, Arming, InstrumentId, Key, Kind, Refusal, RequestId, Slot, TestPointKind, Time, Value};
+use crate::machine::calls::{CallRecord, Journal, Outcome};
+use crate::model::{InstrumentId, Key, Kind, Refusal, RequestId, Slot, TestPointKind, Time, Value};
 use crate::wire::ToProcess;
 
 /// How much longer than its time limit a procedure's answer may take to come.
@@ -17,85 +24,66 @@ const RETURN_GRACE: Duration = Duration::from_millis(250);
 const RUNNING_SHOWN_MAX: usize = 4;
 /// Why a call that overran its time will not be answered any more.
 const LINK_LOST: &str = "the link to its process was lost while it ran";
-/// How long a service may take to arm a point.
-const ARM_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A procedure that runs. One that overran its time limit stays here, without anybody who waits, until it returns or its process ends.
+/// The calls that are under way, and what became of others.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    pub journal: Journal,
+    /// By the agent's number.
+    underway: BTreeMap<u64, Calling>,
+    /// Whose outcome could not be made durable. It is tried again.
+    unwritten: BTreeMap<RequestId, CallRecord>,
+}
+
+/// A call under way.
 #[derive(Debug)]
-pub(super) struct Calling {
-    underway: Underway,
-    pub key: Key,
-    /// Its answer comes on this connection or not at all.
-    conn: Option<Conn>,
-    address: String,
-    since: Time,
+struct Calling {
+    call: CallRecord,
+    requesters: Vec<Requester>,
     timeout: Duration,
-    is_overdue: bool,
+    since: Time,
+    stage: Stage,
+}
+
+/// How far a call has come.
+#[derive(Debug)]
+enum Stage {
+    /// It is being entered in the journal: the procedure has not heard of it.
+    Entering(Slot, Vec<Value>),
+    /// The procedure was called, with this number, and its answer comes on this connection or not at all. Overdue: nobody waits any more until it returns.
+    Called { question: u64, conn: Option<Conn>, overdue: bool },
+    /// Its outcome is being entered in the journal.
+    Leaving,
+}
+
+impl Calling {
+    fn show(&self, now: Time) -> String {
+        let over = if self.is_overdue() { format!(", over its limit of {:?}", self.timeout) } else { String::new() };
+        format!("{} for {}s{over}", self.call.name, now.since(self.since).as_secs())
+    }
+
+    fn is_overdue(&self) -> bool {
+        matches!(self.stage, Stage::Called { overdue: true, .. })
+    }
+
+    fn not_in_time(&self, now: Time) -> Refusal {
+        let for_how_long = now.since(self.since).as_secs();
+        let reason = if self.requesters.is_empty() && self.is_overdue() && for_how_long > self.timeout.as_secs() {
+            format!("it still runs, after {for_how_long}s; whether it was done is not known")
+        } else {
+            format!("no answer within {:?}; whether it was done is not known", self.timeout)
+        };
+        Refusal::TimedOut { name: self.call.name.clone(), reason, request_id: Some(self.call.request_id.clone()) }
+    }
 }
 
 /// A call that may begin.
-struct Call {
+struct Admitted {
     key: Key,
     slot: Slot,
     address: String,
     values: Vec<Value>,
     timeout: Duration,
-}
-
-/// A point that is being armed or disarmed.
-#[derive(Debug)]
-pub(super) struct ArmingUnderWay {
-    requester: Option<Requester>,
-    pub key: Key,
-    pub slot: Slot,
-    address: String,
-    /// It is to be disarmed when the session ends.
-    for_session: bool,
-}
-
-/// What the procedure answered; or, if there will never be an answer, what is said instead.
-type Outcome = Result<Result<String, String>, Refusal>;
-
-/// Results of calls by request id, the oldest forgotten first.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Results {
-    by_id: BTreeMap<RequestId, (String, Outcome)>,
-    order: VecDeque<RequestId>,
-}
-
-impl Results {
-    /// What an id was used for.
-    fn used(&self, id: &RequestId) -> Option<&String> {
-        self.by_id.get(id).map(|(request, _)| request)
-    }
-
-    fn remember(&mut self, id: RequestId, request: String, outcome: Outcome) {
-        if self.by_id.insert(id.clone(), (request, outcome)).is_none() {
-            self.order.push_back(id);
-        }
-        while self.order.len() > limits::RESULTS_KEPT_MAX / 16 {
-            if let Some(oldest) = self.order.pop_front() {
-                self.by_id.remove(&oldest);
-            }
-        }
-    }
-}
-
-impl Calling {
-    fn show(&self, now: Time) -> String {
-        let over = if self.is_overdue { format!(", over its limit of {:?}", self.timeout) } else { String::new() };
-        format!("{} for {}s{over}", self.address, now.since(self.since).as_secs())
-    }
-
-    fn not_in_time(&self, now: Time) -> Refusal {
-        let for_how_long = now.since(self.since).as_secs();
-        let reason = if self.underway.requesters.is_empty() && self.is_overdue && for_how_long > self.timeout.as_secs() {
-            format!("it still runs, after {for_how_long}s; whether it was done is not known")
-        } else {
-            format!("no answer within {:?}; whether it was done is not known", self.timeout)
-        };
-        Refusal::TimedOut { name: self.address.clone(), reason, request_id: Some(self.underway.request_id.clone()) }
-    }
 }
 
 impl Agent {
@@ -117,70 +105,66 @@ impl Agent {
             return self.refuse(out, conn, req, Refusal::Malformed { reason });
         }
         self.give_up_lost_calls(out);
-        let reused = |was: String| Refusal::RequestIdReused { id: request_id.to_string(), was };
-        if let Some((was, outcome)) = self.calls.by_id.get(&request_id) {
-            let answer = match outcome {
-                _ if *was != request => ToProcess::Refused { req, refusal: reused(was.clone()) },
-                Ok(result) => ToProcess::Fired { req, request_id, result: result.clone(), repeated: true },
-                Err(refusal) => ToProcess::Refused { req, refusal: refusal.clone() },
-            };
-            return self.send(out, conn, answer);
-        }
         // One space of ids: also a change has it for itself.
         // spec: CTL-3, TST-4
-        if let Some(was) = self.used_by_change(&request_id) {
-            return self.refuse(out, conn, req, reused(was));
-        }
-        let same = self.questions.iter().find_map(|(number, q)| match q {
-            Question::Call(c) if c.underway.request_id == request_id => Some((*number, c)),
-            _ => None,
-        });
-        if let Some((number, calling)) = same {
-            let was = calling.underway.request.clone();
-            if was != request {
-                self.refuse(out, conn, req, reused(was));
-            } else if calling.is_overdue {
-                let refusal = calling.not_in_time(now.time);
-                self.refuse(out, conn, req, refusal);
-            } else if self.begin_request(conn, req, out)
-                && let Some(Question::Call(calling)) = self.questions.get_mut(&number)
-            {
-                calling.underway.requesters.push((conn, req));
+        let was = self.used_by_call(&request_id).or_else(|| self.used_by_change(&request_id));
+        match was {
+            Some(was) if was != request => {
+                return self.refuse(out, conn, req, Refusal::RequestIdReused { id: request_id.to_string(), was });
             }
+            Some(_) if !defect(Defect::CallAgain) => return self.tell_call(now, conn, req, &request_id, out),
+            _ => {}
+        }
+        let Admitted { key, slot, address, values, timeout } = match self.admit_call(now, name, &arguments) {
+            Err(refusal) => return self.refuse(out, conn, req, refusal),
+            Ok(admitted) => admitted,
+        };
+        let Some((who, uid)) = self.sessions.get(&conn).map(|s| (s.name.clone(), s.credentials.uid)) else { return };
+        if !self.begin_request(conn, req, out) {
             return;
         }
-        match self.admit_call(now, name, &arguments) {
-            Err(refusal) => self.refuse(out, conn, req, refusal),
-            Ok(Call { key, slot, address, values, timeout }) => {
-                if !self.begin_request(conn, req, out) {
-                    return;
-                }
-                let underway = Underway { request_id, request, requesters: vec![(conn, req)] };
-                let number = self.ask(
-                    now,
-                    Question::Call(Calling {
-                        underway,
-                        key,
-                        conn: self.conn_of(key),
-                        address,
-                        since: now.time,
-                        timeout,
-                        is_overdue: false,
-                    }),
-                    timeout + RETURN_GRACE,
-                );
-                if !self.tell(out, key, ToProcess::Call { req: number, slot, arguments: values, timeout }) {
-                    self.answered(number);
-                    self.end_request(conn);
-                    let refusal = Refusal::NoExporter { name: name.to_owned(), state: "its process cannot be reached".into() };
-                    self.refuse(out, conn, req, refusal);
-                }
+        let call = CallRecord { request_id, request, name: address, key, who, uid, at: now.stamp, outcome: None };
+        let number = self.number();
+        let stage = Stage::Entering(slot, values);
+        self.calls.underway.insert(number, Calling { call: call.clone(), requesters: vec![(conn, req)], timeout, since: now.time, stage });
+        // In the journal before the procedure hears of it: an agent that ends meanwhile must not call it again.
+        self.store(Record::Call(call), Waiting::Call(number), out);
+        if defect(Defect::CallBeforeDurable) {
+            self.begin_call(now, number, out);
+        }
+    }
+
+    /// A request id that is known is asked for again: what became of the call, now or when it is known.
+    fn tell_call(&mut self, now: Moment, conn: Conn, req: u64, id: &RequestId, out: &mut Outbox) {
+        if let Some(call) = self.calls.journal.find(id).cloned() {
+            return self.answer_call(conn, req, &call, true, out);
+        }
+        let Some((number, calling)) = self.calls.underway.iter().find(|(_, c)| c.call.request_id == *id) else { return };
+        if calling.is_overdue() {
+            let refusal = calling.not_in_time(now.time);
+            return self.refuse(out, conn, req, refusal);
+        }
+        let number = *number;
+        if self.begin_request(conn, req, out)
+            && let Some(calling) = self.calls.underway.get_mut(&number)
+        {
+            calling.requesters.push((conn, req));
+        }
+    }
+
+    fn answer_call(&mut self, conn: Conn, req: u64, call: &CallRecord, repeated: bool, out: &mut Outbox) {
+        match (&call.outcome, call.refusal()) {
+            (_, Some(refusal)) => self.refuse(out, conn, req, refusal),
+            (Some(Outcome::Returned(result)), None) => {
+                let (request_id, result) = (call.request_id.clone(), result.clone());
+                self.send(out, conn, ToProcess::Fired { req, request_id, result, repeated });
             }
+            _ => {}
         }
     }
 
     /// The procedure and its typed arguments, in declared order.
-    fn admit_call(&self, now: Moment, name: &str, given: &[(String, String)]) -> Result<Call, Refusal> {
+    fn admit_call(&self, now: Moment, name: &str, given: &[(String, String)]) -> Result<Admitted, Refusal> {
         let (id, address) = self.test_point(name)?;
         let Some(instrument) = self.table.find(id) else { return Err(self.table.not_found(name, name)) };
         let Kind::TestPoint(TestPointKind::Procedure { arguments, timeout, .. }) = &instrument.descriptor.kind else {
@@ -211,13 +195,14 @@ impl Agent {
         if let Some(reason) = self.running_out(now, key) {
             return Err(Refusal::Busy { name: address, reason });
         }
-        Ok(Call { key, slot, address, values, timeout: *timeout })
+        Ok(Admitted { key, slot, address, values, timeout: *timeout })
     }
 
     /// Why no more calls of this exporter can begin; none if one can.
     // spec: TST-2, SEC-2
     fn running_out(&self, now: Moment, key: Key) -> Option<String> {
-        let running: Vec<&Calling> = self.questions.values().filter_map(Question::call).filter(|c| c.key == key).collect();
+        let running: Vec<&Calling> =
+            self.calls.underway.values().filter(|c| c.call.key == key && !matches!(c.stage, Stage::Leaving)).collect();
         if running.len() < limits::CALLS_RUNNING_MAX {
             return None;
         }
@@ -227,70 +212,133 @@ impl Agent {
         Some(format!("{} calls of {service} are running, none free: {}{more}", running.len(), shown.join(", ")))
     }
 
-    /// A call did not answer within its time limit. Whoever waits is told; should it return later, its request id will tell the result.
-    // spec: TST-4
-    pub(super) fn on_call_overdue(&mut self, now: Moment, number: u64, mut calling: Calling, out: &mut Outbox) {
-        calling.is_overdue = true;
-        if calling.conn != self.conn_of(calling.key) {
-            return self.give_up(calling, LINK_LOST, out);
+    /// What was written of a call is durable: that it begins, or what became of it.
+    pub(super) fn on_call_stored(&mut self, now: Moment, number: u64, out: &mut Outbox) {
+        match self.calls.underway.get(&number).map(|c| &c.stage) {
+            Some(Stage::Entering(..)) => self.begin_call(now, number, out),
+            Some(Stage::Leaving) => self.finish_call(number, out),
+            Some(Stage::Called { .. }) | None => {}
         }
-        let refusal = calling.not_in_time(now.time);
-        for (conn, req) in std::mem::take(&mut calling.underway.requesters) {
+    }
+
+    /// It could not be written. What was not begun is not; what has an outcome has it all the same, and that is written later.
+    // spec: SEC-3
+    pub(super) fn on_call_not_stored(&mut self, number: u64, refusal: &Refusal, out: &mut Outbox) {
+        match self.calls.underway.get(&number) {
+            Some(Calling { stage: Stage::Entering(..), .. }) => self.refuse_call(number, refusal, out),
+            Some(Calling { stage: Stage::Leaving, call, .. }) => {
+                self.calls.unwritten.insert(call.request_id.clone(), call.clone());
+                self.finish_call(number, out);
+            }
+            _ => {}
+        }
+    }
+
+    /// The store can be written again, perhaps.
+    pub(super) fn write_calls_again(&mut self, out: &mut Outbox) {
+        for (id, call) in std::mem::take(&mut self.calls.unwritten) {
+            self.store(Record::Call(call), Waiting::Outcome(id), out);
+        }
+    }
+
+    /// Nor was it this time.
+    pub(super) fn on_outcome_not_stored(&mut self, id: RequestId) {
+        if let Some(call) = self.calls.journal.find(&id).cloned() {
+            self.calls.unwritten.insert(id, call);
+        }
+    }
+
+    /// It is in the journal: the procedure is called.
+    fn begin_call(&mut self, now: Moment, number: u64, out: &mut Outbox) {
+        let Some(calling) = self.calls.underway.get_mut(&number) else { return };
+        let (key, timeout) = (calling.call.key, calling.timeout);
+        let Stage::Entering(slot, arguments) = std::mem::replace(&mut calling.stage, Stage::Leaving) else { return };
+        let conn = self.conn_of(key);
+        let question = self.ask(now, Question::Call(number), timeout + RETURN_GRACE);
+        if let Some(calling) = self.calls.underway.get_mut(&number) {
+            (calling.stage, calling.since) = (Stage::Called { question, conn, overdue: false }, now.time);
+        }
+        if !self.tell(out, key, ToProcess::Call { req: question, slot, arguments, timeout }) {
+            self.answered(question);
+            self.unmake_call(number, |name| Refusal::NoExporter { name, state: "its process cannot be reached".into() }, out);
+        }
+    }
+
+    /// It did not begin: the journal forgets it, and its id may be used again.
+    fn unmake_call(&mut self, number: u64, refusal: impl FnOnce(String) -> Refusal, out: &mut Outbox) {
+        let Some(calling) = self.calls.underway.get(&number) else { return };
+        let (id, refusal) = (calling.call.request_id.clone(), refusal(calling.call.name.clone()));
+        // Should this be lost, nobody will know that it did not begin: that is told as what it is, indeterminate.
+        self.store(Record::NotCalled(id), Waiting::Nobody, out);
+        self.refuse_call(number, &refusal, out);
+    }
+
+    fn refuse_call(&mut self, number: u64, refusal: &Refusal, out: &mut Outbox) {
+        let Some(calling) = self.calls.underway.remove(&number) else { return };
+        for (conn, req) in calling.requesters {
             self.end_request(conn);
             self.refuse(out, conn, req, refusal.clone());
         }
-        self.questions.insert(number, Question::Call(calling));
+    }
+
+    /// A call did not answer within its time limit. Whoever waits is told; should it return later, its request id will tell the result.
+    // spec: TST-4
+    pub(super) fn on_call_overdue(&mut self, now: Moment, question: u64, number: u64, out: &mut Outbox) {
+        let conn_now = self.calls.underway.get(&number).and_then(|c| self.conn_of(c.call.key));
+        let Some(calling) = self.calls.underway.get_mut(&number) else { return };
+        let Stage::Called { conn, overdue, .. } = &mut calling.stage else { return };
+        *overdue = true;
+        if *conn != conn_now {
+            return self.end_call(number, Outcome::Indeterminate(LINK_LOST.to_owned()), out);
+        }
+        let refusal = calling.not_in_time(now.time);
+        for (conn, req) in std::mem::take(&mut calling.requesters) {
+            self.end_request(conn);
+            self.refuse(out, conn, req, refusal.clone());
+        }
+        self.questions.insert(question, Question::Call(number));
     }
 
     /// Overrunning calls whose connection was lost: their results are lost with it. Their ids stay used.
     fn give_up_lost_calls(&mut self, out: &mut Outbox) {
-        let is_lost = |c: &Calling| c.is_overdue && c.conn != self.conn_of(c.key);
-        let lost: Vec<u64> = self.questions.iter().filter(|(_, q)| q.call().is_some_and(is_lost)).map(|(number, _)| *number).collect();
-        for number in lost {
-            if let Some(Question::Call(calling)) = self.answered(number) {
-                self.give_up(calling, LINK_LOST, out);
-            }
+        let lost = self.calls.underway.iter().filter_map(|(number, c)| match c.stage {
+            Stage::Called { question, conn, overdue: true } if conn != self.conn_of(c.call.key) => Some((*number, question)),
+            _ => None,
+        });
+        for (number, question) in lost.collect::<Vec<(u64, u64)>>() {
+            self.answered(question);
+            self.end_call(number, Outcome::Indeterminate(LINK_LOST.to_owned()), out);
         }
     }
 
-    /// Its answer will never come. That is no answer of the procedure: it may have done everything, something or nothing.
-    // spec: TST-4
-    pub(super) fn give_up(&mut self, calling: Calling, why: &str, out: &mut Outbox) {
-        let Calling { underway: Underway { request_id, request, requesters }, address, .. } = calling;
-        let reason = format!("{why}; whether it was done is not known");
-        let refusal = Refusal::TimedOut { name: address, reason, request_id: None };
-        self.calls.remember(request_id, request, Err(refusal.clone()));
-        for (conn, req) in requesters {
-            self.end_request(conn);
-            self.refuse(out, conn, req, refusal.clone());
-        }
+    /// Its process has ended.
+    pub(super) fn on_called_died(&mut self, number: u64, out: &mut Outbox) {
+        self.end_call(number, Outcome::Indeterminate("its process ended while it ran".to_owned()), out);
+    }
+
+    /// Which exporter is called.
+    pub(super) fn called(&self, number: u64) -> Option<Key> {
+        self.calls.underway.get(&number).map(|c| c.call.key)
     }
 
     fn conn_of(&self, key: Key) -> Option<Conn> {
         self.exporters.get(&key).and_then(|e| e.conn)
     }
 
-    /// What a request id is used for by a call, done or running.
+    /// What a request id is used for by a call, done or under way.
     pub(super) fn used_by_call(&self, id: &RequestId) -> Option<String> {
-        let running = || {
-            let mut running = self.questions.values().filter_map(Question::call);
-            running.find(|c| c.underway.request_id == *id).map(|c| &c.underway.request)
-        };
-        self.calls.used(id).or_else(running).cloned()
+        let underway = || self.calls.underway.values().map(|c| &c.call).find(|call| call.request_id == *id);
+        self.calls.journal.find(id).or_else(underway).map(|call| call.request.clone())
     }
 
     /// The exporter has too much to do: what it was asked did not begin.
     pub(super) fn on_busy(&mut self, key: Key, req: u64, reason: String, out: &mut Outbox) {
         let reason: String = reason.chars().take(limits::TEXT_LEN_MAX).collect();
         match self.questions.get(&req) {
-            Some(Question::Call(c)) if c.key == key => {
-                if let Some(Question::Call(calling)) = self.answered(req) {
-                    let refusal = Refusal::Busy { name: calling.address, reason };
-                    for (conn, req) in calling.underway.requesters {
-                        self.end_request(conn);
-                        self.refuse(out, conn, req, refusal.clone());
-                    }
-                }
+            Some(Question::Call(number)) if self.called(*number) == Some(key) => {
+                let number = *number;
+                self.answered(req);
+                self.unmake_call(number, |name| Refusal::Busy { name, reason }, out);
             }
             Some(Question::Validate(change)) => {
                 let change = *change;
@@ -303,143 +351,44 @@ impl Agent {
         }
     }
 
-    fn test_point(&self, name: &str) -> Result<(InstrumentId, String), Refusal> {
+    pub(super) fn test_point(&self, name: &str) -> Result<(InstrumentId, String), Refusal> {
         let id = self.table.resolve(name, |i, at| self.is_at(i, at))?;
         let address = self.table.find(id).map(super::table::Instrument::address).unwrap_or_default();
         Ok((id, address))
     }
 
     pub(super) fn on_returned(&mut self, key: Key, req: u64, result: Result<String, String>, out: &mut Outbox) {
-        let ours = matches!(self.questions.get(&req), Some(Question::Call(c)) if c.key == key);
-        if ours && let Some(Question::Call(calling)) = self.answered(req) {
-            let cut = |text: String| {
-                if text.len() > limits::RESULT_LEN_MAX { text.chars().take(limits::RESULT_LEN_MAX / 4).collect() } else { text }
-            };
-            self.finish_call(calling, result.map(cut).map_err(cut), out);
+        let Some(Question::Call(number)) = self.questions.get(&req) else { return };
+        let number = *number;
+        if self.called(number) != Some(key) {
+            return;
         }
+        self.answered(req);
+        let cut = |text: String| {
+            if text.len() > limits::RESULT_LEN_MAX { text.chars().take(limits::RESULT_LEN_MAX / 4).collect() } else { text }
+        };
+        self.end_call(number, Outcome::Returned(result.map(cut).map_err(cut)), out);
     }
 
-    /// The answer is remembered and given to whoever asked.
-    fn finish_call(&mut self, calling: Calling, result: Result<String, String>, out: &mut Outbox) {
-        let Underway { request_id, request, requesters } = calling.underway;
-        self.calls.remember(request_id.clone(), request, Ok(result.clone()));
+    /// It is known what became of it: that is entered in the journal before anybody is told.
+    fn end_call(&mut self, number: u64, outcome: Outcome, out: &mut Outbox) {
+        let Some(calling) = self.calls.underway.get_mut(&number) else { return };
+        calling.call.outcome = Some(outcome);
+        calling.stage = Stage::Leaving;
+        let call = calling.call.clone();
+        if defect(Defect::AnswerUnwritten) {
+            return self.finish_call(number, out);
+        }
+        self.store(Record::Call(call), Waiting::Call(number), out);
+    }
+
+    /// Whoever asked is answered.
+    fn finish_call(&mut self, number: u64, out: &mut Outbox) {
+        let Some(Calling { call, requesters, .. }) = self.calls.underway.remove(&number) else { return };
+        self.calls.journal.remember(call.clone());
         for (i, (conn, req)) in requesters.into_iter().enumerate() {
             self.end_request(conn);
-            self.send(out, conn, ToProcess::Fired { req, request_id: request_id.clone(), result: result.clone(), repeated: i > 0 });
+            self.answer_call(conn, req, &call, i > 0, out);
         }
     }
-
-    /// Arms, or with no arming disarms.
-    pub(super) fn on_arm(&mut self, now: Moment, conn: Conn, req: u64, name: &str, arming: Option<Arming>, out: &mut Outbox) {
-        match self.admit_arming(name, arming.as_ref()) {
-            Err(refusal) => self.refuse(out, conn, req, refusal),
-            Ok((key, slot, address)) => {
-                if !self.begin_request(conn, req, out) {
-                    return;
-                }
-                let for_session = arming.as_ref().is_some_and(|a| !a.outlives_session);
-                let underway = ArmingUnderWay { requester: Some((conn, req)), key, slot, address, for_session };
-                let number = self.ask(now, Question::Arm(underway), ARM_TIMEOUT);
-                if !self.tell(out, key, ToProcess::Arm { req: number, slot, arming }) {
-                    self.answered(number);
-                    self.end_request(conn);
-                    let refusal = Refusal::NoExporter { name: name.to_owned(), state: "its process cannot be reached".into() };
-                    self.refuse(out, conn, req, refusal);
-                }
-            }
-        }
-    }
-
-    fn admit_arming(&self, name: &str, arming: Option<&Arming>) -> Result<(Key, Slot, String), Refusal> {
-        let (id, address) = self.test_point(name)?;
-        let Some(instrument) = self.table.find(id) else { return Err(self.table.not_found(name, name)) };
-        let Kind::TestPoint(TestPointKind::InPath { fields }) = &instrument.descriptor.kind else {
-            let wanted = "only in-path test points can be armed".to_owned();
-            return Err(Refusal::WrongKind { name: address, kind: instrument.descriptor.kind.word().into(), wanted });
-        };
-        if let Some(arming) = arming {
-            check_arming(arming, fields).map_err(|reason| Refusal::Unfit { name: address.clone(), reason })?;
-        }
-        let (key, slot) =
-            instrument.here().ok_or_else(|| Refusal::NoExporter { name: address.clone(), state: instrument.quality.to_string() })?;
-        Ok((key, slot, address))
-    }
-
-    pub(super) fn on_armed(&mut self, key: Key, req: u64, result: Result<(), String>, out: &mut Outbox) {
-        let ours = matches!(self.questions.get(&req), Some(Question::Arm(a)) if a.key == key);
-        if ours && let Some(Question::Arm(arming)) = self.answered(req) {
-            self.finish_arming(arming, result, out);
-        }
-    }
-
-    pub(super) fn finish_arming(&mut self, arming: ArmingUnderWay, result: Result<(), String>, out: &mut Outbox) {
-        let Some((conn, req)) = arming.requester else { return };
-        self.end_request(conn);
-        if let Err(reason) = result {
-            return self.refuse(out, conn, req, Refusal::Invalid { name: arming.address, reason });
-        }
-        // Whoever armed it before: this arming is the one that counts.
-        for session in self.sessions.values_mut() {
-            session.armed.remove(&(arming.key, arming.slot));
-        }
-        match self.sessions.get_mut(&conn) {
-            Some(session) if arming.for_session => {
-                session.armed.insert((arming.key, arming.slot));
-            }
-            Some(_) => {}
-            // The session ended while the point was being armed for it.
-            // spec: TST-5
-            None if arming.for_session => return self.disarm_for_session(arming.key, arming.slot, out),
-            None => return,
-        }
-        self.send(out, conn, ToProcess::Armed { req, name: arming.address });
-    }
-
-    /// It has disarmed itself: no session needs to.
-    pub(super) fn on_disarmed(&mut self, key: Key, slot: Slot) {
-        for session in self.sessions.values_mut() {
-            session.armed.remove(&(key, slot));
-        }
-    }
-
-    /// The session that armed it has ended.
-    // spec: TST-5
-    pub(super) fn disarm_for_session(&mut self, key: Key, slot: Slot, out: &mut Outbox) {
-        let req = self.number();
-        self.tell(out, key, ToProcess::Arm { req, slot, arming: None });
-    }
-}
-
-/// Whether an arming is within its bounds.
-///
-/// # Errors
-/// With what is wrong and what would be right.
-// spec: TST-1
-fn check_arming(arming: &Arming, fields: &[Argument]) -> Result<(), String> {
-    if !(0.0..=1.0).contains(&arming.probability) {
-        return Err(format!("the probability {} is out of range: allowed are 0 to 1", arming.probability));
-    }
-    if arming.hits_max == Some(0) {
-        return Err("a hit limit of 0 would never hit: allowed are 1 and more".into());
-    }
-    if arming.expires_after.is_zero() || arming.expires_after > limits::ARM_EXPIRY_MAX {
-        return Err(format!("armed for {:?}: allowed are more than 0 and up to {:?}", arming.expires_after, limits::ARM_EXPIRY_MAX));
-    }
-    if let FaultAction::Delay(delay) = arming.action
-        && delay > limits::ARM_DELAY_MAX
-    {
-        return Err(format!("a delay of {delay:?}: at most {:?} are allowed", limits::ARM_DELAY_MAX));
-    }
-    if arming.conditions.len() > limits::ARGUMENTS_MAX {
-        return Err(format!("{} conditions: at most {} are allowed", arming.conditions.len(), limits::ARGUMENTS_MAX));
-    }
-    for condition in &arming.conditions {
-        let Some(field) = fields.iter().find(|f| f.name == condition.field) else {
-            let known: Vec<&str> = fields.iter().map(|f| f.name.as_str()).collect();
-            let known = if known.is_empty() { "it has no fields".to_owned() } else { format!("its fields are {}", known.join(", ")) };
-            return Err(format!("no field is called `{}`; {known}", condition.field));
-        };
-        field.admit(&condition.literal).map_err(|e| format!("{}: {e}", field.name))?;
-    }
-    Ok(())
 }

@@ -420,7 +420,7 @@ impl Agent {
             .filter(|(_, q)| match q {
                 Question::Sync(Syncing { key: of, .. }) => *of == key,
                 Question::ComputeForWatch(of, _) => *of == key,
-                Question::Call(calling) => calling.key == key,
+                Question::Call(call) => self.called(*call) == Some(key),
                 Question::Arm(arming) => arming.key == key,
                 Question::Validate(change) => self.changes.get(change).is_some_and(|c| c.key == key),
                 Question::Promote(_, elected) | Question::Begin(_, elected) => elected.key == key,
@@ -433,7 +433,7 @@ impl Agent {
             match self.answered(number) {
                 // It died before its first values were read: the outage that it ended is over all the same, before the next begins.
                 Some(Question::Sync(Syncing { ended: Some(ended), .. })) => self.tell_outage_over(&ended),
-                Some(Question::Call(calling)) => self.give_up(calling, "its process ended while it ran", out),
+                Some(Question::Call(call)) => self.on_called_died(call, out),
                 Some(Question::Arm(arming)) => self.finish_arming(arming, Err("its process died".into()), out),
                 Some(Question::Validate(change)) => {
                     let name = self.changes.get(&change).map(|c| c.control.1.clone()).unwrap_or_default();

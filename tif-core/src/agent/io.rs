@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::book::{Book, Entry};
+use crate::machine::calls::CallRecord;
 use crate::machine::versions::{Incompatible, Offer};
 use crate::machine::{replication, witness};
 use crate::model::{
@@ -340,6 +341,11 @@ pub enum Record {
         /// The change, for the audit and for repetitions of its id.
         change: ChangeRecord,
     },
+    /// A procedure is called, or it is known what became of its call.
+    // spec: TST-4
+    Call(CallRecord),
+    /// A call that was entered did not begin: its id may be used again.
+    NotCalled(crate::model::RequestId),
     /// Values of a source's controls that are not memorized end with it.
     Forget {
         /// Which source.
@@ -470,6 +476,8 @@ pub struct Start {
     pub controls: Vec<ControlRecord>,
     /// The latest changes, oldest first, at most [`crate::limits::RESULTS_KEPT_MAX`].
     pub changes: Vec<ChangeRecord>,
+    /// The latest calls, in the order in which they began, at most [`crate::limits::CALLS_KEPT_MAX`].
+    pub calls: Vec<CallRecord>,
     /// The terms of services.
     pub terms: Vec<(Name, Epoch)>,
     /// The latest outages, oldest first, at most [`crate::limits::OUTAGES_KEPT_MAX`], each with how many importers were told.

@@ -6,13 +6,14 @@
 //! - `restoring`: what the store remembers. `admitting`: a process registers. `exporting`: its instruments. `ending`: it is gone. `leading`: who
 //!   succeeds it. `noticing`: who is told.
 //! - `importing`: subscriptions, who follows what, values on their way out.
-//! - `changing`: controls. `agreeing`: changes that other CPUs must have. `calling`: procedures and in-path test points. `asking`: discovery, sensing, processes, outages.
+//! - `changing`: controls. `agreeing`: changes that other CPUs must have. `calling`: procedures. `arming`: in-path test points. `asking`: discovery, sensing, processes, outages.
 //! - `table`, `session`, `outages`: what is remembered of instruments, connections, outages.
 //!
 //! What is asked of the shell or of a process is a *question* with a number and a deadline; its answer carries the number.
 
 mod admitting;
 mod agreeing;
+mod arming;
 mod asking;
 mod calling;
 mod changing;
@@ -107,7 +108,7 @@ pub struct Agent {
     ledger: Ledger,
     changes: BTreeMap<u64, changing::Change>,
     busy: BTreeMap<ControlName, VecDeque<u64>>,
-    calls: calling::Results,
+    calls: calling::Calls,
     questions: BTreeMap<u64, Question>,
     tickets: BTreeMap<Ticket, Waiting>,
     timers: timers::Timers,
@@ -159,22 +160,13 @@ enum Question {
     /// A process that was admitted as the primary has not said yet that it is ready.
     Begin(Name, crate::machine::group::Elected),
     /// A procedure runs.
-    Call(calling::Calling),
+    Call(u64),
     /// A test point is armed or disarmed.
-    Arm(calling::ArmingUnderWay),
+    Arm(arming::ArmingUnderWay),
     /// Another CPU was asked for something.
     Forwarded(peers::Forwarded),
     /// All CPUs were asked for what they have.
     Gather(Box<peers::Gathering>),
-}
-
-impl Question {
-    fn call(&self) -> Option<&calling::Calling> {
-        match self {
-            Question::Call(calling) => Some(calling),
-            _ => None,
-        }
-    }
 }
 
 /// What a write to the store holds up.
@@ -191,6 +183,10 @@ enum Waiting {
     Outage(crate::model::OutageId),
     /// A change, before it is accepted.
     Change(u64),
+    /// A call: that it begins, before the procedure hears of it; or what became of it, before anybody is told.
+    Call(u64),
+    /// The same, when all have been told because it could not be written at first. It is tried again.
+    Outcome(crate::model::RequestId),
     /// The end of a process. If it does not become durable, it is tried again, and nobody succeeds it before.
     Ended(Box<io::ProcessRecord>),
     /// Values that end with their source. If they do not, it is tried again.
@@ -224,7 +220,7 @@ impl Agent {
             ledger: Ledger::default(),
             changes: BTreeMap::new(),
             busy: BTreeMap::new(),
-            calls: calling::Results::default(),
+            calls: calling::Calls::default(),
             questions: BTreeMap::new(),
             tickets: BTreeMap::new(),
             timers: timers::Timers::default(),
@@ -408,6 +404,7 @@ impl Agent {
         self.probe_silent(now, out);
         self.write_again(now, out);
         self.end_again(out);
+        self.write_calls_again(out);
         self.elect_missing(now, out);
         self.forget_again(out);
     }
@@ -427,7 +424,7 @@ impl Agent {
             Question::Begin(service, elected) => self.on_not_begun(now, service, elected, out),
             Question::Forwarded(forwarded) => self.on_not_forwarded(&forwarded, out),
             Question::Gather(gathering) => self.finish_gathering(*gathering, out),
-            Question::Call(calling) => self.on_call_overdue(now, number, calling, out),
+            Question::Call(call) => self.on_call_overdue(now, number, call, out),
             Question::Arm(arming) => {
                 // Should it do so later all the same, it is taken back at once.
                 // spec: TST-5
@@ -441,6 +438,7 @@ impl Agent {
         // The store can be written: what it could not be told before is told first.
         self.write_again(now, out);
         self.end_again(out);
+        self.write_calls_again(out);
         match self.tickets.remove(&ticket) {
             Some(Waiting::Term(service, _, Some(key))) => {
                 if self.is_succession_clear(&service) {
@@ -459,8 +457,9 @@ impl Agent {
                 }
             }
             Some(Waiting::Change(change)) => self.on_change_stored(now, change, out),
+            Some(Waiting::Call(call)) => self.on_call_stored(now, call, out),
             Some(Waiting::Replicated(record)) => self.on_replicated_stored(now, *record, out),
-            Some(Waiting::Ended(_) | Waiting::Forget(_) | Waiting::Outage(_) | Waiting::Nobody) | None => {}
+            Some(Waiting::Ended(_) | Waiting::Forget(_) | Waiting::Outage(_) | Waiting::Outcome(_) | Waiting::Nobody) | None => {}
         }
     }
 
@@ -474,6 +473,8 @@ impl Agent {
             Some(Waiting::Outage(id)) => drop(self.untold.insert(id)),
             Some(Waiting::Term(service, elected, None)) => self.on_term_not_stored(&service, elected),
             Some(Waiting::Change(change)) => self.refuse_change(change, &refusal, out),
+            Some(Waiting::Call(call)) => self.on_call_not_stored(call, &refusal, out),
+            Some(Waiting::Outcome(id)) => self.on_outcome_not_stored(id),
             Some(Waiting::Replicated(record)) => self.on_replicated_not_stored(&record, &refusal, out),
             Some(Waiting::Ended(record)) => drop(self.unended.insert(record.key, *record)),
             Some(Waiting::Forget(source)) => drop(self.unforgotten.insert(source)),

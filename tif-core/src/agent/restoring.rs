@@ -26,6 +26,9 @@ impl Agent {
         for change in start.changes {
             self.ledger.remember(change);
         }
+        for call in start.calls {
+            self.calls.journal.restore(call);
+        }
         for (service, epoch) in start.terms {
             self.groups.insert(service, self.peers.electing.group(epoch));
         }

@@ -1,6 +1,7 @@
 //! One decision each. Machines never call one another: they return facts, the agent routes them.
 
 pub mod book;
+pub mod calls;
 pub mod control;
 pub mod detector;
 pub mod group;

@@ -158,6 +158,15 @@ pub enum Refusal {
         /// The request id that tells later what became of it; none if nobody ever will.
         request_id: Option<RequestId>,
     },
+    /// A call that was begun and whose outcome nobody will ever know: it may have done everything, something or nothing. It is not made again.
+    // spec: TST-4
+    #[error("{name}: {reason}; whether it was done is not known")]
+    Indeterminate {
+        /// The procedure.
+        name: String,
+        /// What ended before its answer came.
+        reason: String,
+    },
 }
 
 impl Refusal {

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
-use tif_core::limits::{OUTAGES_KEPT_MAX, PROCESS_NUMBERS_AHEAD, RESULTS_KEPT_MAX};
+use tif_core::limits::{CALLS_KEPT_MAX, OUTAGES_KEPT_MAX, PROCESS_NUMBERS_AHEAD, RESULTS_KEPT_MAX};
 use tif_core::machine::book::{Book, Entry};
+use tif_core::machine::calls::{CallRecord, Outcome};
 use tif_core::machine::replication::{self, Log, Seq};
 use tif_core::machine::witness::{Ballot, Member, Term, Vote};
 use tif_core::model::{
@@ -25,6 +26,7 @@ pub fn suite(fresh: impl Fn() -> Again) {
     a_source_that_ends_keeps_its_memorized_controls(&fresh());
     a_repeated_id_is_one_change(&fresh());
     old_changes_go(&fresh());
+    a_call_is_remembered_with_what_became_of_it(&fresh());
     an_outage_is_remembered_as_it_was_last(&fresh());
     of_too_many_outages_the_oldest_ended_ones_go(&fresh());
 }
@@ -244,4 +246,31 @@ fn old_changes_go(again: &Again) {
     assert_eq!(changes.len(), RESULTS_KEPT_MAX);
     assert_eq!(changes.first(), Some(&change("r10")));
     assert_eq!(changes.last(), Some(&change(&format!("r{}", RESULTS_KEPT_MAX + 9))));
+}
+
+// spec: TST-4, SEC-2
+fn a_call_is_remembered_with_what_became_of_it(again: &Again) {
+    let mut store = again();
+    let call = |id: &str, outcome| CallRecord {
+        request_id: id.parse().unwrap(),
+        request: "fire orders.flush".into(),
+        name: "orders.flush".into(),
+        key: process("orders-1", 1).key,
+        who: name("tester"),
+        uid: 1000,
+        at: Stamp(3),
+        outcome,
+    };
+    let outcomes =
+        [Outcome::Returned(Ok("3".into())), Outcome::Returned(Err("disk full".into())), Outcome::Indeterminate("it ended".into())];
+    let mut records: Vec<Record> = ["a", "b", "c", "d", "e"].map(|id| Record::Call(call(id, None))).into();
+    records.extend(["a", "b", "c"].into_iter().zip(&outcomes).map(|(id, outcome)| Record::Call(call(id, Some(outcome.clone())))));
+    records.push(Record::NotCalled("d".parse().unwrap()));
+    store.commit(&records).unwrap();
+    let [a, b, c] = outcomes;
+    assert_eq!(again().load().unwrap().calls, [call("a", Some(a)), call("b", Some(b)), call("c", Some(c)), call("e", None)]);
+    let many: Vec<Record> = (0..CALLS_KEPT_MAX).map(|n| Record::Call(call(&format!("m{n}"), None))).collect();
+    store.commit(&many).unwrap();
+    let calls = again().load().unwrap().calls;
+    assert_eq!((calls.len(), calls.first()), (CALLS_KEPT_MAX, Some(&call("m0", None))), "the oldest go first");
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
-use tif_core::limits::{OUTAGES_KEPT_MAX, PROCESS_NUMBERS_AHEAD, RESULTS_KEPT_MAX};
+use tif_core::limits::{CALLS_KEPT_MAX, OUTAGES_KEPT_MAX, PROCESS_NUMBERS_AHEAD, RESULTS_KEPT_MAX};
 use tif_core::machine::book::Book;
+use tif_core::machine::calls::CallRecord;
 use tif_core::machine::replication::Log;
 use tif_core::machine::witness::Vote;
 use tif_core::model::{Epoch, Name, NodeId, Outage, OutageId, RequestId};
@@ -27,6 +28,7 @@ struct Contents {
     changes: BTreeMap<u64, ChangeRecord>,
     change_of: BTreeMap<RequestId, u64>,
     changes_count: u64,
+    calls: Vec<CallRecord>,
     terms: BTreeMap<Name, Epoch>,
     outages: BTreeMap<OutageId, (Outage, u64)>,
     votes: BTreeMap<Name, Vote>,
@@ -60,6 +62,15 @@ impl Contents {
                     }
                 }
             }
+            Record::Call(call) => {
+                match self.calls.iter_mut().find(|c| c.request_id == call.request_id) {
+                    Some(entered) => *entered = call.clone(),
+                    None => self.calls.push(call.clone()),
+                }
+                let over = self.calls.len().saturating_sub(CALLS_KEPT_MAX);
+                self.calls.drain(..over);
+            }
+            Record::NotCalled(id) => self.calls.retain(|c| c.request_id != *id),
             Record::Forget { source } => self.controls.retain(|(of, _), control| of != source || control.memorized),
             Record::Outage { outage, told } => {
                 self.outages.insert(outage.id, (outage.clone(), *told));
@@ -105,6 +116,7 @@ impl StateStore for Memory {
             processes: contents.processes.values().cloned().collect(),
             controls: contents.controls.values().cloned().collect(),
             changes: contents.changes.values().cloned().collect(),
+            calls: contents.calls.clone(),
             terms: contents.terms.iter().map(|(service, epoch)| (service.clone(), *epoch)).collect(),
             outages: contents.outages.values().cloned().collect(),
             store: 1,

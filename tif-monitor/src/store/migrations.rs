@@ -87,6 +87,13 @@ pub const STEPS: &[&str] = &[
         PRIMARY KEY (service, seq)
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    CREATE TABLE calls (
+        seq        INTEGER PRIMARY KEY AUTOINCREMENT,
+        request_id TEXT NOT NULL UNIQUE,
+        call       BLOB NOT NULL
+    ) STRICT;
+",
 ];
 
 /// The newest version.

@@ -21,6 +21,7 @@ use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
 #[cfg(doc)]
 use tif_core::limits::PROCESS_NUMBERS_AHEAD;
 use tif_core::machine::book::Book;
+use tif_core::machine::calls::CallRecord;
 use tif_core::machine::replication::Log;
 use tif_core::machine::witness::Vote;
 use tif_core::model::{Epoch, Name, NodeId, Outage};
@@ -46,6 +47,8 @@ pub struct Remembered {
     pub controls: Vec<ControlRecord>,
     /// The latest changes, oldest first.
     pub changes: Vec<ChangeRecord>,
+    /// The latest calls of procedures, in the order in which they began.
+    pub calls: Vec<CallRecord>,
     /// The terms of services, by name.
     pub terms: Vec<(Name, Epoch)>,
     /// The latest outages, oldest first, each with how many importers were told.

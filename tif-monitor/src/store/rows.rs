@@ -5,7 +5,8 @@ use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
-use tif_core::limits::{OUTAGES_KEPT_MAX, PROCESS_NUMBERS_AHEAD, RESULTS_KEPT_MAX};
+use tif_core::limits::{CALLS_KEPT_MAX, OUTAGES_KEPT_MAX, PROCESS_NUMBERS_AHEAD, RESULTS_KEPT_MAX};
+use tif_core::machine::calls::CallRecord;
 use tif_core::model::{Epoch, Incarnation, Key, Name, NodeId, Outage, ProcId, RequestId, Role, Stamp, Version};
 use tif_core::wire::Credentials;
 
@@ -50,6 +51,11 @@ pub fn write(db: &Connection, record: &Record) -> rusqlite::Result<()> {
         Record::Control { control, change } => {
             write_control(db, control)?;
             write_change(db, change)
+        }
+        Record::Call(call) => write_call(db, call),
+        Record::NotCalled(id) => {
+            db.prepare_cached("DELETE FROM calls WHERE request_id = ?")?.execute([id.as_str()])?;
+            Ok(())
         }
         Record::Forget { source } => {
             db.prepare_cached("DELETE FROM controls WHERE source = ? AND NOT memorized")?.execute([source.as_str()])?;
@@ -108,6 +114,16 @@ fn write_change(db: &Connection, c: &ChangeRecord) -> rusqlite::Result<()> {
         .execute(params![c.request_id.as_str(), c.request, pack(&c.result)?, c.who.as_str(), c.uid, c.reason, bits(c.at.0)])?;
     let oldest = db.last_insert_rowid().saturating_sub(i64::try_from(RESULTS_KEPT_MAX).unwrap_or(i64::MAX));
     db.prepare_cached("DELETE FROM changes WHERE seq <= ?")?.execute([oldest])?;
+    Ok(())
+}
+
+/// Begun is an entry without an outcome; its outcome leaves it in its place.
+// spec: TST-4
+fn write_call(db: &Connection, call: &CallRecord) -> rusqlite::Result<()> {
+    db.prepare_cached("INSERT INTO calls (request_id, call) VALUES (?, ?) ON CONFLICT (request_id) DO UPDATE SET call = excluded.call")?
+        .execute(params![call.request_id.as_str(), pack(call)?])?;
+    let max = i64::try_from(CALLS_KEPT_MAX).unwrap_or(i64::MAX);
+    db.prepare_cached("DELETE FROM calls WHERE seq <= (SELECT max(seq) FROM calls) - ?")?.execute([max])?;
     Ok(())
 }
 
@@ -200,6 +216,13 @@ pub fn changes(db: &Connection) -> rusqlite::Result<Vec<ChangeRecord>> {
             at: Stamp(number(row, "at")?),
         })
     })?;
+    rows.collect()
+}
+
+/// The calls, in the order in which they began.
+pub fn calls(db: &Connection) -> rusqlite::Result<Vec<CallRecord>> {
+    let mut statement = db.prepare("SELECT * FROM calls ORDER BY seq")?;
+    let rows = statement.query_map([], |row| unpack(row, "call"))?;
     rows.collect()
 }
 

@@ -91,6 +91,12 @@ impl From<Refusal> for Failure {
                 what,
                 format!("the same again with --request-id {id}: it is done at most once, and its result is told when it is known"),
             ),
+            // Asked for again under its id it says the same; whether to make another call is for whoever knows what it does.
+            Refusal::Indeterminate { .. } => Failure::new(
+                Exit::TimedOut,
+                what,
+                "the service's own values may show it; the same again without --request-id calls it again",
+            ),
             Refusal::TimedOut { request_id: None, .. } => Failure::new(Exit::TimedOut, what, "again, or with a longer --timeout"),
             Refusal::Store { .. } => Failure::new(Exit::Unreachable, what, "look at the agent's log and its state directory's disk"),
         }

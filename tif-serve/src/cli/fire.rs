@@ -4,14 +4,14 @@ use std::io;
 use std::time::Duration;
 
 use serde_json::json;
-use tif_core::model::{Kind, Pattern, Refusal, RequestId, TestPointKind};
+use tif_core::model::{Kind, Pattern, RequestId, TestPointKind};
 
 use super::args::{Format, parsed};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output;
 use super::session::Session;
-use crate::importer::{FireRequest, FireResult, Importer, RequestError, new_request_id};
+use crate::importer::{FireRequest, FireResult, Importer, new_request_id};
 use crate::json::VERSION;
 
 /// Call a procedure and print what it answers
@@ -52,21 +52,7 @@ pub(super) fn run(args: Fire, session: &mut Session<'_, '_>) -> Result<Exit, Fai
     let Fire { name, arguments, request_id } = args;
     let id = request_id.unwrap_or_else(new_request_id);
     let request = FireRequest { name: name.clone(), arguments, request_id: Some(id.clone()) };
-    let agent = importer.welcome().agent;
-    let fired = session.unless_interrupted(&importer, &id, || importer.fire(request))?.map_err(|error| match error {
-        // What an agent knows of calls ends with it.
-        RequestError::Unreachable { .. } => {
-            let hint =
-                format!("the same again with --request-id {id}: the agent {agent} answers what became of it, another one calls it again");
-            Failure::new(Exit::Unreachable, error.to_string(), hint)
-        }
-        RequestError::Refused(Refusal::TimedOut { request_id: None, .. }) => Failure::new(
-            Exit::TimedOut,
-            error.to_string(),
-            "the service's own values may show it; the same again without --request-id calls it again",
-        ),
-        error => error.into(),
-    })?;
+    let fired = session.unless_interrupted(&importer, &id, || importer.fire(request))??;
     let exit = if fired.result.is_ok() { Exit::Done } else { Exit::False };
     print(&name, fired, session).map_err(Failure::unwritten(|| format!("{name} was called and has answered (request {id})")))?;
     Ok(exit)

@@ -62,7 +62,7 @@ fn unanswered(request: &Request, error: &RequestError) -> Result<Answer, String>
     match error {
         RequestError::TimedOut { .. } | RequestError::Unreachable { .. } => Ok(Answer::Unknown(error.to_string())),
         // A change that is refused so is not made; a call may have been.
-        RequestError::Refused(Refusal::TimedOut { .. }) if matches!(request, Request::Fire { .. }) => {
+        RequestError::Refused(Refusal::TimedOut { .. } | Refusal::Indeterminate { .. }) if matches!(request, Request::Fire { .. }) => {
             Ok(Answer::Unknown(error.to_string()))
         }
         _ => Err(error.to_string()),

@@ -34,6 +34,7 @@ impl Controls {
             }
             Record::Forget { source } => self.versions.retain(|(of, _), (_, memorized)| of != source || *memorized),
             Record::Vote { .. } | Record::Replicated { .. } => {}
+            Record::Call(_) | Record::NotCalled(_) => {}
             Record::Process(_) | Record::Term { .. } | Record::Outage { .. } => {}
         }
         Ok(())

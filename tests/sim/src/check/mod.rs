@@ -3,6 +3,7 @@
 //! Safety is looked at while things break, liveness (`convergence`) after they have healed.
 
 mod bounds;
+pub mod calls;
 mod controls;
 pub mod convergence;
 mod deaths;
@@ -51,6 +52,7 @@ fn wrong(check: &'static str, what: String) -> Verdict {
 #[derive(Debug, Default)]
 pub struct Checks {
     pub(crate) bounds: bounds::Bounds,
+    pub(crate) calls: calls::Calls,
     pub(crate) controls: controls::Controls,
     pub(crate) deaths: deaths::Deaths,
     pub(crate) freshness: freshness::Freshness,

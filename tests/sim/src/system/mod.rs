@@ -31,6 +31,8 @@ pub struct System {
     /// Which releases the CPUs run; none: all the same.
     // spec: FAB-5
     releases: Option<Random>,
+    /// What happened to calls of procedures.
+    pub calls: crate::check::calls::Calls,
     /// When which cut heals.
     mends: Vec<(u64, Mend)>,
 }
@@ -93,6 +95,7 @@ impl System {
             net: Net::default(),
             step: 0,
             shared: SharedGroups::default(),
+            calls: Default::default(),
             trouble_at: None,
             releases: chance,
             mends: Vec::new(),
@@ -152,6 +155,10 @@ impl System {
             }
             let durable = self.worlds.iter().filter_map(|w| w.store.durable_of(&result.request_id, &result.name)).max();
             self.worlds[i].judge_answer(&result, durable.map(|(_, version)| version));
+        }
+        for event in std::mem::take(&mut self.worlds[i].calls) {
+            let verdict = self.calls.on_event(&event);
+            self.worlds[i].judge(verdict);
         }
         for office in std::mem::take(&mut self.worlds[i].offices) {
             let verdict = self.shared.on_office(self.worlds[i].node, &office, self.worlds[i].store.logs.get(&office.service));

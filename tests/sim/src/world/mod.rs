@@ -244,6 +244,10 @@ pub struct World {
     pub outgoing: Vec<(tif_core::model::NodeId, Box<tif_core::wire::PeerFrame>)>,
     /// Changes that another CPU accepted, as this one has just said, until the system looks at them.
     pub answered_abroad: Vec<tif_core::model::SetResult>,
+    /// What happened to calls, until the system looks at it.
+    pub calls: Vec<crate::check::calls::Event>,
+    /// How often a procedure was called.
+    effects: u64,
     /// Who has taken office, until the system looks at it.
     pub offices: Vec<crate::check::shared::Office>,
     /// Lives of this CPU's agent up to this one were given up by another CPU, as this one was told, and every key of them.
@@ -267,6 +271,7 @@ pub struct World {
     conn_last: u64,
     pid_last: u32,
     wish_last: u64,
+    fires: u64,
     count: u64,
 }
 
@@ -311,6 +316,9 @@ impl World {
             conn_last: 0,
             pid_last: 100,
             wish_last: 0,
+            fires: 0,
+            effects: 0,
+            calls: Vec::new(),
             count: 0,
         };
         world.start_agent();

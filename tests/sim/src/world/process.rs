@@ -335,9 +335,17 @@ impl World {
                 self.says_later(who, conn, delay, ToAgent::Validated { req, result });
             }
             ToProcess::Compute { req, slots } if !silent => self.after(delay, Event::Computes(who, conn, Some(req), slots)),
-            ToProcess::Call { req, .. } if !silent => {
-                let result = if fails { Err("disk full".to_owned()) } else { Ok("3".to_owned()) };
-                self.says_later(who, conn, delay, ToAgent::Returned { req, result });
+            ToProcess::Call { req, arguments, .. } => {
+                let Some(Value::U64(number)) = arguments.first().cloned() else { return };
+                self.effects += 1;
+                let effect = format!("{} of cpu{}", self.effects, self.node);
+                let result = if fails { Err(effect) } else { Ok(effect) };
+                self.on_call(crate::check::calls::Event::Made(self.node, number, result.clone()));
+                // Slow ones overrun their time; of some the answer is never given.
+                let delay = if self.random.percent(5) { delay + 6 * SECOND } else { delay };
+                if !silent {
+                    self.says_later(who, conn, delay, ToAgent::Returned { req, result });
+                }
             }
             ToProcess::Arm { req, slot, arming } if !silent => {
                 self.says_later(who, conn, delay, ToAgent::ArmedAs { req, result: Ok(()) });
@@ -471,7 +479,9 @@ impl World {
     }
 
     fn ask_retry(&mut self, who: Who, set: ToAgent) {
-        if let ToAgent::Set { request_id, name, value, admission, reason, .. } = set {
+        if let ToAgent::Fire { request_id, name, arguments, .. } = set {
+            self.request(who, |req| ToAgent::Fire { req, request_id, name, arguments });
+        } else if let ToAgent::Set { request_id, name, value, admission, reason, .. } = set {
             self.request(who, |req| ToAgent::Set { req, request_id, name, value, admission, reason });
         }
     }
@@ -487,7 +497,7 @@ impl World {
         importer.last_req += 1;
         let req = importer.last_req;
         let body = make(req);
-        let again = matches!(body, ToAgent::Set { .. }).then(|| body.clone());
+        let again = matches!(body, ToAgent::Set { .. } | ToAgent::Fire { .. }).then(|| body.clone());
         importer.pending.insert(req, Pending { since, again });
         self.says(who, body);
         Some(req)

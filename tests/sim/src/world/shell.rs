@@ -323,6 +323,9 @@ impl World {
 
     /// An accepted change must be durable at the moment when that is said.
     fn look_at_answer(&mut self, message: &ToProcess) {
+        if let ToProcess::Fired { request_id, result, .. } = message {
+            self.on_call(crate::check::calls::Event::Told(request_id.clone(), result.clone()));
+        }
         if let ToProcess::SetDone { result, .. } = message {
             let durable = self.store.durable_of(&result.request_id, &result.name);
             if self.cpus > 1 {
@@ -332,6 +335,15 @@ impl World {
             let outcome = self.checks.controls.on_answer(result, durable.map(|(_, version)| version));
             self.judge(outcome);
         }
+    }
+
+    /// A call is made, or its result told: of whatever CPU, if there are several.
+    pub(super) fn on_call(&mut self, event: crate::check::calls::Event) {
+        if self.cpus > 1 {
+            return self.calls.push(event);
+        }
+        let outcome = self.checks.calls.on_event(&event);
+        self.judge(outcome);
     }
 
     /// What was answered for another CPU.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tif_core::agent::io::{ChangeRecord, ControlRecord, LaunchPolicy, Moment, ProcessRecord, Record, Start, Ticket};
 use tif_core::limits::PROCESS_NUMBERS_AHEAD;
 use tif_core::machine::book::Book;
+use tif_core::machine::calls::CallRecord;
 use tif_core::machine::replication::Log;
 use tif_core::machine::witness::Vote;
 use tif_core::model::{Epoch, Key, Name, NodeId, Outage, OutageId, RequestId, Version};
@@ -18,6 +19,8 @@ pub struct Store {
     pub controls: BTreeMap<(Name, String), ControlRecord>,
     /// All accepted changes, oldest first.
     pub changes: Vec<ChangeRecord>,
+    /// The journal of calls.
+    pub calls: Vec<CallRecord>,
     /// The terms.
     pub terms: BTreeMap<Name, Epoch>,
     /// What this CPU has promised as a voter, by service.
@@ -90,6 +93,11 @@ impl Store {
                 self.controls.insert((control.source.clone(), control.name.clone()), control);
                 self.changes.push(change);
             }
+            Record::Call(call) => match self.calls.iter_mut().find(|c| c.request_id == call.request_id) {
+                Some(entered) => *entered = call,
+                None => self.calls.push(call),
+            },
+            Record::NotCalled(id) => self.calls.retain(|c| c.request_id != id),
             Record::Forget { source } => {
                 self.controls.retain(|(of, _), control| *of != source || control.memorized);
                 *self.forgotten.entry(source).or_default() += 1;
@@ -140,6 +148,7 @@ impl Store {
             alive,
             controls: self.controls.values().cloned().collect(),
             changes: self.changes.clone(),
+            calls: self.calls.clone(),
             terms: self.terms.iter().map(|(service, epoch)| (service.clone(), *epoch)).collect(),
             outages: self.outages.values().cloned().collect(),
             launchable,

@@ -304,11 +304,14 @@ impl World {
 
     fn fire_or_arm(&mut self) {
         let Some(who) = self.an_importer() else { return };
-        self.wish_last += 1;
-        let id: Option<RequestId> = format!("f{}-{}", self.node, self.wish_last).parse().ok();
-        if let Some(request_id) = id.filter(|_| self.random.percent(50)) {
-            let arguments = vec![("count".to_owned(), "3".to_owned())];
-            self.request(who, |req| ToAgent::Fire { req, request_id, name: "orders.flush".into(), arguments });
+        if self.random.percent(50) {
+            self.fires += 1;
+            // Now and then an earlier one, long after; or at once, by somebody else.
+            let number = if self.random.percent(15) { self.random.between(1, self.fires) } else { self.fires };
+            self.fire(who, number);
+            if let Some(other) = self.an_importer().filter(|_| self.random.percent(20)) {
+                self.fire(other, number);
+            }
         } else {
             let arming = Arming {
                 action: FaultAction::Count,
@@ -320,6 +323,14 @@ impl World {
             };
             self.request(who, |req| ToAgent::Arm { req, name: "orders.fault.write".into(), arming });
         }
+    }
+
+    /// An importer calls a procedure, under this CPU's own number of the call.
+    pub fn fire(&mut self, who: Who, number: u64) {
+        let Ok(request_id) = format!("f{}-{number}", self.node).parse::<RequestId>() else { return };
+        let count = crate::check::calls::number_of(&request_id).unwrap_or_default();
+        let arguments = vec![("count".to_owned(), count.to_string())];
+        self.request(who, |req| ToAgent::Fire { req, request_id, name: "orders.flush".into(), arguments });
     }
 
     /// Instances come and go, sometimes the same in another place within one sweep.

@@ -119,7 +119,7 @@ impl Agent {
         // Of a group on several CPUs whoever leads knows it.
         let before =
             went.map(|(_, (node, _))| node).filter(|node| !self.is_of_shared(&name) && self.peers.get(*node).is_some_and(|p| p.greeted));
-        let known_here = request_id.as_ref().is_some_and(|id| self.used_by_change(id).is_some());
+        let known_here = request_id.as_ref().is_some_and(|id| self.used_by_change(id).or_else(|| self.used_by_call(id)).is_some());
         let home = if known_here { Home::Here } else { before.map_or_else(|| self.home_of(&name), Home::There) };
         match home {
             Home::Here => return Some(body),
@@ -184,7 +184,7 @@ impl Agent {
             Some(Question::Forwarded(forwarded)) if forwarded.node == node => {
                 let (conn, req_there) = (forwarded.conn, forwarded.req);
                 // What did not answer in time may have been done.
-                let refused = matches!(&answer, ToProcess::Refused { refusal, .. } if !matches!(refusal, Refusal::TimedOut { .. } | Refusal::RequestIdReused { .. }));
+                let refused = matches!(&answer, ToProcess::Refused { refusal, .. } if !matches!(refusal, Refusal::TimedOut { .. } | Refusal::Indeterminate { .. } | Refusal::RequestIdReused { .. }));
                 if let Some(id) = forwarded.request_id.clone().filter(|_| refused) {
                     self.peers.routes.forget(&id);
                 }
