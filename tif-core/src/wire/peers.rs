@@ -35,6 +35,8 @@ pub enum PeerBody {
     Hello {
         /// What the sender speaks.
         offer: Offer,
+        /// The sender has not heard yet what the receiver speaks: it is to say so.
+        asks: bool,
     },
     /// The answer to a `Hello` with which the sender has nothing in common. Nothing else is said between the two.
     // spec: FAB-5

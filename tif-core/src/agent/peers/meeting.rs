@@ -52,11 +52,11 @@ impl Agent {
     }
 
     pub(super) fn greet(&self, node: NodeId, to: Key, out: &mut Outbox) {
-        self.post(node, to, PeerBody::Hello { offer: self.offer }, out);
+        self.post(node, to, PeerBody::Hello { offer: self.offer, asks: true }, out);
     }
 
     /// Another agent says who it is and what it speaks.
-    pub(super) fn on_peer_hello(&mut self, now: Moment, life: Key, to: Key, offer: &Offer, out: &mut Outbox) {
+    pub(super) fn on_peer_hello(&mut self, now: Moment, life: Key, to: Key, offer: &Offer, asks: bool, out: &mut Outbox) {
         let is_over = self.peers.met.get(&life.node).is_some_and(|met| met.life.inc > life.inc);
         if is_over || !self.notice_peer(life.node) {
             return;
@@ -70,14 +70,13 @@ impl Agent {
             // Each time: what was said before may not have arrived.
             return self.post(life.node, life, PeerBody::Incompatible { offer: self.offer }, out);
         }
-        let known = self.peers.get(life.node).is_some_and(|p| p.life == life);
         match self.peers.detector.introduce(clocks(now), life) {
             Ok(facts) => self.act_on(now, facts, out),
             Err(_) => self.stats.refusals += 1,
         }
-        // It may not have heard ours.
-        if to != self.key && (!known || to == Key::NONE) {
-            self.greet(life.node, life, out);
+        // It has not heard ours, or not that of this life: also one that is well known here may have missed it.
+        if asks || to != self.key {
+            self.post(life.node, life, PeerBody::Hello { offer: self.offer, asks: false }, out);
         }
     }
 

@@ -191,7 +191,7 @@ impl Agent {
         }
         let for_us = frame.to == self.key || (defect(Defect::TakeOtherLife) && frame.to.node == self.key.node);
         let facts = match frame.body {
-            PeerBody::Hello { offer } => return self.on_peer_hello(now, life, frame.to, &offer, out),
+            PeerBody::Hello { offer, asks } => return self.on_peer_hello(now, life, frame.to, &offer, asks, out),
             PeerBody::Incompatible { offer } if for_us => return self.on_peer_incompatible(life, &offer, out),
             _ if !self.is_spoken_with(life, out) => return,
             PeerBody::Beat(beat) => self.peers.detector.on_beat(clocks(now), &beat),
