@@ -191,3 +191,12 @@ fn no_crate_that_is_delivered_has_a_switch_for_defects() {
         .collect();
     assert_eq!(asks, ["tests/sim", "tests/model"]);
 }
+
+// spec: CTL-3, CTL-5, CTL-9
+#[test]
+fn an_answer_that_is_not_what_was_asked_is_found() {
+    for mutant in [Mutant::IgnoreVersion, Mutant::IgnoreValidator, Mutant::DoDryRun, Mutant::AnswerOfAnother] {
+        let found = hunt(mutant, 40, Flights::Both);
+        assert!(matches!(found, Found::Flying { check: "admissions", .. }), "{mutant:?}: {found:?}");
+    }
+}

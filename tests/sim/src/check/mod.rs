@@ -2,6 +2,7 @@
 //!
 //! Safety is looked at while things break, liveness (`convergence`) after they have healed.
 
+mod admissions;
 mod bounds;
 pub mod calls;
 mod controls;
@@ -51,6 +52,7 @@ fn wrong(check: &'static str, what: String) -> Verdict {
 /// All that look on while things happen.
 #[derive(Debug, Default)]
 pub struct Checks {
+    pub(crate) admissions: admissions::Admissions,
     pub(crate) bounds: bounds::Bounds,
     pub(crate) calls: calls::Calls,
     pub(crate) controls: controls::Controls,

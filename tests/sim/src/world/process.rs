@@ -330,8 +330,7 @@ impl World {
                 self.ring(who);
             }
             ToProcess::Validate { req, value, .. } if !silent => {
-                let refuses = matches!(value, Value::U64(v) if v % 7 == 0);
-                let result = if refuses { Err("sevens are not liked here".to_owned()) } else { Ok(()) };
+                let result = if refuses(&value) { Err("sevens are not liked here".to_owned()) } else { Ok(()) };
                 self.says_later(who, conn, delay, ToAgent::Validated { req, result });
             }
             ToProcess::Compute { req, slots } if !silent => self.after(delay, Event::Computes(who, conn, Some(req), slots)),
@@ -419,10 +418,12 @@ impl World {
             return;
         }
         let Some(importer) = self.processes[who].importer_mut() else { return };
-        if let Some(req) = message.answers() {
-            importer.pending.remove(&req);
-        }
+        let asked = message.answers().and_then(|req| importer.pending.remove(&req)).and_then(|pending| pending.again);
         let again = importer.on_message(now, message);
+        if let (Some(asked), ToProcess::SetDone { result, .. }) = (&asked, message) {
+            let verdict = self.checks.admissions.on_answer(asked, result, refuses);
+            self.judge(verdict);
+        }
         match message {
             ToProcess::Notice(notice) | ToProcess::LookedUp { notice, .. } => {
                 let asked = matches!(message, ToProcess::LookedUp { .. });
@@ -510,6 +511,11 @@ impl World {
             self.judge(result);
         }
     }
+}
+
+/// What every validator here does not let through.
+fn refuses(value: &Value) -> bool {
+    matches!(value, Value::U64(v) if v % 7 == 0)
 }
 
 /// A defect: what is stale is dated anew.

@@ -262,9 +262,13 @@ impl World {
         let control = self.somewhere(control);
         self.wish_last += 1;
         let id = format!("r{}-{}", self.node, self.wish_last);
-        let value = self.random.between(1, 4300).to_string();
+        let value = self.random.between(1, 4300);
         let dry_run = self.random.percent(5);
-        let admission = Admission { dry_run, ..Admission::default() };
+        // Some expect the version that they were last told, which may be over.
+        let known = self.processes[who].importer().and_then(|i| i.answers.values().rev().flatten().find(|r| r.name == control));
+        let if_version = known.map(|result| result.version).filter(|_| value.is_multiple_of(3));
+        let value = value.to_string();
+        let admission = Admission { dry_run, if_version, ..Admission::default() };
         self.set(who, &control, &value, &id, admission);
         if self.random.percent(25) {
             // Impatient: the same once more, from itself or another.
