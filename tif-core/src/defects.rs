@@ -55,6 +55,12 @@ defects! {
     ResumePresumedDead,
     /// Who asks for a process that has not said that it is ready is told that it is born.
     BornBeforeReady,
+    /// A process that outlived its agent counts as dead when the next one starts.
+    BuryOrphan,
+    /// A process that died while no agent was there counts as living when the next one starts.
+    RaiseDead,
+    /// A process that took its leave and runs on counts as living when the next agent starts.
+    ForgetEnd,
     /// A message under a key that is not current is taken for one of the process.
     TakeStaleSender,
     /// When the link to a process ends it is said to be dead.

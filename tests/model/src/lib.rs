@@ -3,7 +3,8 @@
 //! The simulator flies through weather; this walks through the whole maze. [`search()`] goes breadth first from one world to all that one step can
 //! make of it, and the first that is wrong is therefore reached by the fewest steps. A world is made of the machines of `tif-core` themselves, not of a
 //! copy: [`register`] of the witness's voters and proposers, [`replication`] of replicas around a witness that is one atomic register
-//! (which the other search shows it to be; the two are not searched together), [`restart`] of a consumer whose source dies again and again.
+//! (which the other search shows it to be; the two are not searched together), [`restart`] of a consumer whose source dies again and again,
+//! [`office`] of the processes of one CPU and its agents.
 //!
 //! **One step is atomic**: a machine takes one input, its record is durable, its messages are on their way. That leaves nothing out: outputs are worked
 //! off in order and wait for the records before them, so a crash in between looks from outside like a crash before the input and the loss of
@@ -14,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod intern;
+pub mod office;
 pub mod register;
 pub mod replication;
 pub mod restart;

@@ -2,6 +2,7 @@
 
 use tif_core::defects::{self, Defect};
 
+use crate::office::{self, Office};
 use crate::register::{self, Council, Flaw};
 use crate::replication::{self, Pair};
 use crate::restart::{self, Restart};
@@ -21,6 +22,7 @@ enum First {
     Pair(replication::Bounds),
     Council(register::Bounds),
     Restart(restart::Bounds),
+    Office(office::Bounds),
 }
 
 const PAIR: replication::Bounds = replication::Bounds {
@@ -37,6 +39,8 @@ const PAIR: replication::Bounds = replication::Bounds {
 const COUNCIL: register::Bounds = register::Bounds { voters: 3, attempts: 1, epochs: 2, restarts: 0, losses: 0, flaw: None };
 
 const RESTART: restart::Bounds = restart::Bounds { lives: 2, time: 4, breaks: 0, losses: 1, changes: 1, overtakes: 2, way: 3 };
+
+const OFFICE: office::Bounds = office::Bounds { names: 1, lives: 2, agents: 3, hellos: 2, steal: true, watches: 1 };
 
 /// Everything that is searched for what must not be.
 pub const ALL: &[Scenario] = &[
@@ -63,8 +67,15 @@ pub const ALL: &[Scenario] = &[
     restart("a source with 2 lives", true, RESTART),
     restart("a source with 3 lives, the stream breaks", false, restart::Bounds { lives: 3, breaks: 1, overtakes: 0, ..RESTART }),
     restart("a source with 6 lives", false, restart::Bounds { lives: 6, losses: 0, changes: 0, time: 3, overtakes: 0, way: 1, ..RESTART }),
+    office("2 lives of a name, 3 agents", true, OFFICE),
+    office("2 lives of a name, 6 agents", false, office::Bounds { agents: 6, ..OFFICE }),
+    office("2 names, 3 agents", false, office::Bounds { names: 2, lives: 1, ..OFFICE }),
     council("3 voters, 2 proposers, 2 attempts each", false, register::Bounds { attempts: 2, ..COUNCIL }),
 ];
+
+const fn office(name: &'static str, quick: bool, bounds: office::Bounds) -> Scenario {
+    Scenario { name, quick, world: First::Office(bounds) }
+}
 
 const fn restart(name: &'static str, quick: bool, bounds: restart::Bounds) -> Scenario {
     Scenario { name, quick, world: First::Restart(bounds) }
@@ -85,6 +96,7 @@ impl Scenario {
             First::Pair(bounds) => search(Pair::new(bounds), states_max),
             First::Council(bounds) => search(Council::new(bounds), states_max),
             First::Restart(bounds) => search(Restart::new(bounds), states_max),
+            First::Office(bounds) => search(Office::new(bounds), states_max),
         }
     }
 }
@@ -104,10 +116,26 @@ pub const RESTARTS: [Defect; 8] = [
     Defect::LoseSuccessor,
 ];
 
+/// What a registry and the agents that keep it can do wrong.
+pub const OFFICES: [Defect; 9] = [
+    Defect::ReuseIncarnation,
+    Defect::ForgetAgentEpoch,
+    Defect::ForgetNumber,
+    Defect::TakeNameFromLiving,
+    Defect::ResumeAsAnother,
+    Defect::ResumeTheDead,
+    Defect::BuryOrphan,
+    Defect::RaiseDead,
+    Defect::ForgetEnd,
+];
+
 /// What goes wrong first when a rule is not kept, or a consumer errs; nothing is known of other defects. The bounds are the least in which all of them show.
 pub fn without(rule: Defect) -> Option<Report> {
     if RESTARTS.contains(&rule) {
         return Some(defects::with(Some(rule), || search(Restart::new(RESTART), 5_000_000)));
+    }
+    if OFFICES.contains(&rule) {
+        return Some(defects::with(Some(rule), || search(Office::new(OFFICE), 5_000_000)));
     }
     if !RULES.contains(&rule) {
         return None;

@@ -4,7 +4,7 @@ use tif_core::defects::Defect;
 use tif_model::register::Flaw;
 use tif_model::scenarios::{self, ALL};
 
-// spec: CTL-3, CTL-4, GRP-8, GRP-9, SYN-1, SYN-3, SYN-4, SYN-7
+// spec: CTL-3, CTL-4, GRP-8, GRP-9, SYN-1, SYN-3, SYN-4, SYN-7, PSM-1, PSM-4, PSM-7, PSM-8, MON-7
 #[test]
 fn nothing_that_must_not_be_can_be_reached() {
     for scenario in ALL.iter().filter(|s| s.quick) {
@@ -46,6 +46,20 @@ fn each_error_of_a_consumer_is_found() {
     check(Defect::ExpireFresh, 13, "is not fresh");
     check(Defect::KeepExpired, 9, "longer than its limit");
     check(Defect::LoseSuccessor, 8, "is not fresh");
+}
+
+// spec: PSM-1, PSM-4, PSM-7, PSM-8, PSM-9, MON-7
+#[test]
+fn each_error_of_a_registry_is_found() {
+    check(Defect::ReuseIncarnation, 4, "is given out after");
+    check(Defect::ForgetAgentEpoch, 6, "is given out twice");
+    check(Defect::ForgetNumber, 6, "a number is a name's own");
+    check(Defect::TakeNameFromLiving, 4, "whose holder lives");
+    check(Defect::ResumeAsAnother, 5, "takes the key of");
+    check(Defect::ResumeTheDead, 6, "goes on after its end");
+    check(Defect::BuryOrphan, 6, "cannot go on");
+    check(Defect::RaiseDead, 5, "takes it for alive");
+    check(Defect::ForgetEnd, 6, "is said to live");
 }
 
 // spec: GRP-9

@@ -7,6 +7,7 @@ use super::io::{Moment, ProcessRecord, Record, Start};
 use super::outages::Lost;
 use super::{Agent, Outbox, Waiting};
 use crate::limits;
+use crate::machine::fates::fates;
 use crate::model::{Cause, Incarnation, Key, Name, ProcessState, Role};
 
 impl Agent {
@@ -51,22 +52,10 @@ impl Agent {
         let mut former: BTreeMap<Name, BTreeMap<Incarnation, bool>> = BTreeMap::new();
         // Of each source the exporter that died last.
         let mut died: BTreeMap<Name, ProcessRecord> = BTreeMap::new();
-        // Of one registration that was taken back and made again, both may be remembered: the later is the one.
-        let mut registrations: BTreeMap<(u128, u32, u64), Incarnation> = BTreeMap::new();
-        let registration = |p: &ProcessRecord| (p.nonce, p.credentials.pid, p.credentials.started);
-        for process in &start.processes {
-            let last = registrations.entry(registration(process)).or_default();
-            *last = (*last).max(process.key.inc);
-        }
-        for process in start.processes {
-            let is_last = registrations.get(&registration(&process)) == Some(&process.key.inc);
-            let live = !process.ended && is_last && alive.contains(&process.key);
-            let left = process.ended && process.cause == Some(Cause::Unregistered);
-            let state = match (live, left) {
-                (true, _) => ProcessState::Unreachable,
-                (false, true) => ProcessState::Unregistered,
-                (false, false) => ProcessState::Dead,
-            };
+        let fates = fates(&start.processes, &alive);
+        for (process, state) in start.processes.into_iter().zip(fates) {
+            let live = state.is_live();
+            let left = state == ProcessState::Unregistered;
             let found_dead = !live && !process.ended;
             let lost = lost(&process);
             let since = if found_dead { lost.at.time } else { now.time_of(process.since) };

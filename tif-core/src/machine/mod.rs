@@ -4,6 +4,7 @@ pub mod book;
 pub mod calls;
 pub mod control;
 pub mod detector;
+pub mod fates;
 pub mod group;
 pub mod heartbeat;
 pub mod interest;

@@ -29,7 +29,7 @@ use crate::model::{Cause, Incarnation, Key, Name, NodeId, ProcId, ProcessState, 
 use crate::wire::{Credentials, Identity};
 
 /// What is known of one name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Process {
     /// Its name.
     pub name: Name,
@@ -68,7 +68,7 @@ impl Process {
 }
 
 /// What a process was that is no more, for people.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Former {
     /// Its role.
     pub role: Role,
@@ -105,7 +105,7 @@ pub enum Changed {
 }
 
 /// The registry of one CPU.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Registry {
     node: NodeId,
     agent_epoch: u32,

@@ -78,7 +78,7 @@ impl Role {
 
 /// Why a process is no more, or why its instruments are without an exporter.
 // spec: OUT-6
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// It ended by itself with this status.

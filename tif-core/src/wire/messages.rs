@@ -32,7 +32,7 @@ pub enum Identity {
 }
 
 /// What an agent knows of an OS process from the operating system itself, never from the process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Credentials {
     /// The OS process.
     pub pid: u32,

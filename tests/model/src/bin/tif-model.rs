@@ -7,7 +7,7 @@ use tif_model::Report;
 use tif_model::register::Flaw;
 use tif_model::scenarios::{self, ALL};
 
-/// Walks through every state that the witness and the replication can reach.
+/// Walks through every state that the witness, the replication, sync restart and the registration can reach.
 #[derive(Debug, Parser)]
 #[command(name = "tif-model", version)]
 struct Arguments {
@@ -40,8 +40,11 @@ fn search(arguments: &Arguments) -> bool {
 }
 
 fn show_defects() -> bool {
-    let rules =
-        scenarios::RULES.into_iter().chain(scenarios::RESTARTS).filter_map(|rule| Some((format!("{rule:?}"), scenarios::without(rule)?)));
+    let rules = scenarios::RULES
+        .into_iter()
+        .chain(scenarios::RESTARTS)
+        .chain(scenarios::OFFICES)
+        .filter_map(|rule| Some((format!("{rule:?}"), scenarios::without(rule)?)));
     let flaws = Flaw::ALL.map(|flaw| (format!("{flaw:?}"), scenarios::with(flaw)));
     let found: Vec<_> = rules.chain(flaws).collect();
     println!("{:<18} {:>5}  what goes wrong", "without", "steps");
