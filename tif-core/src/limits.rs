@@ -25,6 +25,14 @@ pub const CHOICES_MAX: usize = 64;
 pub const ARGUMENTS_MAX: usize = 16;
 /// Bytes of a request id: holds a UUID and a prefix.
 pub const REQUEST_ID_LEN_MAX: usize = 64;
+/// Controls that one step changes: a screen full, and its record stays far below a frame.
+pub const STEP_CONTROLS_MAX: usize = 64;
+/// Changes of one CPU that wait to be confirmed: each keeps the old values of its controls.
+pub const UNCONFIRMED_MAX: usize = 256;
+/// The shortest time to confirm a change: less is for no human, and hardly for a script.
+pub const CONFIRM_WITHIN_MIN: Duration = Duration::from_secs(1);
+/// The longest: who needs more than a day does not wait for the effect.
+pub const CONFIRM_WITHIN_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Bytes of the reason given for a change.
 pub const REASON_LEN_MAX: usize = 255;
 /// Bytes of a procedure's result as text.

@@ -2,6 +2,7 @@
 
 pub mod book;
 pub mod calls;
+pub mod confirm;
 pub mod control;
 pub mod detector;
 pub mod fates;
