@@ -236,7 +236,7 @@ impl Agent {
             overrun: BTreeSet::new(),
             peers: peers::Peers::new(key),
             over: 0,
-            last_number: 0,
+            last_number: first_number(start.agent_epoch),
             stats: Stats::default(),
         };
         agent.timers.set(now.time + ROUNDS_PERIOD, Timer::Rounds);
@@ -572,6 +572,15 @@ impl Agent {
         }
     }
 }
+
+/// Where an agent's numbers begin, so that no two of its lives use the same: another CPU may answer to one life what an earlier one has asked.
+// spec: PSM-7, CTL-3
+fn first_number(agent_epoch: u32) -> u64 {
+    u64::from(agent_epoch) << NUMBERS_OF_A_LIFE
+}
+
+/// So many bits: at a million a second, eleven days of questions. Of more than 2^24 lives the numbers come again, long after anybody could answer.
+const NUMBERS_OF_A_LIFE: u32 = 40;
 
 /// Who waits for the outcome of a request: the connection and its number there.
 type Requester = (Conn, u64);
