@@ -53,6 +53,32 @@ fn of_a_call_whose_process_dies_nobody_claims_that_it_failed_and_its_id_keeps_te
     assert!(!next.lines_so_far().iter().any(|line| line == "nap begins"), "it is not done again under the same id");
 }
 
+// spec: TST-4, MON-7
+#[test]
+fn what_became_of_a_call_is_known_to_the_next_agent_and_nothing_is_called_again() {
+    let world = world();
+    let mut agent = world.agent();
+    let mut service = world.service(&["--standby"]);
+    let add = ["fire", "shop.add", "a=1", "b=2", "--request-id", "sum"];
+    assert_eq!(world.serve(&add).must(0).out.trim(), "3");
+    let nap = ["fire", "shop.nap", "time=2s", "--request-id", "nap"];
+    let mut napping = Process::start("fire", world.command("serve").args(nap));
+    service.wait_line("it naps", |line| line == "nap begins");
+    agent.kill();
+    napping.wait_end("its agent is dead");
+    let _agent = world.agent();
+    world.serve(&["--timeout", "10s", "wait", "shop.accepted >= 0"]).must(0);
+    let said = world.serve(&add).must(0);
+    assert!(said.out.trim() == "3" && said.err.contains("repeated: called before under this id"), "{said:?}");
+    let said = world.serve(&nap).must(6);
+    let unknown = "the agent ended while it ran; whether it was done is not known";
+    assert!(said.err.contains(unknown) && said.err.contains("without --request-id"), "{said:?}");
+    service.wait_line("it wakes up", |line| line == "nap ends");
+    world.serve(&nap).must(6);
+    assert_eq!(service.lines_so_far().iter().filter(|line| *line == "nap begins").count(), 1, "it was called once");
+    assert_eq!(world.value("shop.add"), 1, "so was this");
+}
+
 // spec: TST-2, SEC-2
 #[test]
 fn when_all_that_can_run_run_a_call_is_refused_at_once_and_all_else_goes_on() {

@@ -3,7 +3,8 @@
 use tif_sim::{Plan, run, run_system};
 
 /// Seeds that found something in the past, with what. They fly first.
-const REGRESSIONS: [(u64, &str); 15] = [
+const REGRESSIONS: [(u64, &str); 16] = [
+    (706_642, "an outage whose end could not be written stayed open for ever after the agent's restart"),
     (6992, "a subscription during an outage announced only what was new, though the importer had cleared the rest"),
     (8, "an unregistered process that lives was said to be dead after the agent's restart"),
     (17, "a follower whose wish became coarser was compared with a value of long ago"),

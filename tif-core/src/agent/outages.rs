@@ -45,11 +45,19 @@ pub(super) struct Tally {
 
 impl Outages {
     /// Puts back what the store remembers. How long one has lasted is known by the wall clock only; it is shown and decides nothing but when its
-    /// source is forgotten.
-    // spec: MON-7
+    /// source is forgotten. One that the store has as open, of whose source it has a later one, was over by then: its end could not be written, or not in
+    /// time. Who was told of it is still told that it is over.
+    // spec: MON-7, OUT-4
     pub fn restore(&mut self, now: Moment, outage: Outage, told: u64) {
         let ended = outage.end.as_ref().map(|end| now.time_of(end.at));
         self.last = self.last.max(outage.id.0);
+        let is_older = |e: &&mut Entry| e.ended.is_none() && e.outage.source == outage.source && e.outage.cpu == outage.cpu;
+        for older in self.entries.values_mut().filter(is_older) {
+            let (at, process, key) = (outage.since, outage.process.clone(), outage.key);
+            let gap_ms = at.0.saturating_sub(older.outage.since.0) / 1_000_000;
+            older.ended = Some(now.time_of(at));
+            older.outage.end = Some(OutageEnd { process, key, at, gap_ms, remapped: 0, removed: 0, added: 0, carried: 0, counted: false });
+        }
         self.entries.insert(outage.id, Entry { began: now.time_of(outage.since), ended, told, restored: true, outage });
         self.make_room();
     }
@@ -163,5 +171,35 @@ impl Corpses {
 
     pub fn iter(&self) -> impl Iterator<Item = &Corpse> {
         self.all.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Incarnation, NodeId, ProcId};
+
+    // spec: MON-7, OUT-4
+    #[test]
+    fn an_outage_whose_end_was_not_written_is_over_when_the_store_has_the_next_one_of_its_source() {
+        let now = Moment { time: Time(20_000_000_000), boot: Time(20_000_000_000), stamp: Stamp(20_000_000_000) };
+        let key = |n| Key { node: NodeId(1), proc: ProcId(n), inc: Incarnation(n) };
+        let outage = |id, seconds: u64| Outage {
+            id: OutageId(id),
+            cpu: "cpu1".parse().unwrap(),
+            source: "orders".parse().unwrap(),
+            process: "orders-1".parse().unwrap(),
+            key: key(id),
+            cause: Cause::Unknown,
+            since: Stamp(seconds * 1_000_000_000),
+            end: None,
+            found: None,
+        };
+        let mut outages = Outages::default();
+        outages.restore(now, outage(3, 5), 2);
+        outages.restore(now, outage(4, 7), 1);
+        let end = outages.of_key(key(3)).and_then(|o| o.end.clone()).unwrap();
+        assert_eq!((end.key, end.gap_ms, end.counts()), (key(4), 2000, None));
+        assert_eq!(outages.open_of(&"orders".parse().unwrap()), Some(OutageId(4)));
     }
 }
