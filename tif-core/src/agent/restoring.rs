@@ -36,6 +36,9 @@ impl Agent {
         for (outage, told) in start.outages {
             if outage.end.is_none() {
                 self.sources.entry(outage.source.clone()).or_default().outage = Some(outage.id);
+            } else if let Some(state) = self.sources.get_mut(&outage.source) {
+                // An earlier one of the same source is over, too.
+                state.outage = None;
             }
             self.outages.restore(now, outage, told);
         }
