@@ -107,6 +107,70 @@ fn row(json: &Value) -> &Value {
     if json.is_array() { &json[0] } else { json }
 }
 
+// spec: OUT-1, OUT-4, OUT-5, OUT-6, GRP-5, GRP-6, GRP-8
+#[test]
+fn a_primary_that_hands_over_leaves_nothing_to_be_seen_but_one_report_and_its_controls_stay() {
+    let world = world();
+    let _agent = world.agent();
+    let mut primary = world.service(&["--standby", "--busy"]);
+    let mut standby = world.service(&["--standby", "--busy"]);
+    assert_eq!(world.process("shop-2")["role"], "standby");
+    world.serve(&["set", "shop.batch", "100"]).must(0);
+    let mut watches = [world.watch("shop.accepted"), world.watch("shop.**")];
+    for watch in &mut watches {
+        wait_live(watch, "shop-1");
+    }
+
+    // There and back, with nobody dead.
+    for (from, to, epoch) in [("shop-1", "shop-2", 2), ("shop-2", "shop-1", 3)] {
+        let drained = world.serve(&["--output", "json", "drain", "shop", "--to", to]).must(0).json();
+        assert_eq!((drained["process"].as_str(), drained["new_process"].as_str()), (Some(from), Some(to)), "{drained}");
+        assert_eq!((drained["epoch"].as_u64(), drained["deposed"].as_bool()), (Some(epoch), Some(false)), "{drained}");
+        println!("gap: {} ms", drained["gap_ms"]);
+        for watch in &mut watches {
+            let (_, line) = watch.wait_line("the report", |line| event(line) == "outage" && json(line)["new_process"] == to);
+            let report = json(&line);
+            assert_eq!((report["over"].as_bool(), report["cause"].as_str()), (Some(true), Some("handover")), "{line}");
+            assert_eq!((report["process"].as_str(), report["removed"].as_u64()), (Some(from), Some(0)), "{line}");
+            assert_eq!((report["added"].as_u64(), report["carried"].as_u64()), (Some(0), Some(1)), "{line}");
+            wait_live(watch, to);
+        }
+        assert_eq!((world.process(from)["role"].as_str(), world.process(to)["role"].as_str()), (Some("standby"), Some("primary")));
+        assert_eq!(world.value("shop.batch"), 100);
+    }
+    standby.wait_line("its controls", |line| line == "batch 100");
+    for watch in &mut watches {
+        assert_eq!(outages(watch), (0, 2), "told when it was over, and once: {:#?}", watch.lines_so_far());
+        for line in watch.lines_so_far().iter().filter(|line| event(line) != "outage") {
+            let said = json(line);
+            assert!(!line.contains("stale"), "{line}");
+            assert!(event(line) != "report" || said["quality"] == "good" || said["quality"] == "failed", "{line}");
+        }
+    }
+
+    // What cannot be done changes nothing, and says why.
+    for (args, why) in [
+        (&["drain", "shop-2"][..], "it is not the primary of shop; that is shop-1"),
+        (&["drain", "shop", "--to", "shop-1"], "shop-1 is its primary already"),
+        (&["drain", "shop", "--to", "nobody"], "`nobody` is no process of shop"),
+        (&["drain", "shoe"], "no service with a group on this CPU"),
+    ] {
+        let refused = world.serve(args).must(5);
+        assert!(refused.err.contains(why), "{refused:?}");
+    }
+    standby.kill();
+    world.serve(&["wait", "shop.accepted > 0", "--now"]).must(0);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    while world.process("shop-2")["state"] != "dead" {
+        assert!(std::time::Instant::now() < deadline, "its death is noticed");
+    }
+    let alone = world.serve(&["drain", "shop"]).must(5);
+    assert!(alone.err.contains("no standby of it is ready"), "{alone:?}");
+    // It led, handed over, led again: and it can be lost like any.
+    primary.kill();
+    watches[0].wait_line("the outage", |line| event(line) == "outage" && json(line)["over"] == false);
+}
+
 // spec: OUT-3
 #[test]
 fn where_no_standby_is_there_a_successor_is_launched_and_the_subscription_goes_on() {

@@ -159,6 +159,15 @@ defects! {
     PromoteWithoutControls,
     /// Somebody succeeds a primary of whose end the store does not know.
     SucceedUnwritten,
+    "handover":
+    /// The successor is told to lead before the primary has let go.
+    LeadBeforeLetGo,
+    /// The last values of who has let go are not read.
+    LoseLastValues,
+    /// Importers are not told that the exporter before has handed over.
+    StaleAtHandover,
+    /// Changes of controls are accepted while nobody leads.
+    AcceptWhileHandingOver,
     "takeover":
     /// Launches are not limited.
     LaunchWithoutLimit,

@@ -90,6 +90,10 @@ pub const SCAN_PERIOD: Duration = Duration::from_secs(1);
 pub const VALIDATE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a change that is already accepted waits for the service to say that it runs with it, before the requester is answered.
 pub const APPLY_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a primary that hands over may take to let go, and its successor then to lead (OUT-5).
+pub const HANDOVER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Changes of one service's controls that wait for the end of a handover; further ones are refused.
+pub const HANDOVER_CHANGES_MAX: usize = 1_024;
 /// How long a dynamic indicator may take to answer a request.
 pub const COMPUTE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Calls of one exporter that run at the same time, those that overran their time limit included. Each has a thread of the service.

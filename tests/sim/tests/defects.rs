@@ -151,7 +151,7 @@ fn a_value_that_should_have_gone_out_is_found() {
 #[test]
 fn a_wrong_primary_is_found() {
     see(Mutant::ElectInSameTerm, Flights::One, 100, &["primaries"]);
-    see(Mutant::ElectNewcomer, Flights::One, 100, &["primaries"]);
+    see(Mutant::ElectNewcomer, Flights::One, 100, &["primaries", "convergence"]);
     see(Mutant::PromoteWithoutControls, Flights::System, 100, &["shared", "controls"]);
     see(Mutant::LaunchWithoutLimit, Flights::One, 300, &["launches"]);
 }

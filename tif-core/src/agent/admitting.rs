@@ -263,6 +263,7 @@ impl Agent {
             return out.push(Output::Close { conn });
         }
         self.registry.on_admitted(key);
+        self.on_hander_out_of_reach(now, key, out);
         let service = match &hello.registration {
             Registration::Importer => None,
             Registration::Exporter { service, .. } => Some(service.clone()),
@@ -312,6 +313,11 @@ impl Agent {
                 self.exporters.insert(key, exporter);
                 self.touch_member(key);
                 if role == Role::Primary && !resumed {
+                    // Whoever was deposed or passed over, and has not heard of it, finds its term over.
+                    // spec: GRP-8
+                    for (member, _) in self.exporters.iter().filter(|(k, e)| **k != key && e.grouped && e.service == service) {
+                        out.push(Output::Epoch { key: *member, epoch });
+                    }
                     self.ask(now, Question::Begin(service, Elected { key, epoch }), PROMOTE_TIMEOUT);
                 }
                 true

@@ -272,7 +272,7 @@ impl Agent {
                     key: p.key,
                     state: p.state,
                     cause: p.cause.clone(),
-                    role: if p.state.is_live() { self.role_of(p.key) } else { p.former.role },
+                    role: if p.state.is_live() { self.role_shown(p.key) } else { p.former.role },
                     service: exporter.map(|e| e.service.clone()).or_else(|| p.former.service.clone()),
                     epoch: epoch.unwrap_or_default(),
                     pid: p.credentials.pid,

@@ -192,7 +192,7 @@ impl Agent {
         }
         let (key, slot) =
             instrument.here().ok_or_else(|| Refusal::NoExporter { name: address.clone(), state: instrument.quality.to_string() })?;
-        if let Some(reason) = self.running_out(now, key) {
+        if let Some(reason) = self.handing_over(key).or_else(|| self.running_out(now, key)) {
             return Err(Refusal::Busy { name: address, reason });
         }
         Ok(Admitted { key, slot, address, values, timeout: *timeout })
@@ -253,6 +253,14 @@ impl Agent {
         let Some(calling) = self.calls.underway.get_mut(&number) else { return };
         let (key, timeout) = (calling.call.key, calling.timeout);
         let Stage::Entering(slot, arguments) = std::mem::replace(&mut calling.stage, Stage::Leaving) else { return };
+        // Who was asked to let go meanwhile, or has, does nothing more for the service.
+        // spec: OUT-5, GRP-8
+        if let Some(reason) = self.handing_over(key) {
+            return self.unmake_call(number, |name| Refusal::Busy { name, reason }, out);
+        }
+        if !self.stands_behind(key) {
+            return self.unmake_call(number, |name| Refusal::NoExporter { name, state: "another process leads by now".into() }, out);
+        }
         let conn = self.conn_of(key);
         let question = self.ask(now, Question::Call(number), timeout + RETURN_GRACE);
         if let Some(calling) = self.calls.underway.get_mut(&number) {

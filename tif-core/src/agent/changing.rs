@@ -185,7 +185,12 @@ impl Agent {
             let refusal = Refusal::Unfit { name: change.address.clone(), reason };
             return self.refuse_change(number, &refusal, out);
         }
-        let validated = matches!(instrument.descriptor.kind, Kind::Control { validated: true, .. });
+        if self.wait_for_handover(number, out) {
+            return;
+        }
+        let Some(change) = self.changes.get(&number) else { return };
+        let validated =
+            self.table.find(change.instrument).is_some_and(|i| matches!(i.descriptor.kind, Kind::Control { validated: true, .. }));
         let value = change.value.clone();
         if let Some(change) = self.changes.get_mut(&number) {
             change.key = key;
@@ -209,6 +214,14 @@ impl Agent {
             return;
         }
         self.answered(req);
+        // Whoever leads next is asked anew.
+        if result.is_ok() && self.wait_for_handover(number, out) {
+            return;
+        }
+        let asked = self.changes.get(&number).map(|c| c.instrument).and_then(|id| self.table.find(id)).and_then(|i| i.here());
+        if result.is_ok() && asked.is_some_and(|(leads, _)| leads != key) {
+            return self.start_change(now, number, out);
+        }
         match result {
             Ok(()) => self.accept_change(now, number, out),
             Err(_) if defect(Defect::IgnoreValidator) => self.accept_change(now, number, out),

@@ -39,6 +39,7 @@ impl Agent {
             if let Some(group) = self.groups.get_mut(&service) {
                 group.on_unreachable(key);
             }
+            self.on_hander_out_of_reach(now, key, out);
         }
         if defect(Defect::DeadAtLinkEnd) {
             return self.on_exited(now, key, Cause::Unknown, out);
@@ -107,6 +108,7 @@ impl Agent {
 
     /// What a process leaves behind, however it ended.
     pub(super) fn end_process(&mut self, now: Moment, key: Key, cause: Cause, out: &mut Outbox) {
+        self.on_hander_ended(now, key, out);
         let left = cause == Cause::Unregistered;
         let record = self.record_of(now, key, true);
         if let Some(record) = &record {
@@ -128,7 +130,7 @@ impl Agent {
             return out.push(Output::Release { key });
         };
         let (service, source, name, grouped) = (exporter.service.clone(), exporter.source(), exporter.name.clone(), exporter.grouped);
-        let stands = self.sources.get(&source).is_some_and(|s| s.exporter == Some(key));
+        let stands = self.stands_behind(key);
         if stands {
             self.keep_corpse(now, key, &name);
         }
@@ -425,7 +427,7 @@ impl Agent {
                 Question::Validate(change) => self.changes.get(change).is_some_and(|c| c.key == key),
                 Question::Promote(_, elected) | Question::Begin(_, elected) => elected.key == key,
                 Question::Sense(_) | Question::ComputeForSense(..) | Question::SampleForSense(_) | Question::Farewell(..) => false,
-                Question::Forwarded(_) | Question::Gather(_) => false,
+                Question::Forwarded(_) | Question::Gather(_) | Question::HandOver(_) => false,
             })
             .map(|(number, _)| *number)
             .collect();

@@ -12,7 +12,7 @@ use super::table::Instrument;
 use super::{Agent, Outbox, Resource, Waiting};
 use crate::limits;
 use crate::machine::group::{Elected, Group};
-use crate::model::{Descriptor, Dimensions, Epoch, InstrumentId, Key, Name, OutageId, Role, Slot, Time};
+use crate::model::{Descriptor, Dimensions, Epoch, InstrumentId, Key, Name, Outage, OutageId, Role, Slot, Time};
 use crate::wire::ToProcess;
 
 /// A process that exports.
@@ -80,12 +80,13 @@ impl Agent {
         let (name, service, grouped, source) = (exporter.name.clone(), exporter.service.clone(), exporter.grouped, exporter.source());
         self.announce_process(&name, key, born);
         if !grouped {
-            return self.bind(now, &source, key, out);
+            self.bind(now, &source, key, None, out);
+            return;
         }
         let Some(group) = self.groups.get_mut(&service) else { return };
         let elected = group.on_ready(key);
         match (group.role(key), elected) {
-            (Some(Role::Primary), _) => self.bind(now, &source, key, out),
+            (Some(Role::Primary), _) => drop(self.bind(now, &source, key, None, out)),
             // The agent ended between its election and its answer: it is asked again.
             (Some(Role::ToBePrimary), None) => {
                 let elected = Elected { key, epoch: group.epoch() };
@@ -101,10 +102,11 @@ impl Agent {
     }
 
     /// From now on this exporter stands behind the source: every instrument is bound to it under its old id, and the importers' subscriptions go on.
+    /// `relieves`: who has handed over to it. Returns the outage that this ends.
     // spec: OUT-3, OUT-4, SYN-2
-    pub(super) fn bind(&mut self, now: Moment, source: &Name, key: Key, out: &mut Outbox) {
+    pub(super) fn bind(&mut self, now: Moment, source: &Name, key: Key, relieves: Option<Key>, out: &mut Outbox) -> Option<Outage> {
         self.take_home(source);
-        let Some(exporter) = self.exporters.get_mut(&key) else { return };
+        let exporter = self.exporters.get_mut(&key)?;
         let process = exporter.name.clone();
         let before: BTreeSet<InstrumentId> = self.table.of_source(source).collect();
         let mut tally = Tally::default();
@@ -140,7 +142,14 @@ impl Agent {
             self.store_outage(outage.id, out);
         }
         self.confirm_changes(source, out);
-        self.follow_source(now, source, key, ended, out);
+        self.follow_source(now, source, key, relieves, ended.clone(), out);
+        ended
+    }
+
+    /// Whether this exporter is the one that its source's instruments are bound to.
+    pub(super) fn stands_behind(&self, key: Key) -> bool {
+        let source = self.exporters.get(&key).and_then(|e| self.sources.get(&e.source()));
+        source.is_some_and(|s| s.exporter == Some(key))
     }
 
     /// Something of its table has changed.
@@ -148,7 +157,7 @@ impl Agent {
     pub(super) fn on_table(&mut self, now: Moment, key: Key, changes: Vec<TableChange>, out: &mut Outbox) {
         let Some(exporter) = self.exporters.get(&key) else { return };
         let source = exporter.source();
-        let stands = self.sources.get(&source).is_some_and(|s| s.exporter == Some(key));
+        let stands = self.stands_behind(key);
         let mut added = BTreeSet::new();
         for change in changes {
             let Some(exporter) = self.exporters.get_mut(&key) else { return };

@@ -245,7 +245,15 @@ impl Agent {
     }
 
     /// Another exporter stands behind the source: everybody who follows any of it gets all of it.
-    pub(super) fn follow_source(&mut self, now: Moment, source: &Name, key: Key, ended: Option<Outage>, out: &mut Outbox) {
+    pub(super) fn follow_source(
+        &mut self,
+        now: Moment,
+        source: &Name,
+        key: Key,
+        relieves: Option<Key>,
+        ended: Option<Outage>,
+        out: &mut Outbox,
+    ) {
         // The new board knows nothing of who watches.
         let ids: Vec<InstrumentId> = self.table.of_source(source).collect();
         for id in &ids {
@@ -270,7 +278,7 @@ impl Agent {
         for conn in others {
             self.end_all_outages_before(now, conn, source, key);
         }
-        self.begin_sync(now, source, key, all, ended, out);
+        self.begin_sync_of(now, source, key, relieves, all, ended, out);
     }
 
     /// Instruments came while the source was live.
@@ -350,13 +358,27 @@ impl Agent {
         self.sessions.get(&conn).and_then(|s| s.by_source.get(source)).map(|ids| ids.iter().copied().collect()).unwrap_or_default()
     }
 
-    /// Begin, announcements, what values there are; then asks for the rest.
-    // spec: SYN-2
     pub(super) fn begin_sync(
         &mut self,
         now: Moment,
         source: &Name,
         key: Key,
+        who: BTreeMap<Conn, Vec<InstrumentId>>,
+        ended: Option<Outage>,
+        out: &mut Outbox,
+    ) {
+        self.begin_sync_of(now, source, key, None, who, ended, out);
+    }
+
+    /// Begin, announcements, what values there are; then asks for the rest. `relieves`: who has handed over to this exporter.
+    // spec: SYN-2, OUT-5
+    #[expect(clippy::too_many_arguments, reason = "these are the parts of one restart")]
+    fn begin_sync_of(
+        &mut self,
+        now: Moment,
+        source: &Name,
+        key: Key,
+        relieves: Option<Key>,
         who: BTreeMap<Conn, Vec<InstrumentId>>,
         ended: Option<Outage>,
         out: &mut Outbox,
@@ -374,7 +396,8 @@ impl Agent {
         let conns: Vec<Conn> = who.keys().copied().collect();
         for (conn, ids) in who {
             self.end_outages_before(now, conn, source, key, true);
-            self.queue(conn, ToProcess::ReportsBegin { source: source.clone(), key });
+            let relieves = relieves.filter(|_| !defect(Defect::StaleAtHandover));
+            self.queue(conn, ToProcess::ReportsBegin { source: source.clone(), key, relieves });
             self.announce(conn, &ids);
             for id in ids {
                 if !self.send_first(now, conn, id) {
@@ -438,7 +461,7 @@ impl Agent {
     /// The last values of a source that has no exporter.
     pub(super) fn show_stale(&mut self, now: Moment, conn: Conn, source: &Name, ids: &[InstrumentId], outage: Option<Outage>) {
         let Some(key) = ids.first().and_then(|id| self.table.find(*id)).map(|i| i.key) else { return };
-        self.queue(conn, ToProcess::ReportsBegin { source: source.clone(), key });
+        self.queue(conn, ToProcess::ReportsBegin { source: source.clone(), key, relieves: None });
         self.announce(conn, ids);
         for id in ids {
             if let Some(instrument) = self.table.find(*id) {
@@ -539,13 +562,17 @@ impl Agent {
         }
         let Some(token) = token else { return };
         // A number that is not a question to the shell is nothing that it could answer.
-        if !matches!(self.questions.get(&token), Some(Question::Sync(_) | Question::Farewell(..) | Question::SampleForSense(_))) {
+        if !matches!(
+            self.questions.get(&token),
+            Some(Question::Sync(_) | Question::Farewell(..) | Question::SampleForSense(_) | Question::HandOver(_))
+        ) {
             return;
         }
         match self.answered(token) {
             Some(Question::Sync(syncing)) => self.end_sync(now, syncing),
             Some(Question::Farewell(conn, of)) => self.leave(now, conn, of, out),
             Some(Question::SampleForSense(sense)) => self.on_sampled_for(now, sense, token, out),
+            Some(Question::HandOver(service)) => self.on_last_values(now, &service, out),
             _ => {}
         }
     }

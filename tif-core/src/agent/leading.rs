@@ -22,7 +22,7 @@ impl Agent {
         let Some(elected) = elected else { return };
         self.touch_group(service);
         if !self.is_succession_clear(service) {
-            return self.on_term_not_stored(service, elected);
+            return self.on_term_not_stored(now, service, elected, out);
         }
         let leader = self.record_of(now, elected.key, false).map(Box::new);
         let record = Record::Term { service: service.clone(), epoch: elected.epoch, leader };
@@ -36,7 +36,7 @@ impl Agent {
     // spec: GRP-8
     pub(super) fn on_term_stored(&mut self, now: Moment, service: &Name, elected: Elected, out: &mut Outbox) {
         if !self.is_succession_clear(service) {
-            return self.on_term_not_stored(service, elected);
+            return self.on_term_not_stored(now, service, elected, out);
         }
         self.promote(now, service, elected, out);
     }
@@ -109,10 +109,11 @@ impl Agent {
     }
 
     /// Without a durable term nobody may lead. The next rounds try again, in the next one.
-    pub(super) fn on_term_not_stored(&mut self, service: &Name, elected: Elected) {
+    pub(super) fn on_term_not_stored(&mut self, now: Moment, service: &Name, elected: Elected, out: &mut Outbox) {
         if let Some(group) = self.groups.get_mut(service) {
             group.on_not_elected(elected);
         }
+        self.on_successor_not_elected(now, service, elected, out);
     }
 
     /// Groups that nobody leads though somebody could.
@@ -146,7 +147,7 @@ impl Agent {
         }
         self.touch_group(&service);
         self.notify(&name, Some(key), NoticeEvent::Role { role: Role::Primary, epoch });
-        self.bind(now, &source, key, out);
+        self.bind_promoted(now, &source, key, epoch, out);
     }
 
     pub(super) fn launch_due(&mut self, now: Moment, out: &mut Outbox) {

@@ -4,7 +4,7 @@
 //! done; the shell (or the simulator) does it, in order. Each file below is one conversation:
 //!
 //! - `restoring`: what the store remembers. `admitting`: a process registers. `exporting`: its instruments. `ending`: it is gone. `leading`: who
-//!   succeeds it. `noticing`: who is told.
+//!   succeeds it. `draining`: who hands over to whom. `noticing`: who is told.
 //! - `importing`: subscriptions, who follows what, values on their way out.
 //! - `changing`: controls. `agreeing`: changes that other CPUs must have. `calling`: procedures. `arming`: in-path test points. `asking`: discovery, sensing, processes, outages.
 //! - `table`, `session`, `outages`: what is remembered of instruments, connections, outages.
@@ -17,6 +17,7 @@ mod arming;
 mod asking;
 mod calling;
 mod changing;
+mod draining;
 mod ending;
 mod exporting;
 mod importing;
@@ -114,6 +115,8 @@ pub struct Agent {
     timers: timers::Timers,
     /// Changes that are first in line for their control since this step.
     next_changes: VecDeque<u64>,
+    /// Services of which the primary hands over.
+    handovers: BTreeMap<Name, draining::Draining>,
     outages: outages::Outages,
     corpses: outages::Corpses,
     /// Processes that the agent ends because they are silent.
@@ -159,6 +162,8 @@ enum Question {
     Promote(Name, crate::machine::group::Elected),
     /// A process that was admitted as the primary has not said yet that it is ready.
     Begin(Name, crate::machine::group::Elected),
+    /// The primary of this service hands over: what is waited for next.
+    HandOver(Name),
     /// A procedure runs.
     Call(u64),
     /// A test point is armed or disarmed.
@@ -225,6 +230,7 @@ impl Agent {
             tickets: BTreeMap::new(),
             timers: timers::Timers::default(),
             next_changes: VecDeque::new(),
+            handovers: BTreeMap::new(),
             outages: outages::Outages::default(),
             corpses: outages::Corpses::default(),
             hung: BTreeSet::new(),
@@ -331,6 +337,7 @@ impl Agent {
             ToAgent::ArmedAs { req, result } => self.on_armed(from, req, result, out),
             ToAgent::Disarmed { slot } => self.on_disarmed(from, slot),
             ToAgent::Promoted { epoch } => self.on_promoted(now, from, epoch, out),
+            ToAgent::LetGo { epoch } => self.on_let_go(now, from, epoch, out),
 
             request => {
                 if let Some(request) = self.forward(now, conn, request, out) {
@@ -355,6 +362,7 @@ impl Agent {
             ToAgent::Arm { req, name, arming } => self.on_arm(now, conn, req, &name, Some(arming), out),
             ToAgent::Disarm { req, name } => self.on_arm(now, conn, req, &name, None, out),
             ToAgent::Processes { req } => self.on_processes(now, conn, req, out),
+            ToAgent::Drain { req, name, to } if conn.peer().is_none() => self.on_drain(now, conn, req, &name, to.as_ref(), out),
             ToAgent::Outages { req } => {
                 let rows = self.outages.rows(now.time);
                 self.send(out, conn, ToProcess::Outages { req, rows });
@@ -422,6 +430,7 @@ impl Agent {
             Question::Validate(change) => self.on_not_validated(change, out),
             Question::Promote(service, elected) => self.on_not_promoted(now, &service, elected, out),
             Question::Begin(service, elected) => self.on_not_begun(now, service, elected, out),
+            Question::HandOver(service) => self.on_handover_overdue(now, &service, out),
             Question::Forwarded(forwarded) => self.on_not_forwarded(&forwarded, out),
             Question::Gather(gathering) => self.finish_gathering(*gathering, out),
             Question::Call(call) => self.on_call_overdue(now, number, call, out),
@@ -471,7 +480,7 @@ impl Agent {
             Some(Waiting::Admission(key)) => self.on_admission_not_stored(now, key, refusal, out),
             Some(Waiting::Late(key)) => drop(self.unwritten.insert(key)),
             Some(Waiting::Outage(id)) => drop(self.untold.insert(id)),
-            Some(Waiting::Term(service, elected, None)) => self.on_term_not_stored(&service, elected),
+            Some(Waiting::Term(service, elected, None)) => self.on_term_not_stored(now, &service, elected, out),
             Some(Waiting::Change(change)) => self.refuse_change(change, &refusal, out),
             Some(Waiting::Call(call)) => self.on_call_not_stored(call, &refusal, out),
             Some(Waiting::Outcome(id)) => self.on_outcome_not_stored(id),

@@ -11,6 +11,7 @@
 //! | a standby gets ready | no primary, none becoming | it is elected |
 //! | an elected member says it has taken over, in the current term | | it is primary |
 //! | the same, in an earlier term | | nothing: fenced |
+//! | the primary has let go for a ready member | it leads | that member is elected in the next term |
 //! | one that was elected when it joined is never ready | a standby is | the senior one is elected in the next term |
 //!
 //! From the masterless process groups design: priority follows from status, then identity; roles are fenced by an epoch.
@@ -187,6 +188,27 @@ impl Group {
         }
     }
 
+    /// The primary has let go, or is made to, for this ready member to lead in the next term. The same once more: it leads again. None changes nothing.
+    // spec: OUT-5, GRP-6
+    pub fn hand_over(&mut self, from: Key, to: Key) -> Option<Elected> {
+        let is_ready = self.members.get(&to).is_some_and(|m| m.ready);
+        if self.witnessed || !is_ready || self.role(from) != Some(Role::Primary) {
+            return None;
+        }
+        self.members.get_mut(&from)?.role = Role::Standby;
+        Some(self.elect(to))
+    }
+
+    /// Who could lead in the place of these: the senior of the ready others.
+    pub fn successor(&self, but: &[Key]) -> Option<Key> {
+        self.members.iter().find(|(key, m)| m.ready && !but.contains(key)).map(|(key, _)| *key)
+    }
+
+    /// Whether a member can be told to take over now.
+    pub fn is_ready(&self, key: Key) -> bool {
+        self.members.get(&key).is_some_and(|m| m.ready)
+    }
+
     /// If nobody leads, elects the senior ready member.
     pub fn succeed(&mut self) -> Option<Elected> {
         if self.witnessed || self.leader().is_some() {
@@ -250,6 +272,27 @@ mod tests {
         assert!(!group.on_promoted(key(1), Epoch(1)));
         assert!(!group.on_promoted(key(2), Epoch(1)));
         assert!(group.on_promoted(key(2), second.epoch));
+    }
+
+    // spec: OUT-5, GRP-5, GRP-8
+    #[test]
+    fn who_has_let_go_is_a_standby_and_the_one_it_let_go_for_leads_in_the_next_term() {
+        let mut group = Group::default();
+        group.on_join(key(1));
+        group.on_promoted(key(1), Epoch(1));
+        for n in [1, 2, 3] {
+            group.on_join(key(n + 1));
+            group.on_ready(key(n));
+        }
+        assert_eq!(group.hand_over(key(2), key(3)), None, "it does not lead");
+        assert_eq!(group.hand_over(key(1), key(4)), None, "it is not ready");
+        assert_eq!((group.successor(&[key(1)]), group.successor(&[key(1), key(2)])), (Some(key(2)), Some(key(3))));
+        assert_eq!(group.hand_over(key(1), key(3)), Some(Elected { key: key(3), epoch: Epoch(2) }));
+        assert_eq!((group.role(key(1)), group.leader()), (Some(Role::Standby), Some(key(3))));
+        assert_eq!(group.hand_over(key(1), key(2)), None, "nobody leads yet who could let go");
+        assert!(!group.on_promoted(key(1), Epoch(1)) && group.on_promoted(key(3), Epoch(2)));
+        assert_eq!(group.hand_over(key(3), key(3)), Some(Elected { key: key(3), epoch: Epoch(3) }));
+        assert_eq!(Group::witnessed(Epoch(1)).hand_over(key(1), key(1)), None);
     }
 
     #[test]

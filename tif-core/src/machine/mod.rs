@@ -7,6 +7,7 @@ pub mod control;
 pub mod detector;
 pub mod fates;
 pub mod group;
+pub mod handover;
 pub mod heartbeat;
 pub mod interest;
 pub mod link;

@@ -76,12 +76,15 @@ pub struct Source {
     state: State,
     limit: Duration,
     records: BTreeMap<RecordName, Held>,
+    /// The life before, which has handed over to the one that is sending: what it said holds until that one's end mark. And
+    /// since when that one sends.
+    relieved: Option<(Key, Time)>,
 }
 
 impl Source {
     /// Nothing known yet. `limit`: how long stale data is kept.
     pub fn new(limit: Duration) -> Source {
-        Source { state: State::Stale, limit, records: BTreeMap::new() }
+        Source { state: State::Stale, limit, records: BTreeMap::new(), relieved: None }
     }
 
     /// How things stand.
@@ -109,15 +112,32 @@ impl Source {
     pub fn is_fresh(&self, record: &str) -> bool {
         match (self.state, self.records.get(record)) {
             (State::Live(_) | State::Syncing(_), Some(_)) if defect(Defect::ReviveStale) => true,
+            (State::Live(key) | State::Syncing(key), Some(held)) => {
+                (held.confirmed_by == key || self.relieved.is_some_and(|(before, _)| before == held.confirmed_by))
+                    && held.stale_since.is_none()
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the present life itself has said a record: not so what holds only because its predecessor handed over.
+    pub fn is_confirmed(&self, record: &str) -> bool {
+        match (self.state, self.records.get(record)) {
             (State::Live(key) | State::Syncing(key), Some(held)) => held.confirmed_by == key && held.stale_since.is_none(),
             _ => false,
         }
+    }
+
+    /// Whether the life before has handed over, and the end mark of its successor is not there yet.
+    pub fn is_relieved(&self) -> bool {
+        self.relieved.is_some()
     }
 
     /// The source is dead, out of reach or deposed: everything fresh is stale from now on. What was stale before keeps its date.
     // spec: SYN-1, SYN-4
     pub fn on_lost(&mut self, now: Time) {
         self.state = State::Stale;
+        self.relieved = None;
         for held in self.records.values_mut() {
             held.stale_since = held.stale_since.filter(|_| !defect(Defect::RestartStaleClock)).or(Some(now));
             held.before = None;
@@ -164,6 +184,32 @@ impl Source {
         }
     }
 
+    /// The same where the life before has handed over: what of it is fresh is so until the end mark.
+    // spec: OUT-5
+    pub fn on_relieved(&mut self, now: Time, key: Key) {
+        match self.state {
+            State::Live(before) | State::Syncing(before) if before != key => {
+                // Also what an earlier one has said that handed over to it.
+                let earlier = self.relieved.map(|(earlier, _)| earlier);
+                for held in self.records.values_mut().filter(|held| Some(held.confirmed_by) == earlier) {
+                    held.confirmed_by = before;
+                }
+                self.state = State::Syncing(key);
+                self.relieved = Some((before, now));
+            }
+            _ => self.on_begin(now, key),
+        }
+    }
+
+    /// What holds only because of a handover holds no longer: nobody has said it since the successor began.
+    fn end_relief(&mut self) {
+        if let Some((before, since)) = self.relieved.take() {
+            for held in self.records.values_mut().filter(|held| held.confirmed_by == before) {
+                held.stale_since.get_or_insert(since);
+            }
+        }
+    }
+
     /// A record of this life. Returns whether it counts; if not, the consumer drops it.
     // spec: SYN-3
     pub fn on_record(&mut self, key: Key, record: &str) -> bool {
@@ -203,9 +249,11 @@ impl Source {
         if (confirmed.len() as u64 != count && !defect(Defect::SweepOnMismatch))
             || digest(confirmed) != mark && !defect(Defect::SweepOnMismatch)
         {
+            self.end_relief();
             return Ended::Mismatch;
         }
         self.state = State::Live(key);
+        self.relieved = None;
         Ended::Complete(self.sweep(|held| held.confirmed_by != key))
     }
 
@@ -319,6 +367,54 @@ mod tests {
         complete(&mut source, at(0), life(1), &["a", "b"]);
         source.on_link_lost(at(1));
         assert_eq!(complete(&mut source, at(2), life(1), &["a"]), Ended::Complete(Swept { removed: vec!["b".into()] }));
+    }
+
+    // spec: OUT-5, SYN-1, SYN-3
+    #[test]
+    fn what_was_handed_over_is_fresh_until_the_end_mark_and_no_longer() {
+        let (mut source, names) = (Source::new(Duration::from_secs(30)), ["a", "b"]);
+        let handed_over = |source: &mut Source| {
+            complete(source, at(0), life(1), &names);
+            source.on_relieved(at(1), life(2));
+            source.on_record(life(2), "a");
+            assert!(source.is_fresh("a") && source.is_fresh("b") && source.is_relieved());
+            assert!(source.is_confirmed("a") && !source.is_confirmed("b"));
+        };
+        handed_over(&mut source);
+        assert!(!source.on_record(life(1), "b"), "the old life has nothing more to say");
+        let ended = source.on_end(life(2), 1, digest(["a"]));
+        assert_eq!(ended, Ended::Complete(Swept { removed: vec!["b".into()] }));
+        assert!(source.is_fresh("a") && !source.is_relieved());
+
+        let mut lost = Source::new(Duration::from_secs(30));
+        handed_over(&mut lost);
+        lost.on_life_lost(at(2), life(1));
+        assert!(lost.is_fresh("b"), "it has handed over, so its end says nothing");
+        lost.on_life_lost(at(3), life(2));
+        assert!(!lost.is_fresh("a") && !lost.is_fresh("b"));
+
+        let mut mismatched = Source::new(Duration::from_secs(30));
+        handed_over(&mut mismatched);
+        assert_eq!(mismatched.on_end(life(2), 2, digest(names)), Ended::Mismatch);
+        assert!(mismatched.is_fresh("a") && !mismatched.is_fresh("b"));
+        assert_eq!(mismatched.deadline(), Some(at(31)), "stale since the successor began");
+
+        // It had been asked for everything once more, and its successor hands over before that has sent all.
+        let mut again = Source::new(Duration::from_secs(30));
+        complete(&mut again, at(0), life(1), &names);
+        again.on_begin(at(1), life(1));
+        again.on_relieved(at(1), life(2));
+        again.on_record(life(2), "a");
+        again.on_relieved(at(2), life(3));
+        assert!(again.is_fresh("a") && again.is_fresh("b") && !again.is_confirmed("a"));
+        assert_eq!(again.on_end(life(2), 1, digest(["a"])), Ended::NotCurrent);
+
+        // Of a life that was not live nothing is fresh, whoever relieves it.
+        let mut stale = Source::new(Duration::from_secs(30));
+        complete(&mut stale, at(0), life(1), &names);
+        stale.on_lost(at(1));
+        stale.on_relieved(at(2), life(2));
+        assert!(!stale.is_fresh("a") && !stale.is_relieved());
     }
 
     // spec: SYN-4

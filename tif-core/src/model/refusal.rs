@@ -148,6 +148,15 @@ pub enum Refusal {
         /// From whom.
         reason: String,
     },
+    /// The primary of a service was not handed over.
+    // spec: OUT-5
+    #[error("{name} was not handed over: {reason}")]
+    NotHandedOver {
+        /// Which service, or what was given for it.
+        name: String,
+        /// Why, and how things stand.
+        reason: String,
+    },
     /// The service did not answer in time.
     #[error("{name}: {reason}")]
     TimedOut {

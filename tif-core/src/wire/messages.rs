@@ -314,6 +314,24 @@ pub enum ToAgent {
         /// What holds it up.
         reason: String,
     },
+    /// The primary has let go: it acts as one no more, and its last values are written.
+    // spec: OUT-5
+    LetGo {
+        /// Of which term.
+        epoch: Epoch,
+    },
+
+    // As an importer, too.
+    /// The primary of a service is to hand over to a standby.
+    // spec: OUT-5
+    Drain {
+        /// The request.
+        req: u64,
+        /// The service, or the process that is its primary.
+        name: Name,
+        /// To which standby; none: to the senior one.
+        to: Option<Name>,
+    },
 }
 
 /// From the agent to a process.
@@ -400,6 +418,10 @@ pub enum ToProcess {
         source: Name,
         /// Its exporter.
         key: Key,
+        /// The exporter before has handed over to it: what that one said is fresh until the end mark.
+        // spec: OUT-5
+        #[serde(default)]
+        relieves: Option<Key>,
     },
     /// Instruments that match a subscription, with what is declared of them. Before any report of them.
     Announced(Announced),
@@ -490,6 +512,33 @@ pub enum ToProcess {
         /// What is known.
         notice: Notice,
     },
+    /// The standby leads.
+    // spec: OUT-5
+    Drained {
+        /// The request.
+        req: u64,
+        /// What became of it.
+        drained: Box<Drained>,
+    },
+
+    // To an exporter, too.
+    /// Let go of the primary role: act as primary no more, write the last values, and say so.
+    // spec: OUT-5
+    LetGo {
+        /// Of which term.
+        epoch: Epoch,
+    },
+}
+
+/// A handover that is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drained {
+    /// Its report, as importers of the service get it.
+    pub outage: Outage,
+    /// The term in which the new primary leads.
+    pub epoch: Epoch,
+    /// The old primary did not let go in time and was deposed as if it had been lost: importers saw its values as stale meanwhile.
+    pub deposed: bool,
 }
 
 /// One instrument with what is declared of it.
@@ -601,7 +650,8 @@ impl ToProcess {
             | ToProcess::Armed { req, .. }
             | ToProcess::Processes { req, .. }
             | ToProcess::Outages { req, .. }
-            | ToProcess::LookedUp { req, .. } => Some(*req),
+            | ToProcess::LookedUp { req, .. }
+            | ToProcess::Drained { req, .. } => Some(*req),
             _ => None,
         }
     }

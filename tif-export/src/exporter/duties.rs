@@ -98,6 +98,7 @@ impl Duties {
             ToProcess::Apply => self.steward.push(Task::Apply { sender }),
             ToProcess::Validate { req, slot, value } => self.validations.ask(self.exporter.home(), &sender, req, slot, value),
             ToProcess::Promote { epoch } => self.steward.push(Task::Promote { sender, epoch }),
+            ToProcess::LetGo { epoch } => self.steward.push(Task::LetGo { sender, epoch }),
             ToProcess::Demote { epoch } => self.steward.push(Task::Demote { epoch }),
             ToProcess::Compute { req, slots } => self.compute(&sender, req, slots),
             ToProcess::WatchChanged => self.look(),

@@ -32,6 +32,9 @@ pub(super) enum Task {
     Apply { sender: Sender },
     /// Take over.
     Promote { sender: Sender, epoch: Epoch },
+    /// Let go of the primary role, and say so when the service has.
+    // spec: OUT-5
+    LetGo { sender: Sender, epoch: Epoch },
     /// Be no longer primary.
     Demote { epoch: Epoch },
     /// Stop acting as what the process was.
@@ -107,6 +110,14 @@ impl Exporter {
                 if epoch >= self.standing().epoch().max(on_board) {
                     self.become_primary(epoch);
                     send(&sender, ToAgent::Promoted { epoch });
+                }
+            }
+            Task::LetGo { sender, epoch } => {
+                // One of a term that is over is not for us any more.
+                // spec: GRP-8
+                if epoch >= self.standing().epoch() {
+                    self.become_standby(epoch);
+                    send(&sender, ToAgent::LetGo { epoch });
                 }
             }
             Task::Demote { epoch } => self.become_standby(epoch),

@@ -136,7 +136,10 @@ impl Service {
         self
     }
 
-    /// Called each time this process is no longer the primary.
+    /// Called each time this process is no longer the primary. On a thread of the library. In a planned handover the successor leads as soon as this has
+    /// returned: values that are set by then are the last that are seen of this process, and it is to stay until it is shown as a standby. Whoever takes
+    /// longer than two seconds is deposed as if it had been lost.
+    // spec: OUT-5
     pub fn on_demoted(mut self, callback: impl Fn(Epoch) + Send + Sync + 'static) -> Service {
         self.on_demoted = Some(Arc::new(callback));
         self

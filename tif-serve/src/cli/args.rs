@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tif_core::model::value::parse_duration;
 
-use super::{arm, disarm, exit, fire, get, ls, ps, set, wait, watch};
+use super::{arm, disarm, drain, exit, fire, get, ls, ps, set, wait, watch};
 
 /// Discover, watch, sense and change the instruments of this CPU's services.
 #[derive(Debug, Parser)]
@@ -61,6 +61,7 @@ pub(super) enum Command {
     Fire(fire::Fire),
     Arm(arm::Arm),
     Disarm(disarm::Disarm),
+    Drain(drain::Drain),
     Ps(ps::Ps),
     /// The outages: which exporters were lost, why, for how long
     Outages,

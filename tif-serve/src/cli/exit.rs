@@ -33,7 +33,8 @@ Exit status:
   2    usage; a value that the instrument does not take
   3    not found: no such instrument or CPU
   4    denied, or too many at once
-  5    unreachable: no agent, no live exporter behind the instrument, or a CPU that is cut off and accepts no changes
+  5    unreachable: no agent, no live exporter behind the instrument, or a CPU that is cut off and accepts no changes;
+       or a primary was not handed over
   6    timed out; of a call it is then not known whether it was done
   7    stale key, version or conflict
   8    the output cannot be written (disk full): standard error says whether something was done.

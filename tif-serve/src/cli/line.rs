@@ -1,7 +1,7 @@
 //! An event as one line for people.
 
 use tif_core::model::notice::NoticeEvent;
-use tif_core::model::{Alarm, Outage, Quality, Stamp, Unit};
+use tif_core::model::{Alarm, Cause, Outage, Quality, Stamp, Unit};
 
 use super::screen::escaped;
 use crate::importer::{Event, Link, Standing, address};
@@ -64,8 +64,14 @@ fn outage_line(outage: &Outage) -> (Stamp, String) {
         None => (*since, format!("outage {id} of {source}: {process}#{} lost, {cause}{found}", key.inc)),
         Some(end) => {
             let counts = end.counts().map(|[remapped, removed, added]| format!("{remapped} remapped, {removed} removed, {added} added, "));
+            // Of one that nobody saw begin there is nothing to be over.
+            // spec: OUT-5
+            let what = match cause {
+                Cause::Handover => format!("handover {id} of {source} from {process}#{}", key.inc),
+                _ => format!("outage {id} of {source} over"),
+            };
             let text = format!(
-                "outage {id} of {source} over: {}#{} exports now, gap {}ms, {}{} changes carried over",
+                "{what}: {}#{} exports now, gap {}ms, {}{} changes carried over",
                 end.process,
                 end.key.inc,
                 end.gap_ms,

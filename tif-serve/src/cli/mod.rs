@@ -8,6 +8,7 @@ mod args;
 mod arm;
 mod declaration;
 mod disarm;
+mod drain;
 mod exit;
 mod failure;
 mod fire;
@@ -72,6 +73,7 @@ fn dispatch(command: Command, session: &mut Session<'_, '_>) -> Result<Exit, Fai
         Command::Fire(args) => fire::run(args, session),
         Command::Arm(args) => arm::run(args, session),
         Command::Disarm(args) => disarm::run(args, session),
+        Command::Drain(args) => drain::run(&args, session),
         Command::Ps(args) => ps::run(&args, session),
         Command::Outages => outages::run(session),
         Command::Wait(args) => wait::run(args, session),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use tif_core::limits;
 use tif_core::model::{Arming, Coarsen, Name, Notice, Pattern, RequestId, SetResult};
-use tif_core::wire::{Identity, ListRow, OutageRow, ProcessRow, Registration, ToAgent, ToProcess, Welcome};
+use tif_core::wire::{Drained, Identity, ListRow, OutageRow, ProcessRow, Registration, ToAgent, ToProcess, Welcome};
 use tif_process::{ConnectError, Connection, RunDir};
 
 use super::interest::{Interest, Lost};
@@ -178,6 +178,19 @@ impl Importer {
         match self.ask(None, true, message)? {
             ToProcess::Armed { name, .. } => Ok(name),
             other => Err(unexpected("armed or disarmed", &other)),
+        }
+    }
+
+    /// Has the primary of a service hand over to a standby: this one, or the senior one. `name`: the service, or the process that is its primary. Asked once:
+    /// whether it was done if the link is lost meanwhile, the processes and the outages tell.
+    ///
+    /// # Errors
+    /// As any request.
+    // spec: OUT-5
+    pub fn drain(&self, name: &Name, to: Option<&Name>) -> Result<Drained, RequestError> {
+        match self.ask(None, false, |req| ToAgent::Drain { req, name: name.clone(), to: to.cloned() })? {
+            ToProcess::Drained { drained, .. } => Ok(*drained),
+            other => Err(unexpected("the handover", &other)),
         }
     }
 

@@ -122,6 +122,18 @@ impl Held {
         self.machine.on_begin(now.time, self.life());
     }
 
+    /// The same for one to which its predecessor has handed over: what that one said is not old yet.
+    // spec: OUT-5
+    pub(super) fn relieve(&mut self, now: Now, key: Key) {
+        self.round += 1;
+        self.attempts = 0;
+        self.wire = Some(key);
+        self.lost_since.get_or_insert(now.time);
+        self.old_since = None;
+        (self.good, self.aging) = (false, false);
+        self.machine.on_relieved(now.time, self.life());
+    }
+
     /// When the next thing goes.
     pub(super) fn deadline(&self) -> Option<Time> {
         self.machine.deadline().into_iter().chain(self.silent.values().copied()).min()

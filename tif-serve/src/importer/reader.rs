@@ -193,7 +193,7 @@ impl Reader {
     fn on_message(&mut self, message: ToProcess) -> Option<Over> {
         let now = self.now();
         match message {
-            ToProcess::ReportsBegin { source, key } => self.sources.on_begin(now, source, key, &mut self.out),
+            ToProcess::ReportsBegin { source, key, relieves } => self.sources.on_begin(now, source, key, relieves, &mut self.out),
             ToProcess::Announced(announced) => self.sources.on_announced(now, announced.instruments, &mut self.out),
             ToProcess::Withdrawn { instruments } => self.sources.on_withdrawn(now, &instruments, &mut self.out),
             ToProcess::Reports { reports, coalesced } => {
@@ -238,7 +238,8 @@ impl Reader {
             | ToProcess::Fired { req, .. }
             | ToProcess::Armed { req, .. }
             | ToProcess::Processes { req, .. }
-            | ToProcess::Outages { req, .. } => {
+            | ToProcess::Outages { req, .. }
+            | ToProcess::Drained { req, .. } => {
                 if self.interest.answer(req, message).is_some() {
                     tracing::debug!(target: "tif::importer", req, "an answer that nobody waits for");
                 }
@@ -252,6 +253,7 @@ impl Reader {
             | ToProcess::Call { .. }
             | ToProcess::Arm { .. }
             | ToProcess::Promote { .. }
+            | ToProcess::LetGo { .. }
             | ToProcess::Demote { .. } => tracing::debug!(target: "tif::importer", "a message that is not for an importer was dropped"),
         }
         None

@@ -54,9 +54,14 @@ fn forget_number(instruments: &mut HashMap<InstrumentId, Arc<Announcement>>, gon
 }
 
 impl Sources {
-    pub(super) fn on_begin(&mut self, now: Now, source: Name, key: Key, out: &mut Vec<Event>) {
+    /// `relieves`: the exporter before has handed over to this one. What that one said holds until the end mark, and nobody is told anything.
+    // spec: OUT-5
+    pub(super) fn on_begin(&mut self, now: Now, source: Name, key: Key, relieves: Option<Key>, out: &mut Vec<Event>) {
         let held = self.sources.entry(source.clone()).or_insert_with(Held::new);
         let another = held.anew || held.wire != Some(key);
+        if another && !held.anew && held.machine.state() != State::Stale && relieves.is_some() && relieves == held.wire {
+            return held.relieve(now, key);
+        }
         if another && held.is_live() && !held.records.is_empty() {
             held.mark(&source, now.stamp, out);
         }
@@ -69,7 +74,7 @@ impl Sources {
             self.instruments.insert(announcement.instrument, announcement.clone());
             let held = self.sources.entry(announcement.source.clone()).or_insert_with(Held::new);
             let record = record_of(&announcement);
-            let was_fresh = held.machine.is_fresh(&record);
+            let was_fresh = held.machine.is_confirmed(&record);
             if held.machine.on_record(held.life(), &record) && !was_fresh && held.records.contains_key(&record) {
                 held.silent.entry(record.clone()).or_insert(held.lost_since.unwrap_or(now.time) + STALE_AFTER_OUTAGE);
             }
@@ -132,7 +137,7 @@ impl Sources {
                 if current && held.aging {
                     held.complete(now);
                 }
-                if !current || !(held.machine.is_fresh(&record) || held.machine.on_record(held.life(), &record)) {
+                if !current || !(held.machine.is_confirmed(&record) || held.machine.on_record(held.life(), &record)) {
                     self.dropped += 1;
                     tracing::debug!(target: "tif::importer", name = %announcement.name, key = %report.key, dropped = self.dropped, "a report that is not current");
                     return;
@@ -161,11 +166,15 @@ impl Sources {
     /// Returns how long to wait before asking for everything again, if that is due: as a power of two.
     pub(super) fn on_end(&mut self, now: Now, end: ReportsEnd, out: &mut Vec<Event>) -> Option<u32> {
         let held = self.sources.get_mut(&end.source).filter(|held| held.wire == Some(end.key))?;
+        let is_relieved = held.machine.is_relieved();
         match held.machine.on_end(held.life(), end.count, end.digest) {
             Ended::NotCurrent => None,
             Ended::Mismatch => {
                 held.attempts += 1;
                 let attempts = held.attempts;
+                if is_relieved {
+                    held.mark(&end.source, now.stamp, out);
+                }
                 tracing::warn!(target: "tif::importer", source = %end.source, attempts, "the end mark does not fit what came");
                 (attempts <= RESYNC_MAX).then_some(attempts)
             }

@@ -31,7 +31,7 @@ impl World {
     fn sync(&mut self, n: u32, announced: &[(u64, &str)], reported: &[u64], all: &[&str]) -> Option<u32> {
         let mut again = None;
         self.does(|s, now, out| {
-            s.on_begin(now, "d".parse().unwrap(), life(n), out);
+            s.on_begin(now, "d".parse().unwrap(), life(n), None, out);
             let instruments = announced.iter().map(|(id, name)| announcement(*id, "d", name).as_ref().clone()).collect();
             s.on_announced(now, instruments, out);
             for id in reported {
@@ -78,6 +78,46 @@ fn what_is_stale_for_too_long_is_lost_and_comes_back_with_its_source() {
     assert_eq!(w.sources.deadline(), None);
 }
 
+// spec: OUT-5, SRV-8
+#[test]
+fn a_handover_is_not_to_be_seen_but_for_its_values() {
+    let names = ["d.a", "d.b"];
+    let announced = || vec![announcement(1, "d", "d.a").as_ref().clone(), announcement(2, "d", "d.b").as_ref().clone()];
+    let begins = |s: &mut Sources, now, out: &mut Vec<Event>| {
+        s.on_begin(now, "d".parse().unwrap(), life(2), Some(life(1)), out);
+        s.on_announced(now, announced(), out);
+        s.on_report(now, Report { key: life(2), ..report(1, 2) }, out);
+    };
+    let mark = |count| ReportsEnd { source: "d".parse().unwrap(), key: life(2), count, digest: sync::digest(names) };
+
+    let mut w = World::default();
+    w.sync(1, &[(1, "d.a"), (2, "d.b")], &[1, 2], &names);
+    let events = w.does(begins);
+    assert!(matches!(&events[..], [Event::Report { .. }]), "{events:?}");
+    assert_eq!(w.rows(), ["a 2 live", "b 1 live"]);
+    let late = w.does(|s, now, out| s.on_report(now, Report { key: life(1), ..report(2, 7) }, out));
+    assert!(late.is_empty(), "the old life has nothing more to say: {late:?}");
+    w.does(|s, now, out| assert_eq!(s.on_end(now, mark(2), out), None));
+    assert_eq!(w.rows(), ["a 2 live", "b 1 live"]);
+    // Of one of which the successor has announced only the name, the old value goes when it is too old.
+    w.after(30);
+    assert_eq!(w.rows(), ["a 2 live", "b - live"]);
+
+    // If the mark does not fit, what the successor has not said is stale.
+    let mut w = World::default();
+    w.sync(1, &[(1, "d.a"), (2, "d.b")], &[1, 2], &names);
+    w.does(begins);
+    w.does(|s, now, out| assert_eq!(s.on_end(now, mark(3), out), Some(1)));
+    assert_eq!(w.rows()[1], "b 1 stale");
+
+    // Of a source that was lost already nobody can hand over what is fresh.
+    let mut w = World::default();
+    w.sync(1, &[(1, "d.a"), (2, "d.b")], &[1, 2], &names);
+    w.dies(1);
+    w.does(begins);
+    assert_eq!(w.rows(), ["a 2 live", "b 1 stale"]);
+}
+
 // spec: SYN-4
 #[test]
 fn a_crash_loop_does_not_keep_old_values_alive() {
@@ -106,7 +146,7 @@ fn a_second_subscription_brings_only_what_is_new_and_the_mark_counts_all() {
     // Also when the agent has only old values to show.
     w.dies(1);
     let again = w.does(|s, now, out| {
-        s.on_begin(now, "d".parse().unwrap(), life(1), out);
+        s.on_begin(now, "d".parse().unwrap(), life(1), None, out);
         s.on_announced(now, vec![announcement(3, "d", "d.c").as_ref().clone()], out);
         s.on_report(now, Report { quality: Quality::Outage { id: OutageId(1), since: Stamp(0) }, ..report(3, 1) }, out);
         let digest = sync::digest(["d.a", "d.b", "d.c"]);
@@ -177,7 +217,7 @@ fn what_is_no_longer_wanted_does_not_take_the_number_along_that_another_instrume
     w.sync(1, &[(1, "d.a"), (2, "d.b")], &[1, 2], &["d.a", "d.b"]);
     w.does(|s, now, out| {
         s.on_link_lost(now, out);
-        s.on_begin(now, "d".parse().unwrap(), life(1), out);
+        s.on_begin(now, "d".parse().unwrap(), life(1), None, out);
         s.on_announced(now, vec![announcement(1, "d", "d.b").as_ref().clone()], out);
         s.keep_only(&["d.b".parse().unwrap()], out);
         s.on_report(now, report(1, 7), out);
@@ -214,7 +254,7 @@ fn nothing_is_kept_of_processes_that_came_under_ever_new_names() {
     for n in 0..50 {
         let source: Name = format!("p-{n}").parse().unwrap();
         w.does(|s, now, out| {
-            s.on_begin(now, source.clone(), life(n), out);
+            s.on_begin(now, source.clone(), life(n), None, out);
             s.on_announced(now, vec![announcement(n.into(), source.as_str(), "d.a").as_ref().clone()], out);
             s.on_report(now, Report { key: life(n), ..report(n.into(), 1) }, out);
             s.on_end(now, ReportsEnd { source: source.clone(), key: life(n), count: 1, digest: sync::digest(["d.a"]) }, out);
@@ -264,7 +304,7 @@ fn what_another_source_still_says_does_not_take_away_what_is_asked_for_again() {
     w.sync(1, &[(1, "d.a")], &[1], &["d.a"]);
     w.does(|s, now, out| {
         s.on_asked_again();
-        s.on_begin(now, "e".parse().unwrap(), life(4), out);
+        s.on_begin(now, "e".parse().unwrap(), life(4), None, out);
         s.on_withdrawn(now, &[InstrumentId(1)], out);
     });
     assert_eq!(w.rows(), ["a 1 stale"]);
@@ -295,7 +335,7 @@ fn a_successor_is_asked_again_as_often_as_its_predecessor_was() {
 fn who_begins_to_watch_while_the_exporter_is_silent_sees_it_live_when_it_speaks() {
     let mut w = World::default();
     w.does(|s, now, out| {
-        s.on_begin(now, "d".parse().unwrap(), life(1), out);
+        s.on_begin(now, "d".parse().unwrap(), life(1), None, out);
         s.on_announced(now, vec![announcement(1, "d", "d.a").as_ref().clone()], out);
         s.on_report(now, Report { quality: Quality::Stale { since: Stamp(0) }, ..report(1, 1) }, out);
         let digest = sync::digest(["d.a"]);

@@ -48,6 +48,10 @@ impl Drained {
         if self.messages > limits::NOTICES_QUEUED_MAX {
             return wrong("bounds", format!("{} messages waited in one queue", self.messages));
         }
+        // Who has handed over may lead again while all that waits: what it says then is something else.
+        if let ToProcess::ReportsBegin { relieves: Some(before), .. } = message {
+            self.seen.retain(|_, (key, _, _)| key != before);
+        }
         if let ToProcess::Reports { reports, .. } = message {
             for report in reports {
                 let says = (report.key, report.quality.clone(), report.alarm);

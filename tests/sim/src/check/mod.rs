@@ -9,6 +9,7 @@ mod controls;
 pub mod convergence;
 mod deaths;
 mod freshness;
+mod handovers;
 mod ids;
 mod keys;
 mod launches;
@@ -58,6 +59,7 @@ pub struct Checks {
     pub(crate) controls: controls::Controls,
     pub(crate) deaths: deaths::Deaths,
     pub(crate) freshness: freshness::Freshness,
+    pub(crate) handovers: handovers::Handovers,
     pub(crate) ids: ids::Ids,
     pub(crate) keys: keys::Keys,
     pub(crate) launches: launches::Launches,
@@ -77,6 +79,11 @@ impl Checks {
     /// How many notices of deaths were told.
     pub fn deaths_told(&self) -> u64 {
         self.deaths.told()
+    }
+
+    /// How often an importer was told of a handover that ended well.
+    pub fn handovers(&self) -> u64 {
+        self.handovers.count()
     }
 
     /// How often somebody took office in a service.

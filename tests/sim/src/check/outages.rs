@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use tif_core::model::{Key, Outage, Stamp};
+use tif_core::model::{Cause, Key, Outage, Stamp};
 
 use super::{Verdict, wrong};
 
@@ -35,6 +35,10 @@ impl Outages {
         }
         match (self.told.insert((who, outage.key), over), over) {
             (None, None) | (Some(None), Some(_)) => Ok(()),
+            // Of a handover it hears when that is over.
+            // spec: OUT-5
+            (None, Some(_)) if outage.cause == Cause::Handover => Ok(()),
+            (Some(Some(before)), Some(at)) if outage.cause == Cause::Handover && before != at => Ok(()),
             // Who was deposed, led again and is lost since can be told of once more.
             (Some(Some(at)), None) if at < self.started || outage.since > at => Ok(()),
             (before, _) => wrong("outages", format!("process {who} is told of outage {} (over: {over:?}) after {before:?}", outage.id)),

@@ -53,6 +53,8 @@ pub struct Exporter {
     pub primary_in: Option<Epoch>,
     /// The term in which it is to be the primary as soon as it is ready.
     pub elected_in: Option<Epoch>,
+    /// It has let go of the primary role, and is still watched: it changes nothing more.
+    pub let_go: bool,
     /// Watched slots that have changed since the last sweep.
     pub changed: BTreeSet<Slot>,
     /// Changes of its table since the last sweep.
@@ -72,6 +74,7 @@ impl Exporter {
             board: Board::default(),
             primary_in: None,
             elected_in: None,
+            let_go: false,
             changed: BTreeSet::new(),
             table: Vec::new(),
             sweep_due: false,
@@ -139,6 +142,14 @@ impl Exporter {
         table.sort_by_key(slot_of);
         let changed: Vec<Slot> = std::mem::take(&mut self.changed).into_iter().collect();
         (table, self.sample(&changed))
+    }
+
+    /// What it counts or measures, is watched, and was not read as it stands.
+    pub fn unread(&self) -> Option<String> {
+        let counts = |cell: &Cell| matches!(cell.descriptor.kind, Kind::Counter | Kind::Gauge);
+        let mut watched = self.board.watched.iter().filter_map(|slot| Some((slot, self.cells.get(slot)?)));
+        let unread = watched.find(|(slot, cell)| counts(cell) && self.board.sampled.get(slot) != Some(&cell.value));
+        unread.and_then(|(_, cell)| Some(self.record(cell)?.1))
     }
 
     /// Reads slots.

@@ -118,6 +118,12 @@ impl Importer {
         self.told.iter().map(|(key, source)| ToldOutage { key: *key, source: source.clone() }).collect()
     }
 
+    /// What it shows as fresh of a source.
+    pub fn fresh_of(&self, source: &Name) -> Vec<String> {
+        let view = self.views.get(source);
+        view.into_iter().flat_map(|v| v.rows.keys().filter(|record| v.machine.is_fresh(record))).cloned().collect()
+    }
+
     /// The link is gone, and with it the meaning of all numbers.
     pub fn on_link_lost(&mut self, now: Time) {
         self.instruments.clear();
@@ -135,11 +141,14 @@ impl Importer {
         match message {
             ToProcess::SetDone { req, result } => drop(self.answers.insert(*req, Ok(result.clone()))),
             ToProcess::Refused { req, refusal } => drop(self.answers.insert(*req, Err(refusal.clone()))),
-            ToProcess::ReportsBegin { source, key } => {
+            ToProcess::ReportsBegin { source, key, relieves } => {
                 let view = self.views.entry(source.clone()).or_insert_with(View::new);
-                view.wire = Some(*key);
+                let before = view.wire.replace(*key);
                 (view.old, view.good, view.aging) = (false, false, false);
-                view.machine.on_begin(now, *key);
+                match relieves {
+                    Some(_) if before == *relieves => view.machine.on_relieved(now, *key),
+                    _ => view.machine.on_begin(now, *key),
+                }
             }
             ToProcess::Announced(announced) => {
                 for announcement in &announced.instruments {

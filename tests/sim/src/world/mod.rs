@@ -431,6 +431,9 @@ impl World {
             Event::ToAgent(conn, from, to, body) => {
                 if self.links.get(&conn).is_some_and(|l| l.agent_end) {
                     self.note(|| format!("→ agent {conn:?} {body:?}"));
+                    if matches!(*body, ToAgent::LetGo { .. }) {
+                        self.checks.handovers.on_let_go(from);
+                    }
                     self.feed(Input::Message { conn, from, to, body });
                 }
             }

@@ -157,6 +157,7 @@ impl World {
         if let Some(importer) = process.importer_mut() {
             importer.on_link_lost(now);
             self.checks.notices.on_link_lost(who);
+            self.checks.handovers.on_link_lost(who);
         }
         if let Some(link) = self.links.get_mut(&conn) {
             link.process_end = false;
@@ -265,6 +266,7 @@ impl World {
             // Its controls first, then ready.
             // spec: CTL-7
             exporter.apply();
+            exporter.let_go = false;
             let leads = (exporter.grouped && welcome.role == Role::Primary).then_some(welcome.epoch);
             // Who was the primary goes on; who was not begins when it says that it is ready.
             exporter.elected_in = leads.filter(|_| exporter.primary_in.is_none());
@@ -292,6 +294,9 @@ impl World {
         let counts = |p: &Process| p.key.is_none_or(|key| key.inc.epoch() > over);
         let others = self.living(|p| !p.left && counts(p) && p.exporter().is_some_and(leads));
         let others: Vec<Who> = others.into_iter().filter(|w| *w != who).collect();
+        if let Some(key) = self.processes[who].key {
+            self.checks.handovers.on_office(key);
+        }
         let result = self.checks.primaries.on_office(service, epoch, who, &others);
         self.judge(result);
     }
@@ -321,6 +326,10 @@ impl World {
         let delay = self.delay();
         let silent = !self.calm && self.random.percent(4);
         let fails = !self.calm && self.random.percent(15);
+        // Who has taken its leave does not listen any more.
+        if self.processes[who].left {
+            return;
+        }
         let Trade::Exporter(exporter) = &mut self.processes[who].trade else { return };
         match message {
             ToProcess::Apply => {
@@ -357,11 +366,18 @@ impl World {
             ToProcess::Promote { epoch } => {
                 exporter.apply();
                 exporter.primary_in = Some(epoch);
+                exporter.let_go = false;
                 let service = exporter.service.clone();
                 self.takes_office(who, &service, epoch);
                 self.says_later(who, conn, delay, ToAgent::Promoted { epoch });
             }
             ToProcess::Demote { .. } => exporter.primary_in = None,
+            // Some services never get to it.
+            ToProcess::LetGo { epoch } if exporter.board.epoch <= epoch && !silent => {
+                exporter.primary_in = None;
+                exporter.let_go = true;
+                self.says_later(who, conn, delay, ToAgent::LetGo { epoch });
+            }
             _ => {}
         }
     }
@@ -419,7 +435,17 @@ impl World {
         }
         let Some(importer) = self.processes[who].importer_mut() else { return };
         let asked = message.answers().and_then(|req| importer.pending.remove(&req)).and_then(|pending| pending.again);
+        let fresh = match message {
+            ToProcess::ReportsBegin { source, .. } => importer.fresh_of(source),
+            _ => Vec::new(),
+        };
         let again = importer.on_message(now, message);
+        if let ToProcess::ReportsBegin { source, key, .. } = message
+            && let Some(view) = importer.views.get(source)
+            && let Some(record) = fresh.iter().find(|record| !view.machine.is_fresh(record))
+        {
+            self.checks.handovers.on_marked(who, *key, source, record);
+        }
         if let (Some(asked), ToProcess::SetDone { result, .. }) = (&asked, message) {
             let verdict = self.checks.admissions.on_answer(asked, result, refuses);
             self.judge(verdict);
@@ -444,6 +470,8 @@ impl World {
             }
             ToProcess::Outage(outage) => {
                 let result = self.checks.outages.on_outage(who, outage);
+                self.judge(result);
+                let result = self.checks.handovers.on_outage(who, outage);
                 self.judge(result);
             }
             _ => {}

@@ -258,6 +258,7 @@ impl World {
                     let delay = MS + self.delay();
                     self.ring_after(who, delay);
                 } else {
+                    exporter.let_go = false;
                     exporter.board.watched.remove(&slot);
                     exporter.board.sent.remove(&slot);
                     exporter.changed.remove(&slot);
@@ -313,12 +314,48 @@ impl World {
             // spec: PSM-10
             Output::BeginAnew { above } => self.begin_anew(above),
             Output::Store { ticket, record } => {
+                if let Record::Term { service, .. } = &*record {
+                    self.look_at_last_values(service);
+                }
+                // Now, and not when it is written once more because it could not be before.
+                if let Record::Outage { outage, .. } = &*record
+                    && let Some(end) = outage.end.as_ref().filter(|end| outage.cause == Cause::Handover && end.at == self.moment().stamp)
+                {
+                    self.look_at_carried(&outage.source, end.key);
+                }
                 if self.store.push(ticket, *record) {
                     let delay = self.delay();
                     self.after(delay, Event::Commit);
                 }
             }
         }
+    }
+
+    /// The next term is being written down: what its primary had is read by now, if it has let go.
+    // spec: OUT-5
+    fn look_at_last_values(&mut self, service: &Name) {
+        let now = self.moment().stamp;
+        for (key, who) in &self.mapped {
+            if let Some(exporter) = self.processes[*who].exporter().filter(|e| e.grouped && e.service == *service) {
+                self.checks.handovers.on_term(now, *key, exporter.unread());
+            }
+        }
+    }
+
+    /// A handover is over: on the board of who leads now is all that was accepted.
+    // spec: OUT-4, OUT-5, CTL-7
+    fn look_at_carried(&mut self, service: &Name, key: Key) {
+        // Of what it has declared since it was last looked at the agent does not know.
+        let exporter = self.mapped.get(&key).and_then(|who| self.processes[*who].exporter()).filter(|e| e.table.is_empty());
+        let Some(exporter) = exporter else { return };
+        let mut carried = Vec::new();
+        for (slot, cell) in exporter.cells.iter().filter(|(_, cell)| cell.descriptor.is_control()) {
+            let Some((_, record)) = exporter.record(cell) else { continue };
+            let accepted = self.store.control(service, &record).map(|control| control.version).unwrap_or_default();
+            carried.push((record, accepted, exporter.board.controls.get(slot).map(|(version, _)| *version).unwrap_or_default()));
+        }
+        let result = self.checks.handovers.on_carried(service, key, &carried);
+        self.judge(result);
     }
 
     /// An accepted change must be durable at the moment when that is said.

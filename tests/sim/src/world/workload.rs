@@ -111,7 +111,8 @@ impl World {
             }
             870..890 => self.store_fails = !self.store_fails && self.random.percent(50),
             890..960 => self.start_missing(),
-            _ => self.lag(),
+            960..985 => self.lag(),
+            _ => self.drain_something(),
         }
     }
 
@@ -337,9 +338,31 @@ impl World {
         self.request(who, |req| ToAgent::Fire { req, request_id, name: "orders.flush".into(), arguments });
     }
 
+    /// Somebody wants a primary to hand over, and does not always know who that is.
+    fn drain_something(&mut self) {
+        let Some(who) = self.an_importer() else { return };
+        let drained = self.random.pick(&["orders", "orders", "orders", "billing", "billing", "orders-1", "cache-1"]).copied();
+        let drained = self.somewhere(drained.unwrap_or("orders"));
+        let to = if self.random.percent(25) { Some(name(&self.somewhere("orders-2"))) } else { None };
+        self.drain(who, &drained, to);
+        // Others do not know, and go on.
+        for _ in 0..self.random.below(5) {
+            self.set_something();
+        }
+    }
+
+    /// An importer asks for a handover.
+    pub fn drain(&mut self, who: Who, drained: &str, to: Option<tif_core::model::Name>) -> Option<u64> {
+        let drained = name(drained);
+        self.request(who, |req| ToAgent::Drain { req, name: drained, to })
+    }
+
     /// Instances come and go, sometimes the same in another place within one sweep.
     fn change_table(&mut self) {
         let Some(who) = self.an_exporter() else { return };
+        if self.processes[who].exporter().is_some_and(|e| e.let_go) {
+            return;
+        }
         let id = self.random.below(5);
         let late = self.random.percent(20);
         let moves = self.random.percent(30);
@@ -388,7 +411,7 @@ impl World {
         let gap = self.random.between(MS, 120 * MS);
         self.after(gap * self.pace().slower(), Event::Values(who));
         let chance = self.random.any();
-        let Some(exporter) = self.processes[who].exporter_mut() else { return };
+        let Some(exporter) = self.processes[who].exporter_mut().filter(|e| !e.let_go) else { return };
         let slots: Vec<Slot> = exporter.cells.keys().copied().collect();
         let slot = slots[(chance % slots.len() as u64) as usize];
         let step = (chance >> 32) % 25;

@@ -399,7 +399,7 @@ impl Agent {
         if let Some(number) = asked {
             self.answered(number);
         }
-        if self.sources.get(service).is_some_and(|s| s.exporter == Some(key)) {
+        if self.stands_behind(key) {
             self.unbind(key, out);
             let process = self.exporters.get(&key).map_or_else(|| service.clone(), |e| e.name.clone());
             self.begin_outage(now, service, &process, key, Cause::Handover, out);
@@ -407,7 +407,7 @@ impl Agent {
     }
 
     /// It stands behind its source no longer, and lives: nobody watches its slots.
-    fn unbind(&mut self, key: Key, out: &mut Outbox) {
+    pub(in super::super) fn unbind(&mut self, key: Key, out: &mut Outbox) {
         let Some(exporter) = self.exporters.get_mut(&key) else { return };
         let slots = std::mem::take(&mut exporter.slots);
         for slot in slots.into_keys() {

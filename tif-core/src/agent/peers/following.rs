@@ -30,6 +30,8 @@ pub(super) struct Incoming {
     key: Key,
     /// The life that is live here says all of it once more, on the same stream.
     again: bool,
+    /// Who has handed over to it.
+    relieves: Option<Key>,
     announced: BTreeMap<InstrumentId, Announcement>,
     reports: BTreeMap<InstrumentId, Report>,
 }
@@ -135,7 +137,7 @@ impl Agent {
     }
 
     /// A source begins to send.
-    pub(super) fn on_far_begin(&mut self, now: Moment, node: NodeId, source: &Name, key: Key) {
+    pub(super) fn on_far_begin(&mut self, now: Moment, node: NodeId, source: &Name, key: Key, relieves: Option<Key>) {
         let Some(source) = self.far_name(node, key, source) else { return self.drop_incoming_of(now, node, source) };
         // Who led in an earlier term, or is known to be dead, is not listened to.
         // spec: GRP-8, PSM-7
@@ -150,7 +152,7 @@ impl Agent {
         let Some(peer) = self.peers.get_mut(node) else { return };
         // A second begin of the same life, for another subscription: both go on, and each end mark is over all that came.
         if peer.incoming.get(&source).is_none_or(|incoming| incoming.key != key) {
-            peer.incoming.insert(source, Incoming { key, again, announced: BTreeMap::new(), reports: BTreeMap::new() });
+            peer.incoming.insert(source, Incoming { key, again, relieves, announced: BTreeMap::new(), reports: BTreeMap::new() });
         }
     }
 
@@ -293,7 +295,7 @@ impl Agent {
     /// The life that sent all of this stands behind the source from now on.
     // spec: OUT-3, OUT-4
     fn bind_far(&mut self, now: Moment, node: NodeId, source: &Name, incoming: Incoming, swept: &sync::Swept, out: &mut Outbox) {
-        let Incoming { key, again, announced, reports } = incoming;
+        let Incoming { key, again, relieves, announced, reports } = incoming;
         let process = announced.values().next().map_or_else(|| source.clone(), |a| a.process.clone());
         let before: BTreeSet<InstrumentId> = self.table.of_source(source).collect();
         let same = self.sources.get(source).is_some_and(|s| s.exporter == Some(key));
@@ -331,10 +333,13 @@ impl Agent {
             self.remove_instrument(*id, out);
         }
         let state: &mut Source = self.sources.entry(source.clone()).or_default();
+        // Whoever follows it here sees no more of that than one next door to it.
+        // spec: OUT-5
+        let relieves = relieves.filter(|before| state.exporter == Some(*before));
         state.exporter = Some(key);
         let outage = state.outage.take().or_else(|| self.outages.open_of(source));
         let ended = outage.and_then(|id| self.outages.end(now, id, &process, key, tally));
-        self.follow_source(now, source, key, ended, out);
+        self.follow_source(now, source, key, relieves, ended, out);
         self.forget_far_if_empty(source);
     }
 
