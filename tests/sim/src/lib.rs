@@ -9,8 +9,9 @@ pub mod check;
 pub mod mutants;
 mod random;
 mod run;
+pub mod story;
 pub mod system;
 pub mod world;
 
 pub use random::Random;
-pub use run::{Outcome, Plan, run, run_system};
+pub use run::{Outcome, Plan, run, run_system, system_of, world_of};

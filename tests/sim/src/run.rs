@@ -4,6 +4,7 @@ use tif_core::defects;
 
 use crate::Random;
 use crate::check::{Violation, convergence};
+use crate::story::Line;
 use crate::system::{Releases, System};
 use crate::world::faults::Defect;
 use crate::world::{MS, Pace, SECOND, Weather, World};
@@ -58,7 +59,7 @@ pub struct Outcome {
     /// How much time was simulated, in milliseconds.
     pub simulated_ms: u64,
     /// What happened, if it was kept.
-    pub timeline: Vec<String>,
+    pub timeline: Vec<Line>,
     /// A number that two runs of the same seed have in common.
     pub fingerprint: u64,
 }
@@ -72,7 +73,19 @@ pub fn run(plan: Plan) -> Outcome {
     defects::with(plan.agent, || fly(plan))
 }
 
+/// The world of a seed with one CPU, as it is when the flight ends or is stopped.
+pub fn world_of(plan: Plan) -> World {
+    defects::with(plan.agent, || fly_world(plan))
+}
+
 fn fly(plan: Plan) -> Outcome {
+    let mut world = fly_world(plan);
+    let steps = world.step;
+    let fingerprint = world.random.any() ^ world.now;
+    Outcome { violation: world.violation, steps, simulated_ms: world.now / MS, timeline: world.timeline, fingerprint }
+}
+
+fn fly_world(plan: Plan) -> World {
     let mut world = World::new(plan.seed, plan.weather());
     world.populate();
     let end = world.now + plan.length(&mut world.random);
@@ -82,16 +95,14 @@ fn fly(plan: Plan) -> Outcome {
         world.calm_down();
         heal(&mut world, stop);
     }
-    let steps = world.step;
-    let fingerprint = world.random.any() ^ world.now;
-    Outcome { violation: world.violation, steps, simulated_ms: world.now / MS, timeline: world.timeline, fingerprint }
+    world
 }
 
 fn heal(world: &mut World, stop: u64) {
     let end = world.now + HEALS_WITHIN;
     loop {
         let next = world.now + 50 * MS;
-        if !world.run_until(next) || world.step >= stop {
+        if !world.run_until_step(next, stop) || world.step >= stop {
             return;
         }
         match convergence::look(&[world]) {
@@ -116,7 +127,20 @@ pub fn run_system(plan: Plan) -> Outcome {
     defects::with(plan.agent, || fly_system(plan))
 }
 
+/// All CPUs of a seed with several, as they are when the flight ends or is stopped.
+pub fn system_of(plan: Plan) -> System {
+    defects::with(plan.agent, || fly_all(plan))
+}
+
 fn fly_system(plan: Plan) -> Outcome {
+    let mut system = fly_all(plan);
+    let mut timeline: Vec<Line> = system.worlds.iter_mut().flat_map(|world| std::mem::take(&mut world.timeline)).collect();
+    timeline.sort_by_key(|line| line.step);
+    let fingerprint = system.random.any() ^ system.now();
+    Outcome { violation: system.violation().cloned(), steps: system.step, simulated_ms: system.now() / MS, timeline, fingerprint }
+}
+
+fn fly_all(plan: Plan) -> System {
     let cpus = match plan.seed % 8 {
         0..3 => 2,
         3..5 => 3,
@@ -139,14 +163,7 @@ fn fly_system(plan: Plan) -> Outcome {
         system.calm_down();
         heal_system(&mut system, stop);
     }
-    let mut timeline: Vec<String> = Vec::new();
-    for world in &mut system.worlds {
-        let cpu = world.cpu();
-        timeline.extend(std::mem::take(&mut world.timeline).into_iter().map(|line| format!("{line}  [{cpu}]")));
-    }
-    timeline.sort_by_key(|line| line.split_whitespace().next().and_then(|step| step.parse::<u64>().ok()));
-    let fingerprint = system.random.any() ^ system.now();
-    Outcome { violation: system.violation().cloned(), steps: system.step, simulated_ms: system.now() / MS, timeline, fingerprint }
+    system
 }
 
 fn heal_system(system: &mut System, stop: u64) {
@@ -154,7 +171,7 @@ fn heal_system(system: &mut System, stop: u64) {
     loop {
         // Not in step with what changes every so often.
         let next = system.now() + 37 * MS;
-        if !system.run_until(next) || system.step >= stop {
+        if !system.run_until_step(next, stop) || system.step >= stop {
             return;
         }
         match system.look() {

@@ -7,7 +7,7 @@
 //!   succeeds it. `draining`: who hands over to whom. `noticing`: who is told.
 //! - `importing`: subscriptions, who follows what, values on their way out.
 //! - `changing`: controls. `agreeing`: changes that other CPUs must have. `calling`: procedures. `arming`: in-path test points. `asking`: discovery, sensing, processes, outages.
-//! - `table`, `session`, `outages`: what is remembered of instruments, connections, outages.
+//! - `table`, `session`, `outages`: what is remembered of instruments, connections, outages. `portrait`: all of it, for people.
 //!
 //! What is asked of the shell or of a process is a *question* with a number and a deadline; its answer carries the number.
 
@@ -26,6 +26,7 @@ mod leading;
 mod noticing;
 mod outages;
 mod peers;
+mod portrait;
 mod restoring;
 mod session;
 mod stats;

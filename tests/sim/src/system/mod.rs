@@ -221,7 +221,12 @@ impl System {
 
     /// Everything up to a time.
     pub fn run_until(&mut self, end: u64) -> bool {
-        loop {
+        self.run_until_step(end, u64::MAX)
+    }
+
+    /// Everything up to a time, but no step after this one.
+    pub fn run_until_step(&mut self, end: u64, stop: u64) -> bool {
+        while self.step < stop {
             match self.next() {
                 Some((at, next)) if at <= end => {
                     if !self.happen(at, next) {
@@ -232,10 +237,11 @@ impl System {
                     for world in &mut self.worlds {
                         world.now = world.now.max(end);
                     }
-                    return self.violation().is_none();
+                    break;
                 }
             }
         }
+        self.violation().is_none()
     }
 
     /// Everything for so many milliseconds.

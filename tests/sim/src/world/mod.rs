@@ -6,7 +6,6 @@
 //! - `shell`: does what the agent wants done. `process`: what processes do. `workload`: what befalls them.
 //! - `exporter`, `importer`, `store`, `catalogue`: what they are made of.
 
-mod brief;
 pub mod catalogue;
 pub mod exporter;
 pub mod faults;
@@ -27,6 +26,7 @@ use tif_core::wire::{Hello, Identity, ToAgent, ToProcess};
 
 use crate::Random;
 use crate::check::{Checks, Violation};
+use crate::story::{self, Line};
 use exporter::Exporter;
 use faults::Defect;
 use importer::Importer;
@@ -152,6 +152,15 @@ enum Event {
     Trouble,
 }
 
+/// Who did what a line of the timeline tells.
+#[derive(Clone, Copy, Debug)]
+enum By {
+    /// Nobody: it befell the CPU.
+    Cpu,
+    Agent,
+    Process(Who),
+}
+
 /// How a world is to be.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Weather {
@@ -225,7 +234,7 @@ pub struct World {
     /// The first thing that was wrong.
     pub violation: Option<Violation>,
     /// The timeline, if it is kept.
-    pub timeline: Vec<String>,
+    pub timeline: Vec<Line>,
     /// The independent witnesses.
     pub checks: Checks,
     /// Trouble is over.
@@ -396,7 +405,12 @@ impl World {
 
     /// Everything up to a time.
     pub fn run_until(&mut self, end: u64) -> bool {
-        loop {
+        self.run_until_step(end, u64::MAX)
+    }
+
+    /// Everything up to a time, but no step after this one.
+    pub fn run_until_step(&mut self, end: u64, stop: u64) -> bool {
+        while self.step < stop {
             match self.next() {
                 Some(at) if at <= end => {
                     if !self.advance() {
@@ -405,10 +419,11 @@ impl World {
                 }
                 _ => {
                     self.now = self.now.max(end);
-                    return self.violation.is_none();
+                    break;
                 }
             }
         }
+        self.violation.is_none()
     }
 
     /// Everything for so many milliseconds.
@@ -430,7 +445,7 @@ impl World {
             Event::HelloArrives(conn, hello) => self.hello_arrives(conn, hello),
             Event::ToAgent(conn, from, to, body) => {
                 if self.links.get(&conn).is_some_and(|l| l.agent_end) {
-                    self.note(|| format!("→ agent {conn:?} {body:?}"));
+                    self.note(By::Agent, |w| format!("hears {}: {}", w.caller(conn), story::said(&body)));
                     if matches!(*body, ToAgent::LetGo { .. }) {
                         self.checks.handovers.on_let_go(from);
                     }
@@ -440,7 +455,7 @@ impl World {
             Event::AgentSeesEnd(conn) => {
                 if let Some(link) = self.links.get_mut(&conn).filter(|l| l.agent_end) {
                     link.agent_end = false;
-                    self.note(|| format!("→ agent {conn:?} closed"));
+                    self.note(By::Agent, |w| format!("sees the link to {} end", w.caller(conn)));
                     self.feed(Input::Closed { conn });
                 }
             }
@@ -449,10 +464,14 @@ impl World {
             Event::ProcessSeesEnd(conn) => self.process_sees_end(conn),
             Event::Pull(conn) => self.pull(conn),
             Event::Commit => self.commit(),
-            Event::Committed(ticket, failed) => self.feed(match failed {
-                None => Input::Stored(ticket),
-                Some(reason) => Input::StoreFailed(ticket, reason),
-            }),
+            Event::Committed(ticket, None) => {
+                self.note(By::Agent, |_| format!("write {} is durable", ticket.0));
+                self.feed(Input::Stored(ticket));
+            }
+            Event::Committed(ticket, Some(reason)) => {
+                self.note(By::Agent, |_| format!("write {} has failed: {reason}", ticket.0));
+                self.feed(Input::StoreFailed(ticket, reason));
+            }
             Event::Exit(key, cause) => self.agent_sees_exit(key, cause),
             Event::Sweep(who) => self.sweep(who),
             Event::Sampled(key, slots, token) => {
@@ -508,11 +527,29 @@ impl World {
         Moment { time: Time(self.now), boot: Time(self.now), stamp: Stamp(self.now) }
     }
 
-    fn note(&mut self, what: impl FnOnce() -> String) {
+    /// A line for the timeline, if it is kept.
+    fn note(&mut self, by: By, what: impl FnOnce(&World) -> String) {
         if self.weather.trace {
-            let line = format!("{:>7} {:>12.6}s {}", self.step, self.now as f64 / SECOND as f64, brief::brief(&what()));
+            let line = Line { step: self.step, at: self.now, cpu: self.node, who: self.called(by), what: what(self) };
             self.timeline.push(line);
         }
+    }
+
+    fn called(&self, by: By) -> String {
+        match by {
+            By::Cpu => String::new(),
+            By::Agent => "agent".into(),
+            By::Process(who) => match self.processes.get(who).map(|p| &p.identity) {
+                Some(Identity::Exactly(name)) => format!("{name} [{who}]"),
+                Some(Identity::Pick(prefix)) => format!("{prefix}? [{who}]"),
+                None => format!("[{who}]"),
+            },
+        }
+    }
+
+    /// Who is at the other end of a connection.
+    fn caller(&self, conn: Conn) -> String {
+        self.links.get(&conn).map_or_else(|| format!("connection {}", conn.0), |link| self.called(By::Process(link.who)))
     }
 
     pub(crate) fn judge(&mut self, result: Result<(), Violation>) {
@@ -521,7 +558,7 @@ impl World {
         {
             violation.step = self.step;
             violation.at_ms = self.now / MS;
-            self.note(|| format!("VIOLATION {violation}"));
+            self.note(By::Cpu, |_| format!("VIOLATION {violation}"));
             self.violation = Some(violation);
         }
     }

@@ -8,8 +8,9 @@ use tif_core::wire::{Hello, Identity, Resume, ToAgent, ToProcess, Welcome};
 use super::exporter::Exporter;
 use super::faults::Defect;
 use super::importer::{Importer, Pending};
-use super::{Event, Link, MS, Process, SECOND, SPEAKS, Trade, VecDeque, Who, World};
+use super::{By, Event, Link, MS, Process, SECOND, SPEAKS, Trade, VecDeque, Who, World};
 use crate::check::versions;
+use crate::story;
 
 impl World {
     /// Starts an exporting process.
@@ -57,8 +58,8 @@ impl World {
             nonce: u128::from(self.random.any()),
             deferred: VecDeque::new(),
         };
-        self.note(|| format!("process {who} starts: pid {pid} {:?}", process.identity));
         self.processes.push(process);
+        self.note(By::Process(who), |_| format!("starts as pid {pid}"));
         self.reconnect(who);
         let clock = self.random.between(100 * MS, SECOND);
         self.after(clock, Event::OwnClock(who));
@@ -169,7 +170,7 @@ impl World {
     pub(super) fn process_sees_end(&mut self, conn: Conn) {
         let Some(who) = self.links.get(&conn).map(|l| l.who) else { return };
         if self.processes[who].conn == Some(conn) {
-            self.note(|| format!("process {who} sees {conn:?} closed"));
+            self.note(By::Process(who), |_| "sees its link end".into());
             self.process_lets_go(who);
             self.reconnect(who);
         }
@@ -178,7 +179,7 @@ impl World {
     /// The connection breaks; what is under way is lost.
     pub fn break_link(&mut self, who: Who) {
         let Some(conn) = self.processes[who].conn else { return };
-        self.note(|| format!("link {conn:?} of process {who} breaks"));
+        self.note(By::Process(who), |_| "has its link broken".into());
         self.events.retain(|_, e| !matches!(e, Event::ToAgent(c, ..) | Event::ToProcess(c, ..) | Event::HelloArrives(c, _) if *c == conn));
         self.process_lets_go(who);
         self.reconnect(who);
@@ -187,14 +188,14 @@ impl World {
     /// A signal stops it for a while.
     pub fn stop(&mut self, who: Who, ms: u64) {
         if self.processes[who].alive && !self.processes[who].stopped {
-            self.note(|| format!("process {who} is stopped for {ms} ms"));
+            self.note(By::Process(who), |_| format!("is stopped for {ms} ms"));
             self.processes[who].stopped = true;
             self.after(ms * MS, Event::Continue(who));
         }
     }
 
     pub(super) fn continue_process(&mut self, who: Who) {
-        self.note(|| format!("process {who} goes on"));
+        self.note(By::Process(who), |_| "goes on".into());
         self.processes[who].stopped = false;
         // Before whatever else is to come, for that is younger: also what should have come while the whole CPU stood still.
         let first = self.events.first_key_value().map_or(self.now, |((at, _), _)| (*at).min(self.now)).saturating_sub(1);
@@ -209,7 +210,7 @@ impl World {
         if !self.processes[who].alive {
             return;
         }
-        self.note(|| format!("process {who} dies: {cause}"));
+        self.note(By::Process(who), |_| format!("dies: {cause}"));
         self.process_lets_go(who);
         let process = &mut self.processes[who];
         process.alive = false;
@@ -234,7 +235,7 @@ impl World {
         if foreign && !matches!(message, ToProcess::Welcome(_)) {
             return;
         }
-        self.note(|| format!("→ process {who} {message:?}"));
+        self.note(By::Process(who), |_| format!("hears: {}", story::told(&message)));
         match message {
             ToProcess::Welcome(welcome) => self.welcomed(who, conn, &welcome),
             ToProcess::Refused { req: 0, refusal } => self.turned_away(who, &refusal),

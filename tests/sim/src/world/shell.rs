@@ -5,10 +5,11 @@ use tif_core::agent::io::{Conn, Input, Output, Record};
 use tif_core::machine::link::{Body, Frame};
 use tif_core::model::notice::NoticeEvent;
 use tif_core::model::{Cause, Incarnation, Key, Name, NodeId, SetResult, Version};
-use tif_core::wire::{Credentials, Hello, PeerBody, PeerFrame, Registration, SegmentFacts, ToPeer, ToProcess};
+use tif_core::wire::{Credentials, Hello, PeerBody, PeerFrame, Registration, SegmentFacts, ToAgent, ToPeer, ToProcess};
 
 use super::faults::Defect;
-use super::{Event, MS, SECOND, Trade, Who, World};
+use super::{By, Event, MS, SECOND, Trade, Who, World};
+use crate::story;
 
 impl World {
     /// Hands the agent something, and does what it wants.
@@ -65,7 +66,7 @@ impl World {
         self.due = agent.deadline().map(|t| t.0);
         self.agent = Some(agent);
         self.agent_is_new = true;
-        self.note(|| "agent starts".into());
+        self.note(By::Agent, |_| "starts".into());
         for output in out {
             self.perform(output);
         }
@@ -76,11 +77,10 @@ impl World {
 
     /// A datagram from another CPU.
     pub fn receive(&mut self, from: NodeId, frame: Box<PeerFrame>) {
-        match &frame.body {
-            PeerBody::Beat(_) => {}
-            PeerBody::Link(Frame { body: Body::Ack, .. }) => {}
-            PeerBody::Link(part) => self.note(|| format!("→ agent from CPU {from}, stream {}: {:?}", part.stream, part.body)),
-            other => self.note(|| format!("→ agent from CPU {from} {other:?}")),
+        if self.weather.trace
+            && let Some(words) = story::between(&frame.body)
+        {
+            self.note(By::Agent, |_| format!("hears cpu{from}: {words}"));
         }
         self.heed_given_up(&frame);
         self.feed(Input::Peer { from, frame });
@@ -97,13 +97,13 @@ impl World {
 
     /// Nothing on this CPU runs for a while: it is starved, or suspended.
     pub fn freeze(&mut self, ms: u64) {
-        self.note(|| format!("everything stands still for {ms} ms"));
+        self.note(By::Cpu, |_| format!("everything stands still for {ms} ms"));
         self.now += ms * MS;
     }
 
     /// Everything on this CPU is gone at once, but what is durable.
     pub fn lose_power(&mut self) {
-        self.note(|| "power is lost".into());
+        self.note(By::Cpu, |_| "power is lost".into());
         self.kill_agent();
         for who in self.living(|_| true) {
             self.end_process(who, Cause::Unknown);
@@ -113,7 +113,6 @@ impl World {
     /// The other agents have given this one's life up: it ends, and the next one knows of nobody who lives.
     // spec: PSM-10
     fn begin_anew(&mut self, above: Incarnation) {
-        self.note(|| format!("the agent's life is over; the next is greater than {above}"));
         self.kill_agent();
         self.over = self.over.max(above.epoch());
         self.store.begin_anew(above.epoch());
@@ -128,7 +127,7 @@ impl World {
         }
         self.due = None;
         self.store.last_seen = Some(self.moment());
-        self.note(|| "agent is killed".into());
+        self.note(By::Agent, |_| "is killed".into());
         while self.random.percent(30) && self.store.is_waiting() {
             self.commit_one();
         }
@@ -192,16 +191,15 @@ impl World {
             }
             None => (None, Vec::new()),
         };
-        self.note(|| format!("→ agent {conn:?} {hello:?}"));
+        self.note(By::Agent, |w| format!("hears {}: {}", w.caller(conn), story::said(&ToAgent::Hello((*hello).clone()))));
         self.feed(Input::Hello { conn, credentials, hello, segment, declared });
     }
 
     fn perform(&mut self, output: Output) {
-        match &output {
-            Output::Watch { .. } | Output::Sent { .. } | Output::HasReports { .. } => {}
-            // It is seen where it arrives.
-            Output::ToPeer { .. } => {}
-            other => self.note(|| format!("← agent {other:?}")),
+        if self.weather.trace
+            && let Some(words) = story::wanted(&output)
+        {
+            self.note(By::Agent, |_| words);
         }
         match output {
             Output::Admit { conn, key, epoch, controls, welcome } => {
@@ -210,7 +208,7 @@ impl World {
                 let ToProcess::Welcome(welcomed) = &*welcome else { return };
                 let result = self.checks.keys.on_admit(key, who, &welcomed.name);
                 let durable = self.store.processes.get(&welcomed.name).is_some_and(|r| r.key == key);
-                let (alive, started) = (process.alive, process.started);
+                let alive = process.alive;
                 let excused = process.importer().is_some() && self.store.failed.contains(&key);
                 self.judge(result);
                 let result = self.checks.keys.on_durable(key, durable, excused);
@@ -218,7 +216,7 @@ impl World {
                 self.watched.insert(key, who);
                 if !alive {
                     let delay = self.delay();
-                    self.note(|| format!("process {who} started {started} is dead already"));
+                    self.note(By::Process(who), |_| "is dead already".into());
                     self.after(delay, Event::Exit(key, Cause::Unknown));
                 }
                 if let Trade::Exporter(exporter) = &mut self.processes[who].trade {
@@ -307,7 +305,6 @@ impl World {
             }
             Output::ToPeer { to, frame } => self.outgoing.push((to, frame)),
             Output::Incompatible { node, why } => {
-                self.note(|| format!("agent does not speak with CPU {node}: {why}"));
                 self.incompatible.insert(node, why.to_string());
             }
             // The agent's life is over for the others, and with it every process of it: both begin anew.
@@ -421,6 +418,7 @@ impl World {
         let Some(link) = self.links.get_mut(&conn).filter(|l| l.agent_end && l.process_end) else { return };
         let at = link.last[1].max(self.now + delay);
         link.last[1] = at;
+        self.note(By::Agent, |w| format!("tells {}: {}", w.caller(conn), story::told(&message)));
         if matches!(message, ToProcess::Withdrawn { .. }) && self.spoils(Defect::DropWithdrawn, 3) {
             return;
         }
@@ -496,11 +494,11 @@ impl World {
         };
         let (changes, samples) = exporter.sweep();
         if !changes.is_empty() {
-            self.note(|| format!("→ agent table of {key}: {changes:?}"));
+            self.note(By::Agent, |_| format!("finds the table of {key} changed: {}", story::brief(&format!("{changes:?}"))));
             self.feed(Input::Table { key, changes });
         }
         if !samples.is_empty() {
-            self.note(|| format!("→ agent samples of {key}: {samples:?}"));
+            self.note(By::Agent, |_| format!("finds values of {key}: {}", story::brief(&format!("{samples:?}"))));
             self.feed(Input::Sampled { key, samples, token: None });
         }
     }
@@ -511,7 +509,7 @@ impl World {
         if self.mapped.contains_key(&key) {
             self.sweep(who);
         }
-        self.note(|| format!("→ agent {key} exited: {cause}"));
+        self.note(By::Agent, |_| format!("sees {key} dead: {cause}"));
         self.checks.deaths.on_exit(key, self.now);
         self.feed(Input::Exited { key, cause });
     }

@@ -6,7 +6,7 @@ use tif_core::model::{Arming, Cause, Coarsen, FaultAction, Kind, RequestId, Slot
 use tif_core::wire::{Admission, Identity, ToAgent};
 
 use super::importer::Wish;
-use super::{Event, MS, SECOND, Who, World, catalogue, name};
+use super::{By, Event, MS, SECOND, Who, World, catalogue, name};
 
 const PATTERNS: [&str; 9] = [
     "**",
@@ -51,7 +51,7 @@ impl World {
 
     /// Trouble ends and everything heals.
     pub fn calm_down(&mut self) {
-        self.note(|| "calm".into());
+        self.note(By::Cpu, |_| "calm from now on".into());
         self.calm = true;
         self.store_fails = false;
         for who in self.living(|p| p.stopped) {

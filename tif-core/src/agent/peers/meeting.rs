@@ -20,6 +20,12 @@ pub(super) struct Met {
     spoken: Result<Agreed, Incompatible>,
 }
 
+impl Met {
+    pub(super) fn spoken(&self) -> &Result<Agreed, Incompatible> {
+        &self.spoken
+    }
+}
+
 impl Agent {
     /// What is spoken with another CPU's agent, or why nothing is; none: it has not said yet what it speaks.
     pub fn spoken_with(&self, node: NodeId) -> Option<Result<Agreed, Incompatible>> {

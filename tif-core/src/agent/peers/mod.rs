@@ -15,6 +15,7 @@ mod following;
 mod forwarding;
 mod meeting;
 mod noticing;
+mod portrait;
 mod replicating;
 mod serving;
 

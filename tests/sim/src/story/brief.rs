@@ -1,4 +1,4 @@
-//! Lines of the timeline, as short as one can read them: keys as `node.proc.epoch:counter`, names without their wrapping, no descriptors.
+//! Lines of the timeline, as short as one can read them: keys as `node:proc#epoch.counter`, names without their wrapping, no descriptors.
 
 /// The same line, shorter.
 pub fn brief(line: &str) -> String {
@@ -19,7 +19,7 @@ fn next(rest: &str) -> (String, &str) {
     {
         let numbers: Vec<u64> = inside.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect();
         if let [node, process, inc] = numbers[..] {
-            return (format!("{node}.{process}.{}:{}", inc >> 32, inc & 0xffff_ffff), after);
+            return (format!("{node}:{process}#{}.{}", inc >> 32, inc & 0xffff_ffff), after);
         }
     }
     if rest.starts_with("descriptor: Descriptor {")
@@ -58,6 +58,6 @@ mod tests {
     #[test]
     fn keys_and_names_are_short_and_descriptors_are_left_out() {
         let line = "→ A { key: Key { node: NodeId(2), proc: ProcId(5), inc: Incarnation(17179869185) }, descriptor: Descriptor { kind: X { a: 1 } }, at: Name(\"cpu1\") }";
-        assert_eq!(brief(line), "→ A { key: 2.5.4:1, at: cpu1 }");
+        assert_eq!(brief(line), "→ A { key: 2:5#4.1, at: cpu1 }");
     }
 }
