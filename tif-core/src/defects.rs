@@ -159,6 +159,14 @@ defects! {
     PromoteWithoutControls,
     /// Somebody succeeds a primary of whose end the store does not know.
     SucceedUnwritten,
+    "heartbeat":
+    /// Whoever misses too many heartbeats is given up without a probe.
+    GiveUpUnprobed,
+    /// Nobody is given up for silence.
+    NeverGiveUp,
+    /// An agent that starts does not listen to those on other kernels that it knows from before.
+    ForgetToListen,
+
     "handover":
     /// The successor is told to lead before the primary has let go.
     LeadBeforeLetGo,

@@ -96,6 +96,10 @@ pub const HANDOVER_TIMEOUT: Duration = Duration::from_secs(2);
 pub const HANDOVER_CHANGES_MAX: usize = 1_024;
 /// How long a dynamic indicator may take to answer a request.
 pub const COMPUTE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often a process on another kernel may choose to send heartbeats: not more often than this,
+pub const HEARTBEAT_PERIOD_MIN: Duration = Duration::from_millis(100);
+/// and not less often (PSM-6).
+pub const HEARTBEAT_PERIOD_MAX: Duration = Duration::from_secs(10);
 /// Calls of one exporter that run at the same time, those that overran their time limit included. Each has a thread of the service.
 pub const CALLS_RUNNING_MAX: usize = 8;
 /// The longest time limit that a procedure may declare.

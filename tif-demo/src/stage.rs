@@ -97,7 +97,8 @@ impl Stage {
     pub fn importer(&self, name: &str) -> anyhow::Result<Importer> {
         let name: Name = name.parse()?;
         let program = format!("tif-demo {}", env!("CARGO_PKG_VERSION"));
-        let options = importer::Options { run_dir: Some(self.place.run_dir().to_owned()), program, name, timeout: REQUEST_TIMEOUT };
+        let options =
+            importer::Options { run_dir: Some(self.place.run_dir().to_owned()), program, name, timeout: REQUEST_TIMEOUT, heartbeat: None };
         Ok(Importer::open(options)?)
     }
 

@@ -7,7 +7,7 @@ use tif_core::wire::{Hello, Identity, Registration, Resume, SPOKEN};
 /// A `Hello` with this library's protocol versions and a fresh random nonce. Keep the nonce (`Hello::nonce`) and put it into a later `Hello` that
 /// resumes the same registration.
 pub fn hello(identity: Identity, registration: Registration, program: impl Into<String>, resume: Option<Resume>) -> Hello {
-    Hello { offer: SPOKEN, identity, nonce: nonce(), registration, resume, program: program.into(), outages: Vec::new() }
+    Hello { offer: SPOKEN, identity, nonce: nonce(), registration, resume, heartbeat: None, program: program.into(), outages: Vec::new() }
 }
 
 fn nonce() -> u128 {

@@ -12,7 +12,13 @@ use tif_core::wire::{Admission, Announced, ReportsEnd, ToAgent, ToProcess};
 use tif_serve::importer::{Event, FireRequest, Importer, Link, Options, RequestError, SetRequest, Standing, Table};
 
 fn open(dir: &Path) -> Importer {
-    let options = Options { run_dir: Some(dir.to_owned()), program: "test 1".into(), name: "tif-serve".parse().unwrap(), timeout: LONG };
+    let options = Options {
+        run_dir: Some(dir.to_owned()),
+        program: "test 1".into(),
+        name: "tif-serve".parse().unwrap(),
+        timeout: LONG,
+        heartbeat: None,
+    };
     Importer::open(options).unwrap()
 }
 

@@ -13,6 +13,9 @@ use tif_core::model::Pattern;
 pub struct Options {
     /// Where the agent is; none: `TIF_RUN_DIR`, `$XDG_RUNTIME_DIR/tif` or `/run/tif`.
     pub run_dir: Option<PathBuf>,
+    /// The agent's socket is forwarded from another machine.
+    // spec: PSM-6
+    pub forwarded: bool,
     /// Nothing can be changed.
     pub read_only: bool,
     /// Which instruments are shown.
@@ -28,7 +31,15 @@ pub struct Options {
 impl Default for Options {
     /// Everything of the agent that is found by itself.
     fn default() -> Options {
-        Options { run_dir: None, read_only: false, pattern: Pattern::all(), color: color_wanted(), extra: None, status: None }
+        Options {
+            run_dir: None,
+            forwarded: false,
+            read_only: false,
+            pattern: Pattern::all(),
+            color: color_wanted(),
+            extra: None,
+            status: None,
+        }
     }
 }
 
@@ -52,6 +63,9 @@ struct Arguments {
     /// Where the agent is [default: TIF_RUN_DIR, $XDG_RUNTIME_DIR/tif or /run/tif]
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
+    /// The agent's socket is forwarded from another machine, as by `ssh -L`: say every second that this process lives, as the agent cannot see it
+    #[arg(long)]
+    forwarded: bool,
     /// Let nothing be changed from here
     #[arg(long)]
     read_only: bool,
@@ -75,6 +89,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let options = Options {
         run_dir: arguments.run_dir,
+        forwarded: arguments.forwarded,
         read_only: arguments.read_only,
         pattern: arguments.pattern,
         color: color_wanted() && !arguments.no_color,

@@ -60,7 +60,8 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     }
     let name = "tif-tui".parse().context("the screen's own name")?;
     let program = format!("tif-tui {}", env!("CARGO_PKG_VERSION"));
-    let open = importer::Options { run_dir: options.run_dir.clone(), program, name, timeout: REQUEST_TIMEOUT };
+    let heartbeat = options.forwarded.then_some(importer::HEARTBEAT);
+    let open = importer::Options { run_dir: options.run_dir.clone(), program, name, timeout: REQUEST_TIMEOUT, heartbeat };
     let importer = Importer::open(open).map_err(|error| Unreachable(error.to_string()))?;
     let importer = Arc::new(importer);
     importer.subscribe(options.pattern.clone(), Coarsen::default());

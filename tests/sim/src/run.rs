@@ -99,8 +99,9 @@ fn fly_world(plan: Plan) -> World {
 }
 
 fn heal(world: &mut World, stop: u64) {
-    let end = world.now + HEALS_WITHIN;
+    let mut end = world.now + HEALS_WITHIN;
     loop {
+        end = end.max(world.given_up_at() + HEALS_WITHIN);
         let next = world.now + 50 * MS;
         if !world.run_until_step(next, stop) || world.step >= stop {
             return;
@@ -167,13 +168,15 @@ fn fly_all(plan: Plan) -> System {
 }
 
 fn heal_system(system: &mut System, stop: u64) {
-    let end = system.now() + SYSTEM_HEALS_WITHIN;
+    let mut end = system.now() + SYSTEM_HEALS_WITHIN;
     loop {
         // Not in step with what changes every so often.
         let next = system.now() + 37 * MS;
         if !system.run_until_step(next, stop) || system.step >= stop {
             return;
         }
+        let given_up = system.worlds.iter().map(World::given_up_at).max().unwrap_or_default();
+        end = end.max(given_up + SYSTEM_HEALS_WITHIN);
         match system.look() {
             Ok(()) => return,
             Err(mut violation) if system.now() >= end => {

@@ -22,7 +22,7 @@ fn check(defect: Defect, within: u64, by: &[&str]) {
 // spec: SYN-7
 #[test]
 fn a_lost_withdrawal_is_found_in_20_seeds() {
-    check(Defect::DropWithdrawn, 20, &["marks", "convergence"]);
+    check(Defect::DropWithdrawn, 20, &["marks", "convergence", "freshness"]);
 }
 
 // spec: PSM-7

@@ -41,6 +41,7 @@ fn measure(fixture: &Path, rounds: usize) {
         program: "tif-takeover".into(),
         name: "tif-takeover".parse().expect("a name"),
         timeout: PATIENCE,
+        heartbeat: None,
     })
     .expect("the agent was just started");
     importer.subscribe("shop.**".parse().expect("a pattern"), Coarsen::default());

@@ -11,6 +11,7 @@ use super::{Agent, Outbox, Question, Waiting};
 use crate::defects::{Defect, defect};
 use crate::limits;
 use crate::machine::group::Elected;
+use crate::machine::heartbeat::Pulse;
 use crate::machine::process::{Changed, Former, Process, Registered};
 use crate::machine::versions::agree;
 use crate::model::{Cause, Epoch, Key, Name, ProcessState, Refusal, Role};
@@ -65,6 +66,7 @@ impl Agent {
         declared: Vec<SlotDeclared>,
         out: &mut Outbox,
     ) {
+        let credentials = if hello.heartbeat.is_some() { credentials.elsewhere() } else { credentials };
         let refusal = if let Err(incompatible) = agree(&self.offer, &hello.offer) {
             // spec: FAB-5
             Some(incompatible.into())
@@ -72,6 +74,9 @@ impl Agent {
             Some(Refusal::Malformed { reason: "this connection is registered already".into() })
         } else if matches!(hello.registration, Registration::Exporter { .. }) && segment.is_none() {
             Some(Refusal::Malformed { reason: "an exporter must send its segment, doorbell and pidfd with Hello".into() })
+        } else if hello.heartbeat.is_some() && hello.registration != Registration::Importer {
+            let reason = "a process on another kernel cannot share its memory with this agent: export to the agent of its own CPU".into();
+            Some(Refusal::Malformed { reason })
         } else if hello.program.len() > limits::PROCESS_NAME_LEN_MAX {
             Some(Refusal::Malformed { reason: format!("the program's name is longer than {} bytes", limits::PROCESS_NAME_LEN_MAX) })
         } else {
@@ -84,6 +89,7 @@ impl Agent {
         if hello.resume.is_none() {
             self.retire_former_self(now, &hello, credentials, out);
         }
+        self.retire_life_that_is_over(now, &hello, credentials, out);
         let registered = match hello.resume {
             // Others were told that it is dead: it begins another life.
             // spec: PSM-10
@@ -159,12 +165,37 @@ impl Agent {
     // spec: PSM-1, PSM-9
     pub(super) fn retire_former_self(&mut self, now: Moment, hello: &Hello, credentials: Credentials, out: &mut Outbox) {
         let Identity::Exactly(name) = &hello.identity else { return };
-        let is_former = |p: &&Process| p.state == ProcessState::Unreachable && p.credentials == credentials && p.nonce != hello.nonce;
+        // Of processes on other kernels nobody can tell whether they are one.
+        let is_former = |p: &&Process| {
+            credentials.is_here() && p.state == ProcessState::Unreachable && p.credentials == credentials && p.nonce != hello.nonce
+        };
         let Some(key) = self.registry.by_name(name).filter(is_former).map(|p| p.key) else { return };
         let changed = self.registry.on_unregister(now.time, key);
         self.announce_process(name, key, changed);
         let cause = if key.inc.epoch() <= self.over { Cause::LinkCut } else { Cause::Unregistered };
         self.end_process(now, key, cause, out);
+    }
+
+    /// A process on another kernel speaks up whose life others have given up: it is told so, and begins another, for which its name must be free. One of this
+    /// kernel is known again by what the operating system says of it.
+    // spec: PSM-6, PSM-10
+    fn retire_life_that_is_over(&mut self, now: Moment, hello: &Hello, credentials: Credentials, out: &mut Outbox) {
+        let is_it = |p: &&Process| {
+            !p.credentials.is_here()
+                && p.credentials == credentials
+                && p.nonce == hello.nonce
+                && p.state.is_live()
+                && p.key.inc.epoch() <= self.over
+        };
+        let named = match &hello.identity {
+            Identity::Exactly(name) => self.registry.by_name(name),
+            Identity::Pick(_) => None,
+        };
+        let resumed = hello.resume.and_then(|resume| self.registry.find(resume.key));
+        let Some((name, key)) = resumed.or(named).filter(is_it).map(|p| (p.name.clone(), p.key)) else { return };
+        let changed = self.registry.on_unregister(now.time, key);
+        self.announce_process(&name, key, changed);
+        self.end_process(now, key, Cause::LinkCut, out);
     }
 
     /// Whether a process was admitted as what it says that it is.
@@ -325,9 +356,13 @@ impl Agent {
         };
         self.sessions.insert(conn, Session::new(now.time, key, name.clone(), credentials, hello.program, exports));
         self.take_up_outages(now, conn, &hello.outages);
+        if let Some(period) = hello.heartbeat {
+            self.listen_to(now, key, Pulse::every(period));
+        }
+        let elsewhere = hello.heartbeat.is_some();
         let protocol = hello.offer.max.min(self.offer.max);
         let welcome = Welcome { protocol, key, name, agent: self.key, cpu: self.cpu.clone(), role, epoch, resumed };
-        out.push(Output::Admit { conn, key, epoch, controls, welcome: Box::new(ToProcess::Welcome(Box::new(welcome))) });
+        out.push(Output::Admit { conn, key, elsewhere, epoch, controls, welcome: Box::new(ToProcess::Welcome(Box::new(welcome))) });
     }
 
     // spec: CTL-7

@@ -109,6 +109,7 @@ impl Agent {
     /// What a process leaves behind, however it ended.
     pub(super) fn end_process(&mut self, now: Moment, key: Key, cause: Cause, out: &mut Outbox) {
         self.on_hander_ended(now, key, out);
+        self.heartbeats.forget(key);
         let left = cause == Cause::Unregistered;
         let record = self.record_of(now, key, true);
         if let Some(record) = &record {

@@ -218,6 +218,9 @@ pub enum Output {
         conn: Conn,
         /// The key.
         key: Key,
+        /// It is on another kernel: whoever holds the other end of the connection is not the process, and its pidfd says nothing of it.
+        // spec: PSM-6
+        elsewhere: bool,
         /// The term of its group.
         epoch: Epoch,
         /// What to set on the board first.

@@ -23,6 +23,7 @@ mod exporting;
 mod importing;
 pub mod io;
 mod leading;
+mod listening;
 mod noticing;
 mod outages;
 mod peers;
@@ -39,6 +40,7 @@ use std::time::Duration;
 use crate::defects::{Defect, defect};
 use crate::machine::control::{ControlName, Ledger};
 use crate::machine::group::Group;
+use crate::machine::heartbeat::Heartbeats;
 use crate::machine::interest::Interest;
 use crate::machine::process::Registry;
 use crate::machine::takeover::Launcher;
@@ -76,6 +78,8 @@ enum Timer {
     Applied(u64),
     /// Probe the silent, forget the expired.
     Rounds,
+    /// Heartbeats of processes on other kernels may be missing.
+    Heartbeats,
     /// Look at groups that may have members on several CPUs.
     Groups,
     /// The stream to another CPU's agent has something to send, or to send again.
@@ -135,6 +139,9 @@ pub struct Agent {
     /// Connections whose queue has become too long in this step.
     overrun: BTreeSet<Conn>,
     /// Other CPUs' agents.
+    heartbeats: Heartbeats,
+    /// When this agent came back from its last absence.
+    back_since: Time,
     peers: peers::Peers,
     /// The lives of this CPU's agent up to this one were given up by another, and their processes with them.
     over: u32,
@@ -241,6 +248,8 @@ impl Agent {
             unforgotten: BTreeSet::new(),
             filled: BTreeSet::new(),
             overrun: BTreeSet::new(),
+            heartbeats: Heartbeats::default(),
+            back_since: now.time,
             peers: peers::Peers::new(key),
             over: 0,
             last_number: first_number(start.agent_epoch),
@@ -258,6 +267,7 @@ impl Agent {
 
     /// The only way anything happens.
     pub fn handle(&mut self, now: Moment, input: Input, out: &mut Outbox) {
+        self.heed_own_absence(now, self.timers.first());
         match input {
             Input::Hello { conn, credentials, hello, segment, declared } => {
                 self.on_hello(now, conn, credentials, *hello, segment, declared, out)
@@ -318,7 +328,9 @@ impl Agent {
             return self.send(out, conn, ToProcess::StaleKey { current });
         }
         session.heard = now.time;
-        if session.probed.take().is_some() {
+        let probed = session.probed.take().is_some();
+        self.hear(now, from, out);
+        if probed {
             self.suspect(now, from, false, out);
         }
         match body {
@@ -328,7 +340,7 @@ impl Agent {
             }
             ToAgent::Ready => self.on_ready(now, from, out),
             ToAgent::Unregister => self.on_unregister(now, conn, from, out),
-            ToAgent::Pong { .. } => {}
+            ToAgent::Pong { .. } | ToAgent::Heartbeat => {}
 
             ToAgent::Validated { req, result } => self.on_validated(now, from, req, result, out),
             ToAgent::Applied { slot, version } => self.on_applied(now, from, slot, version, out),
@@ -398,6 +410,7 @@ impl Agent {
                 Timer::Question(number) => self.on_unanswered(now, number, out),
                 Timer::Applied(change) => self.finish_change(change, false, out),
                 Timer::Rounds => self.make_rounds(now, out),
+                Timer::Heartbeats => self.count_heartbeats(now, out),
                 Timer::Groups => self.on_groups_due(now, out),
                 Timer::Stream(node) => self.peers.stir(node),
             }

@@ -9,7 +9,7 @@ use crate::defects::{Defect, defect};
 use crate::machine::process::{Changed, Process};
 use crate::model::notice::NoticeEvent;
 use crate::model::{Cause, Key, Name, Notice, ProcessState};
-use crate::wire::ToProcess;
+use crate::wire::{Credentials, ToProcess};
 
 impl Agent {
     /// Tells whoever is interested what has become of a process.
@@ -23,6 +23,7 @@ impl Agent {
             None => return,
             Some(Changed::Born) => NoticeEvent::Born,
             Some(Changed::Died(cause)) => NoticeEvent::Died { cause },
+            Some(Changed::PresumedDead(cause)) => NoticeEvent::PresumedDead { cause },
             Some(Changed::Unreachable) => NoticeEvent::Unreachable,
             Some(Changed::Reachable) => NoticeEvent::Reachable,
             Some(Changed::Unregistered) => NoticeEvent::Unregistered,
@@ -31,7 +32,7 @@ impl Agent {
     }
 
     pub(super) fn notify(&mut self, name: &Name, key: Option<Key>, event: NoticeEvent) {
-        let pid = key.and_then(|k| self.registry.find(k)).map(|p| p.credentials.pid);
+        let pid = key.and_then(|k| self.registry.find(k)).map(|p| p.credentials).filter(Credentials::is_here).map(|c| c.pid);
         let mut interested: BTreeSet<Conn> = self.interest.waiters(&Resource::Process(name.clone())).collect();
         if let Some(pid) = pid {
             interested.extend(self.interest.waiters(&Resource::Pid(pid)));
@@ -55,7 +56,10 @@ impl Agent {
             Some(ProcessState::Alive | ProcessState::Suspect) => NoticeEvent::Born,
             Some(ProcessState::Unreachable) if process.is_some_and(|p| !p.was_born()) => NoticeEvent::NotAvailable,
             Some(ProcessState::Unreachable) => NoticeEvent::Unreachable,
-            Some(ProcessState::Dead) => NoticeEvent::Died { cause: process.and_then(|p| p.cause.clone()).unwrap_or(Cause::Unknown) },
+            Some(ProcessState::Dead) => match process.and_then(|p| p.cause.clone()).unwrap_or(Cause::Unknown) {
+                cause if cause.is_presumption() => NoticeEvent::PresumedDead { cause },
+                cause => NoticeEvent::Died { cause },
+            },
             Some(ProcessState::Unregistered) => NoticeEvent::Unregistered,
         };
         let key = process.filter(|_| event != NoticeEvent::NotAvailable).map(|p| p.key);

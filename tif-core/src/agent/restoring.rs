@@ -6,8 +6,10 @@ use super::exporting::Exporter;
 use super::io::{Moment, ProcessRecord, Record, Start};
 use super::outages::Lost;
 use super::{Agent, Outbox, Waiting};
+use crate::defects::{Defect, defect};
 use crate::limits;
 use crate::machine::fates::fates;
+use crate::machine::heartbeat::Pulse;
 use crate::model::{Cause, Incarnation, Key, Name, ProcessState, Role};
 
 impl Agent {
@@ -50,7 +52,10 @@ impl Agent {
             let at = last_seen.filter(|seen| seen.time > registered.time).unwrap_or(registered);
             Lost { at: if same_boot { at } else { now }, found: Some(now.stamp) }
         };
-        let alive: BTreeSet<Key> = start.alive.into_iter().collect();
+        // Of those on other kernels nobody can say: they are taken for alive, and listened to.
+        // spec: PSM-6
+        let elsewhere: Vec<Key> = start.processes.iter().filter(|p| !p.ended && !p.credentials.is_here()).map(|p| p.key).collect();
+        let alive: BTreeSet<Key> = start.alive.into_iter().chain(elsewhere.iter().copied()).collect();
         // Of each service those that are no more: whether they left.
         let mut former: BTreeMap<Name, BTreeMap<Incarnation, bool>> = BTreeMap::new();
         // Of each source the exporter that died last.
@@ -116,9 +121,8 @@ impl Agent {
                 self.store_outage(outage.id, out);
             }
         }
-        // spec: MON-7, OUT-3
         // Its end was written down and its outage could not be any more: it is one all the same.
-        // spec: OUT-1, MON-7
+        // spec: OUT-1, OUT-3, MON-7
         for (source, process) in died {
             let is_known = self.sources.get(&source).is_some_and(|s| s.outage.is_some()) || self.outages.of_key(process.key).is_some();
             // If somebody has followed it, that ends it as soon as it is back.
@@ -128,6 +132,11 @@ impl Agent {
                 let outage = self.outages.begin(lost, &self.cpu, &source, &process.name, process.key, cause);
                 self.sources.entry(source).or_default().outage = Some(outage.id);
                 self.store_outage(outage.id, out);
+            }
+        }
+        for key in elsewhere {
+            if self.registry.current(key.proc) == Some(key) && !defect(Defect::ForgetToListen) {
+                self.listen_to(now, key, Pulse::SLOWEST);
             }
         }
         for (service, lives) in former {

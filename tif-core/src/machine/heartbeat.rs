@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::detector::{GUARD_MAX, VERDICT_MIN};
+use crate::defects::{Defect, defect};
 use crate::limits;
 use crate::model::{Key, Time};
 
@@ -31,17 +32,18 @@ pub struct Pulse {
     answer_within: Duration,
 }
 
-impl Default for Pulse {
-    fn default() -> Pulse {
-        Pulse { period: Duration::from_secs(1), missed_max: 3, answer_within: Duration::from_secs(1) }
-    }
-}
+/// So many heartbeats in a row may be missing.
+pub const MISSED_MAX: u32 = 3;
 
 impl Pulse {
-    /// A heartbeat each `period`, at most `missed_max` missed, an answer within so long. Nothing is taken at which no machine could keep time.
-    pub fn new(period: Duration, missed_max: u32, answer_within: Duration) -> Pulse {
-        let period = period.clamp(Duration::from_millis(100), Duration::from_secs(3600));
-        Pulse { period, missed_max: missed_max.clamp(1, 100), answer_within: answer_within.clamp(VERDICT_MIN, Duration::from_secs(60)) }
+    /// The slowest that there is: for one whose own is not known, because its agent has ended since.
+    pub const SLOWEST: Pulse =
+        Pulse { period: limits::HEARTBEAT_PERIOD_MAX, missed_max: MISSED_MAX, answer_within: limits::HEARTBEAT_PERIOD_MAX };
+
+    /// A heartbeat each `period`, within the limits, and as long for an answer to the probe, but not less than anybody needs.
+    pub fn every(period: Duration) -> Pulse {
+        let period = period.clamp(limits::HEARTBEAT_PERIOD_MIN, limits::HEARTBEAT_PERIOD_MAX);
+        Pulse { period, missed_max: MISSED_MAX, answer_within: period.max(VERDICT_MIN) }
     }
 }
 
@@ -144,9 +146,9 @@ impl Heartbeats {
     pub fn on_pause(&mut self, now: Time, gap: Duration) {
         self.blind_until = self.blind_until.max(now + gap.clamp(VERDICT_MIN, GUARD_MAX));
         for watched in self.watched.values_mut() {
-            watched.heard = now;
+            watched.heard = (watched.heard + gap).min(now);
             if let Some(probe) = &mut watched.probe {
-                probe.until = now + watched.pulse.answer_within;
+                probe.until = probe.until.max(Time(now.0.saturating_sub(gap.as_nanos() as u64))) + gap;
             }
         }
     }
@@ -165,7 +167,8 @@ impl Heartbeats {
             match watched.probe {
                 None if watched.missed > missed_max => {
                     self.nonce += 1;
-                    watched.probe = Some(Probe { nonce: self.nonce, until: now + answer_within });
+                    let until = if defect(Defect::GiveUpUnprobed) { now } else { now + answer_within };
+                    watched.probe = Some(Probe { nonce: self.nonce, until });
                     out.extend([Fact::Suspect(*key, true), Fact::Probe { key: *key, nonce: self.nonce }]);
                 }
                 Some(probe) if now >= probe.until => out.push(Fact::PresumedDead(*key)),
@@ -189,6 +192,16 @@ impl Heartbeats {
         due.min().map(|first| first.max(self.blind_until))
     }
 
+    /// Whether nobody is watched.
+    pub fn is_empty(&self) -> bool {
+        self.watched.is_empty()
+    }
+
+    /// Whether this one is watched.
+    pub fn is_watched(&self, key: Key) -> bool {
+        self.watched.contains_key(&key)
+    }
+
     /// Heartbeats that it missed in a row; none if it is not watched.
     pub fn missed(&self, key: Key) -> Option<u32> {
         self.watched.get(&key).map(|w| w.missed)
@@ -210,7 +223,7 @@ mod tests {
 
     fn watching() -> Heartbeats {
         let mut h = Heartbeats::default();
-        h.watch(at(0), key(1), Pulse::default()).unwrap();
+        h.watch(at(0), key(1), Pulse::every(Duration::from_secs(1))).unwrap();
         h
     }
 
@@ -258,7 +271,7 @@ mod tests {
         h.poll(at(5000));
         assert_eq!(h.on_heard(at(5001), key(1)), Err(Refused { got: key(1) }));
         assert_eq!(h.on_answer(at(5001), key(1), 1), Err(Refused { got: key(1) }));
-        h.watch(at(5002), key(2), Pulse::default()).unwrap();
+        h.watch(at(5002), key(2), Pulse::every(Duration::from_secs(1))).unwrap();
         assert_eq!(h.on_heard(at(5003), key(2)), Ok(None));
         assert_eq!(h.on_heard(at(5003), key(1)), Err(Refused { got: key(1) }), "the old life stays poisoned");
     }
@@ -286,23 +299,31 @@ mod tests {
 
     // spec: PSM-6, FAB-3
     #[test]
-    fn after_a_pause_each_has_its_whole_time_again() {
+    fn of_a_pause_nothing_counts_but_what_was_missed_before_and_is_missed_after() {
         let mut h = watching();
         h.poll(at(3900));
-        h.on_pause(at(4400), Duration::from_millis(500));
-        assert_eq!(h.poll(at(4900)), [], "what was missed before the pause still counts, but not the pause");
+        h.on_pause(at(5900), Duration::from_millis(2000));
+        assert_eq!(h.poll(at(7899)), [], "as long again as it was away, to read what has come meanwhile");
         assert_eq!(h.missed(key(1)), Some(3));
-        assert_eq!(h.poll(at(8400)), [Fact::Suspect(key(1), true), Fact::Probe { key: key(1), nonce: 1 }]);
+        assert_eq!(h.poll(at(7900)), [Fact::Suspect(key(1), true), Fact::Probe { key: key(1), nonce: 1 }]);
+        // However often it is away, who is gone is given up.
+        let mut h = watching();
+        let mut given_up = false;
+        for second in 1..20 {
+            h.on_pause(at(second * 1000), Duration::from_millis(300));
+            given_up |= h.poll(at(second * 1000 + 500)).contains(&Fact::PresumedDead(key(1)));
+        }
+        assert!(given_up);
     }
 
     // spec: SEC-2
     #[test]
     fn nobody_can_ask_for_a_pulse_at_which_everybody_is_dead_or_nobody_ever() {
         let mut h = Heartbeats::default();
-        h.watch(at(0), key(1), Pulse::new(Duration::ZERO, 0, Duration::ZERO)).unwrap();
-        assert_eq!(h.deadline(), Some(at(200)));
-        h.watch(at(0), key(1), Pulse::new(Duration::MAX, u32::MAX, Duration::MAX)).unwrap();
-        assert!(h.deadline() < Some(Time(u64::MAX)));
+        h.watch(at(0), key(1), Pulse::every(Duration::ZERO)).unwrap();
+        assert_eq!(h.deadline(), Some(at(400)));
+        h.watch(at(0), key(1), Pulse::every(Duration::MAX)).unwrap();
+        assert_eq!(h.deadline(), Some(at(40_000)));
     }
 
     // spec: SEC-2
@@ -311,9 +332,9 @@ mod tests {
         let mut h = Heartbeats::default();
         let nth = |n: u64| Key { proc: ProcId(n), ..key(1) };
         for n in 0..limits::PROCESSES_MAX as u64 {
-            h.watch(at(0), nth(n), Pulse::default()).unwrap();
+            h.watch(at(0), nth(n), Pulse::every(Duration::from_secs(1))).unwrap();
         }
-        assert_eq!(h.watch(at(0), nth(u64::MAX), Pulse::default()), Err(TooMany));
-        assert_eq!(h.watch(at(1), nth(0), Pulse::default()), Ok(()), "one that is known may come again");
+        assert_eq!(h.watch(at(0), nth(u64::MAX), Pulse::every(Duration::from_secs(1))), Err(TooMany));
+        assert_eq!(h.watch(at(1), nth(0), Pulse::every(Duration::from_secs(1))), Ok(()), "one that is known may come again");
     }
 }

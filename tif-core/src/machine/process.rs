@@ -14,6 +14,7 @@
 //! | Alive | stopped, or silent to a probe | Suspect |
 //! | Suspect | runs and answers | Alive |
 //! | live | operating system says it exited | Dead |
+//! | live, on another kernel | silent to heartbeats and probe | Dead, as is presumed |
 //! | live | takes its leave | Unregistered |
 //! | Dead, Unregistered | anything | as it was: a key never comes back |
 //!
@@ -96,6 +97,8 @@ pub enum Changed {
     Born,
     /// It is dead for certain.
     Died(Cause),
+    /// It was silent for too long, and nobody can look whether it lives: it is taken for dead, and if it is not, that life of it is over all the same.
+    PresumedDead(Cause),
     /// It lives; its link is gone.
     Unreachable,
     /// It can be reached again.
@@ -279,6 +282,12 @@ impl Registry {
         Some(Changed::Died(cause))
     }
 
+    /// It is on another kernel, and has been silent for too long.
+    // spec: PSM-6, PSM-10
+    pub fn on_silent(&mut self, now: Time, key: Key) -> Option<Changed> {
+        self.on_exited(now, key, Cause::Silent).map(|_| Changed::PresumedDead(Cause::Silent))
+    }
+
     /// It took its leave.
     pub fn on_unregister(&mut self, now: Time, key: Key) -> Option<Changed> {
         let process = self.live_mut(key)?;
@@ -302,7 +311,7 @@ impl Registry {
     /// The live process with this pid.
     // spec: PSM-3
     pub fn by_pid(&self, pid: u32) -> Option<&Process> {
-        self.by_name.values().find(|p| p.credentials.pid == pid && p.state.is_live())
+        self.by_name.values().find(|p| p.credentials.is_here() && p.credentials.pid == pid && p.state.is_live())
     }
 
     /// The current key behind a process number, if that process lives.

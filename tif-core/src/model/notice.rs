@@ -105,8 +105,18 @@ pub enum Cause {
     CpuDown,
     /// The link to its CPU is cut.
     LinkCut,
+    /// It is on another kernel, sent no heartbeats and did not answer a probe.
+    Silent,
     /// It is gone, and nobody saw how.
     Unknown,
+}
+
+impl Cause {
+    /// Whether it is a conclusion from silence: who is presumed dead for it may yet live.
+    // spec: PSM-10
+    pub fn is_presumption(&self) -> bool {
+        matches!(self, Cause::CpuDown | Cause::LinkCut | Cause::Silent)
+    }
 }
 
 impl fmt::Display for Cause {
@@ -134,6 +144,7 @@ impl fmt::Display for Cause {
             Cause::Unregistered => f.write_str("left"),
             Cause::Handover => f.write_str("handover"),
             Cause::CpuDown => f.write_str("CPU down"),
+            Cause::Silent => f.write_str("silent"),
             Cause::LinkCut => f.write_str("link cut"),
             Cause::Unknown => f.write_str("gone, cause not seen"),
         }

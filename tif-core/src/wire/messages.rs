@@ -44,6 +44,19 @@ pub struct Credentials {
     pub started: u64,
 }
 
+impl Credentials {
+    /// Of a process on another kernel the operating system here knows only as whom it comes in; what it shows besides is whoever forwards its connection.
+    // spec: PSM-6, PSM-9
+    pub fn elsewhere(self) -> Credentials {
+        Credentials { pid: 0, started: 0, ..self }
+    }
+
+    /// Whether it is a process of this kernel, which can be watched.
+    pub fn is_here(&self) -> bool {
+        self.pid != 0
+    }
+}
+
 /// The capacities of an exporter's segment, checked by the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentFacts {
@@ -86,6 +99,12 @@ pub struct Hello {
     pub registration: Registration,
     /// The key it had.
     pub resume: Option<Resume>,
+    /// The process is not on its agent's kernel: somebody forwards its connection, whose life is not its own. It sends [`ToAgent::Heartbeat`] at least this
+    /// often instead; from [`limits::HEARTBEAT_PERIOD_MIN`](crate::limits::HEARTBEAT_PERIOD_MIN) to
+    /// [`limits::HEARTBEAT_PERIOD_MAX`](crate::limits::HEARTBEAT_PERIOD_MAX). Only for who imports: memory is not shared between kernels.
+    // spec: PSM-6
+    #[serde(default)]
+    pub heartbeat: Option<Duration>,
     /// How it is called by people: program and version.
     pub program: String,
     /// Outages of which it was told that they began, and not yet that they are over. It is told only what it does not know.
@@ -144,6 +163,9 @@ pub enum ToAgent {
     Ready,
     /// It takes its leave.
     Unregister,
+    /// It lives; from a process on another kernel, which nothing else would say.
+    // spec: PSM-6
+    Heartbeat,
     /// Answer to a probe.
     Pong {
         /// The probe's number.
@@ -613,7 +635,7 @@ pub struct ProcessRow {
     pub service: Option<Name>,
     /// The term of its group.
     pub epoch: Epoch,
-    /// The OS process.
+    /// The OS process; 0 of one on another kernel.
     pub pid: u32,
     /// The program, in its own words.
     pub program: String,

@@ -18,7 +18,8 @@ use crate::store::Done;
 impl Shell {
     pub(super) fn do_output(&mut self, output: Output) {
         match output {
-            Output::Admit { conn, key, epoch, controls, welcome } => self.admit(conn, key, epoch, &controls, *welcome),
+            Output::Admit { conn, key, elsewhere: true, welcome, .. } => self.admit_from_elsewhere(conn, key, *welcome),
+            Output::Admit { conn, key, epoch, controls, welcome, .. } => self.admit(conn, key, epoch, &controls, *welcome),
             Output::Send { conn, to, message } => self.send(conn, to, *message),
             Output::HasReports { conn } => {
                 if let Some(connection) = self.connections.get_mut(&conn) {
@@ -90,6 +91,14 @@ impl Shell {
     }
 
     // spec: PSM-1, CTL-7
+    /// Whoever holds the other end is not the process: its death would be no reason to think anything.
+    // spec: PSM-6
+    fn admit_from_elsewhere(&mut self, conn: Conn, key: Key, welcome: ToProcess) {
+        let Some(connection) = self.connections.get_mut(&conn) else { return };
+        connection.guest = None;
+        self.send(conn, key, welcome);
+    }
+
     fn admit(&mut self, conn: Conn, key: Key, epoch: Epoch, controls: &[ControlValue], welcome: ToProcess) {
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         let Some(guest) = connection.guest.take() else { return };

@@ -214,7 +214,14 @@ fn a_process_that_the_poll_cannot_take_is_kept_so_that_the_scan_sees_its_end() {
     (connection.guest, connection.known) = (Some(guest), true);
     let welcome = ToProcess::Ping { nonce: 1 };
     let (epoch, controls) = (tif_core::model::Epoch(0), Vec::new());
-    world.shell.do_output(tif_core::agent::io::Output::Admit { conn: again.conn, key, epoch, controls, welcome: Box::new(welcome) });
+    world.shell.do_output(tif_core::agent::io::Output::Admit {
+        conn: again.conn,
+        key,
+        elsewhere: false,
+        epoch,
+        controls,
+        welcome: Box::new(welcome),
+    });
     assert!(!world.shell.connections.contains_key(&again.conn), "it is cut");
     let process = &world.shell.processes[&key];
     assert!(process.token.is_none() && process.conn.is_none() && process.exporter.is_none());

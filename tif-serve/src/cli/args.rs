@@ -30,6 +30,9 @@ pub(super) struct Global {
     /// Where the agent's socket is
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) run_dir: Option<PathBuf>,
+    /// The agent's socket is forwarded from another machine, as by `ssh -L`: say every second that this process lives, as the agent cannot see it
+    #[arg(long, global = true)]
+    pub(super) forwarded: bool,
     /// How long a request may take, as 500ms or 10s [default: 5s]; of `wait`: how long to wait [default: for ever]
     #[arg(long, global = true, value_name = "T", value_parser = time)]
     pub(super) timeout: Option<Duration>,

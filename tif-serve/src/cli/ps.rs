@@ -43,7 +43,7 @@ fn cells(row: &Row) -> Vec<Item> {
         item(row.role.word()),
         item(row.service.as_ref().map_or("", |s| s.as_str())),
         item(row.key),
-        item(row.pid).right(),
+        item(if row.pid == 0 { "-".to_owned() } else { row.pid.to_string() }).right(),
         item(age(row.since_ms)).right(),
         item(row.instruments).right(),
         item(row.subscriptions).right(),

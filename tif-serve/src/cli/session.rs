@@ -12,7 +12,7 @@ use super::Screen;
 use super::args::Global;
 use super::exit::Exit;
 use super::failure::{Failure, not_found};
-use crate::importer::{Importer, Options, RequestError, address};
+use crate::importer::{self, Importer, Options, RequestError, address};
 
 /// How long a request may take if nobody says.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
@@ -40,6 +40,7 @@ impl<'s, 'a> Session<'s, 'a> {
             program: concat!("tif-serve ", env!("CARGO_PKG_VERSION")).to_owned(),
             name: "tif-serve".parse::<Name>()?,
             timeout,
+            heartbeat: self.global.forwarded.then_some(importer::HEARTBEAT),
         })?;
         let cpu = importer.welcome().cpu;
         match &self.global.cpu {

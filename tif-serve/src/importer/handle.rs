@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use tif_core::limits;
 use tif_core::model::{Arming, Coarsen, Name, Notice, Pattern, RequestId, SetResult};
-use tif_core::wire::{Drained, Identity, ListRow, OutageRow, ProcessRow, Registration, ToAgent, ToProcess, Welcome};
+use tif_core::wire::{Drained, Hello, Identity, ListRow, OutageRow, ProcessRow, Registration, ToAgent, ToProcess, Welcome};
 use tif_process::{ConnectError, Connection, RunDir};
 
 use super::interest::{Interest, Lost};
@@ -29,7 +29,14 @@ pub struct Options {
     pub name: Name,
     /// How long a request may take.
     pub timeout: Duration,
+    /// The agent's socket is forwarded from another machine: the agent cannot see this process, which says so often that it lives. From
+    /// [`HEARTBEAT_PERIOD_MIN`](tif_core::limits::HEARTBEAT_PERIOD_MIN) to [`HEARTBEAT_PERIOD_MAX`](tif_core::limits::HEARTBEAT_PERIOD_MAX).
+    // spec: PSM-6
+    pub heartbeat: Option<Duration>,
 }
+
+/// How often a process says that it lives, if nobody chose.
+pub const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// A connection to the CPU's agent that re-makes itself.
 ///
@@ -50,6 +57,7 @@ impl Importer {
     pub fn open(options: Options) -> Result<Importer, ConnectError> {
         let run_dir = RunDir::resolve(options.run_dir.as_deref());
         let hello = tif_process::hello(Identity::Pick(options.name), Registration::Importer, options.program, None);
+        let hello = Hello { heartbeat: options.heartbeat, ..hello };
         let (connection, welcome, _) = Connection::open(&run_dir, hello.clone(), &[], options.timeout)?;
         let interest = Arc::new(Interest::new(welcome, connection.sender()).map_err(ConnectError::Io)?);
         let (events, threads) = thread::start(run_dir.clone(), hello, connection, interest.clone()).map_err(ConnectError::Io)?;

@@ -23,7 +23,7 @@ mod thread;
 mod waker;
 
 pub use event::{Event, Link, Standing, SubscriptionId};
-pub use handle::{Importer, Options, new_request_id};
+pub use handle::{HEARTBEAT, Importer, Options, new_request_id};
 pub use request::{FireRequest, FireResult, RequestError, Sensed, SetRequest};
 pub use table::{Row, Table, address};
 pub use tif_core::model::SetResult;

@@ -33,6 +33,8 @@ pub(super) struct Reader {
     notices: Notices,
     started: Instant,
     resync_at: Option<Time>,
+    /// Of one on another kernel than its agent: when it says next that it lives.
+    beat_at: Option<Time>,
     out: Vec<Event>,
 }
 
@@ -56,6 +58,7 @@ impl Reader {
             notices: Notices::default(),
             started: Instant::now(),
             resync_at: None,
+            beat_at: None,
             out: Vec::new(),
         }
     }
@@ -97,7 +100,9 @@ impl Reader {
 
     /// Serves one connection to its end.
     fn serve(&mut self, connection: &mut Connection) -> Over {
+        self.beat_at = self.hello.heartbeat.map(|period| self.now().time + period);
         loop {
+            self.beat();
             if self.interest.is_closing() {
                 return Over::Closing;
             }
@@ -127,7 +132,7 @@ impl Reader {
             }
             self.flush();
             let due = [self.sources.deadline(), self.resync_at].into_iter().flatten().min();
-            let timeout = timeout(drained, due, self.now().time);
+            let timeout = timeout(drained, due, self.beat_at, self.now().time);
             let mut fds = vec![PollFd::new(self.interest.waker().as_ref(), PollFlags::IN)];
             if drained {
                 fds.push(PollFd::new(connection, PollFlags::IN));
@@ -170,8 +175,15 @@ impl Reader {
                     self.backlog.push(Event::Link(link));
                     return Some(connection);
                 }
-                Err(tif_process::ConnectError::Refused(Refusal::NameTaken { .. } | Refusal::StaleKey { .. })) => {
-                    // Somebody else has the name now, or the key was replaced: we come back as another process.
+                // That life is over, whoever thought so: another begins, under the same name.
+                // spec: PSM-7, PSM-10
+                Err(tif_process::ConnectError::Refused(Refusal::StaleKey { .. })) => {
+                    let Hello { identity, registration, program, .. } = self.hello.clone();
+                    let fresh = tif_process::hello(identity, registration, program, None).nonce;
+                    (self.hello.nonce, self.hello.resume) = (fresh, None);
+                }
+                // Somebody else has the name now.
+                Err(tif_process::ConnectError::Refused(Refusal::NameTaken { .. })) => {
                     let prefix = match &self.hello.identity {
                         Identity::Exactly(name) | Identity::Pick(name) => name.clone(),
                     };
@@ -263,6 +275,18 @@ impl Reader {
         self.backlog.is_full() && (self.backlog.is_at_its_limit() || !self.interest.is_waiting())
     }
 
+    /// Whether the consumer reads or not: the process lives.
+    // spec: PSM-6
+    fn beat(&mut self) {
+        let now = self.now().time;
+        if let (Some(at), Some(period)) = (self.beat_at, self.hello.heartbeat)
+            && at <= now
+        {
+            self.interest.send(ToAgent::Heartbeat);
+            self.beat_at = Some(now + period);
+        }
+    }
+
     fn tick(&mut self) {
         let now = self.now().time;
         self.sources.on_tick(now, &mut self.out);
@@ -287,8 +311,8 @@ impl Reader {
 }
 
 /// How long to sleep. While the consumer is waited for, nothing falls due: what is still unread may confirm what would go. The waker ends that.
-fn timeout(drained: bool, due: Option<Time>, now: Time) -> Option<Timespec> {
-    let left = due.filter(|_| drained)?.since(now);
+fn timeout(drained: bool, due: Option<Time>, beat: Option<Time>, now: Time) -> Option<Timespec> {
+    let left = due.filter(|_| drained).into_iter().chain(beat).min()?.since(now);
     Some(Timespec { tv_sec: left.as_secs().min(3600) as i64, tv_nsec: left.subsec_nanos().into() })
 }
 
@@ -301,9 +325,10 @@ mod tests {
     fn what_is_overdue_does_not_keep_a_thread_awake_that_waits_for_its_consumer() {
         let (now, past) = (Time(5_000_000_000), Some(Time(3_000_000_000)));
         let seconds = |timeout: Option<Timespec>| timeout.map(|t| t.tv_sec);
-        assert_eq!(seconds(timeout(false, past, now)), None);
-        assert_eq!(seconds(timeout(true, past, now)), Some(0));
-        assert_eq!(seconds(timeout(true, Some(Time(7_000_000_000)), now)), Some(2));
-        assert_eq!(seconds(timeout(true, None, now)), None);
+        assert_eq!(seconds(timeout(false, past, None, now)), None);
+        assert_eq!(seconds(timeout(true, past, None, now)), Some(0));
+        assert_eq!(seconds(timeout(true, Some(Time(7_000_000_000)), None, now)), Some(2));
+        assert_eq!(seconds(timeout(false, past, Some(Time(6_000_000_000)), now)), Some(1), "but it says that it lives");
+        assert_eq!(seconds(timeout(true, None, None, now)), None);
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, areas: &Areas, app: &App, theme: &Them
             row.state.word().to_owned(),
             row.role.word().to_owned(),
             row.service.as_ref().map_or_else(String::new, ToString::to_string),
-            row.pid.to_string(),
+            if row.pid == 0 { "-".to_owned() } else { row.pid.to_string() },
             text::age(std::time::Duration::from_millis(row.since_ms + later)),
         ];
         let mut style = match row.state {
@@ -57,7 +57,10 @@ fn facts(row: &ProcessRow) -> Vec<String> {
     let cause = row.cause.as_ref().map_or_else(String::new, |cause| format!(": {cause}"));
     vec![
         format!("{}, key {}, on {}, {}{cause}", row.name, row.key, row.cpu, row.state.word()),
-        format!("program {}, OS process {}", row.program, row.pid),
+        match row.pid {
+            0 => format!("program {}, on another kernel", row.program),
+            pid => format!("program {}, OS process {pid}", row.program),
+        },
         match &row.service {
             Some(service) => format!("{} of {service}, term {}", row.role.word(), row.epoch),
             None => row.role.word().to_owned(),

@@ -140,7 +140,7 @@ impl Office {
         let told = match changed {
             Changed::Born => Told::Born,
             Changed::Unreachable | Changed::Reachable => Told::Lives,
-            Changed::Died(_) => Told::Over,
+            Changed::Died(_) | Changed::PresumedDead(_) => Told::Over,
             Changed::Unregistered => Told::Over,
         };
         if let Some(wrong) = self.watcher.hear(key, told, false) {

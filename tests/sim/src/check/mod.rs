@@ -10,6 +10,7 @@ pub mod convergence;
 mod deaths;
 mod freshness;
 mod handovers;
+mod heartbeats;
 mod ids;
 mod keys;
 mod launches;
@@ -60,6 +61,7 @@ pub struct Checks {
     pub(crate) deaths: deaths::Deaths,
     pub(crate) freshness: freshness::Freshness,
     pub(crate) handovers: handovers::Handovers,
+    pub(crate) heartbeats: heartbeats::Heartbeats,
     pub(crate) ids: ids::Ids,
     pub(crate) keys: keys::Keys,
     pub(crate) launches: launches::Launches,
@@ -84,6 +86,11 @@ impl Checks {
     /// How often an importer was told of a handover that ended well.
     pub fn handovers(&self) -> u64 {
         self.handovers.count()
+    }
+
+    /// How many processes on other kernels were presumed dead.
+    pub fn presumed(&self) -> u64 {
+        self.heartbeats.presumed()
     }
 
     /// How often somebody took office in a service.

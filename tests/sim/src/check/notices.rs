@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tif_core::model::notice::NoticeEvent;
-use tif_core::model::{Key, Name, Notice};
+use tif_core::model::{Cause, Key, Name, Notice};
 
 use super::{Verdict, wrong};
 
@@ -75,6 +75,7 @@ impl Notices {
                 NoticeEvent::Born => !watch.born.contains(&key),
                 _ if far && watch.told == Told::Nobody && !watch.born.contains(&key) => true,
                 NoticeEvent::Died { .. } | NoticeEvent::Unregistered => watch.born.contains(&key),
+                NoticeEvent::PresumedDead { cause: Cause::Silent } => watch.born.contains(&key),
                 NoticeEvent::PresumedDead { .. } => far && watch.born.contains(&key),
                 NoticeEvent::Unreachable => watch.told == Told::Alive,
                 NoticeEvent::Reachable => watch.told == Told::Unreachable,

@@ -74,6 +74,9 @@ pub struct Process {
     pub welcomed: bool,
     /// It tries to connect some time soon.
     pub connecting: bool,
+    /// It is on another kernel, and says so often that it lives.
+    // spec: PSM-6
+    pub elsewhere: Option<Duration>,
     /// What it does.
     pub trade: Trade,
     nonce: u128,
@@ -146,6 +149,7 @@ enum Event {
     Computes(Who, Conn, Option<u64>, Vec<Slot>),
     Values(Who),
     OwnClock(Who),
+    Beat(Who),
     Continue(Who),
     Launch(Name),
     AgentStarts,
@@ -449,6 +453,7 @@ impl World {
                     if matches!(*body, ToAgent::LetGo { .. }) {
                         self.checks.handovers.on_let_go(from);
                     }
+                    self.heard(from);
                     self.feed(Input::Message { conn, from, to, body });
                 }
             }
@@ -485,6 +490,7 @@ impl World {
             Event::Computes(who, conn, req, slots) => self.compute(who, conn, req, &slots),
             Event::Values(who) => self.change_values(who),
             Event::OwnClock(who) => self.own_clock(who),
+            Event::Beat(who) => self.beat(who),
             Event::Continue(who) => self.continue_process(who),
             Event::Launch(service) => self.launched(&service),
             Event::AgentStarts => self.start_agent(),
@@ -500,6 +506,7 @@ impl World {
             | Event::Computes(who, ..)
             | Event::Values(who)
             | Event::OwnClock(who)
+            | Event::Beat(who)
             | Event::Continue(who) => Some(*who),
             Event::ToProcess(conn, ..) | Event::ProcessSeesEnd(conn) | Event::Drained(conn, _) => self.links.get(conn).map(|l| l.who),
             _ => None,

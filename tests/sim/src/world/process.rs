@@ -1,5 +1,7 @@
 //! What processes do by themselves: connect, answer, take over, import, die.
 
+use std::time::Duration;
+
 use tif_core::agent::io::Conn;
 use tif_core::machine::versions::Offer;
 use tif_core::model::{Cause, Key, Refusal, Role, Slot, Value};
@@ -30,6 +32,11 @@ impl World {
         self.spawn(identity, Trade::Importer(Box::default()))
     }
 
+    /// Whether one that imports is on another kernel, and how often it says then that it lives: its nonce decides, which is drawn anyhow.
+    fn elsewhere(nonce: u128) -> Option<Duration> {
+        nonce.is_multiple_of(5).then(|| Duration::from_millis(100 * (1 + (nonce / 5 % 5) as u64)))
+    }
+
     fn spawn(&mut self, identity: Identity, trade: Trade) -> Who {
         self.pid_last += 1;
         // Pids come again, as in a small name space.
@@ -42,6 +49,8 @@ impl World {
             self.pid_last
         };
         let who = self.processes.len();
+        let nonce = u128::from(self.random.any());
+        let elsewhere = if matches!(trade, Trade::Importer(_)) { World::elsewhere(nonce) } else { None };
         let process = Process {
             identity,
             pid,
@@ -54,8 +63,9 @@ impl World {
             conn: None,
             welcomed: false,
             connecting: false,
+            elsewhere,
             trade,
-            nonce: u128::from(self.random.any()),
+            nonce,
             deferred: VecDeque::new(),
         };
         self.processes.push(process);
@@ -66,7 +76,29 @@ impl World {
         if !self.weather.still && self.processes[who].exporter().is_some() {
             self.after(MS, Event::Values(who));
         }
+        if let Some(period) = elsewhere {
+            self.after(period.as_nanos() as u64, Event::Beat(who));
+        }
         who
+    }
+
+    /// It says that it lives.
+    // spec: PSM-6
+    pub(super) fn beat(&mut self, who: Who) {
+        let process = &self.processes[who];
+        let Some(period) = process.elsewhere.filter(|_| !process.left) else { return };
+        if let Some(conn) = process.conn {
+            self.say(who, conn, ToAgent::Heartbeat);
+        }
+        self.after(period.as_nanos() as u64, Event::Beat(who));
+    }
+
+    /// The agent hears something of it.
+    pub(super) fn heard(&mut self, key: Key) {
+        let who = self.checks.keys.owner(key);
+        if let Some(period) = who.and_then(|who| self.processes[who].elsewhere) {
+            self.checks.heartbeats.on_heard(self.now, key, period.as_nanos() as u64);
+        }
     }
 
     /// It tries some time soon.
@@ -101,6 +133,7 @@ impl World {
             nonce: process.nonce,
             registration,
             resume: process.key.map(|key| Resume { key }),
+            heartbeat: process.elsewhere,
             program: "sim 1.0".into(),
             outages: process.importer().map(super::importer::Importer::told_outages).unwrap_or_default(),
         };
@@ -162,6 +195,11 @@ impl World {
         }
         if let Some(link) = self.links.get_mut(&conn) {
             link.process_end = false;
+        }
+        // Whoever forwards its connection does not always see that it is gone.
+        let held_open = |p: &Process| p.elsewhere.is_some() && p.nonce.is_multiple_of(2);
+        if held_open(&self.processes[who]) && !self.processes[who].left {
+            return;
         }
         let at = self.under_way(conn, 0);
         self.after(at, Event::AgentSeesEnd(conn));

@@ -2,6 +2,7 @@
 
 use tif_core::agent::Agent;
 use tif_core::agent::io::{Conn, Input, Output, Record};
+use tif_core::limits;
 use tif_core::machine::link::{Body, Frame};
 use tif_core::model::notice::NoticeEvent;
 use tif_core::model::{Cause, Incarnation, Key, Name, NodeId, SetResult, Version};
@@ -43,6 +44,9 @@ impl World {
         let runs = |pid: u32, started: u64| processes.iter().any(|p| p.alive && p.pid == pid && p.started == started);
         let grows = self.weather.defect != Some(Defect::ReuseIncarnation);
         let mut start = self.store.start(self.node, self.policies(), grows, |r| runs(r.credentials.pid, r.credentials.started));
+        for record in start.processes.iter().filter(|p| !p.ended && !p.credentials.is_here()) {
+            self.checks.heartbeats.on_heard(self.now, record.key, limits::HEARTBEAT_PERIOD_MAX.as_nanos() as u64);
+        }
         start.voters = self.voters();
         start.offer = self.speaks;
         self.incompatible.clear();
@@ -56,7 +60,7 @@ impl World {
             let who = self.processes.iter().position(|p| p.pid == record.credentials.pid && p.started == record.credentials.started);
             self.watched.extend(who.map(|who| (record.key, who)));
         }
-        for record in start.processes.iter().filter(|p| !p.ended && !start.alive.contains(&p.key)) {
+        for record in start.processes.iter().filter(|p| !p.ended && p.credentials.is_here() && !start.alive.contains(&p.key)) {
             self.checks.deaths.on_exit(record.key, self.now);
         }
         self.checks.on_agent_start(self.moment().stamp);
@@ -202,7 +206,7 @@ impl World {
             self.note(By::Agent, |_| words);
         }
         match output {
-            Output::Admit { conn, key, epoch, controls, welcome } => {
+            Output::Admit { conn, key, elsewhere, epoch, controls, welcome } => {
                 let Some(who) = self.links.get(&conn).map(|l| l.who) else { return };
                 let process = &self.processes[who];
                 let ToProcess::Welcome(welcomed) = &*welcome else { return };
@@ -213,8 +217,12 @@ impl World {
                 self.judge(result);
                 let result = self.checks.keys.on_durable(key, durable, excused);
                 self.judge(result);
-                self.watched.insert(key, who);
-                if !alive {
+                if elsewhere {
+                    self.heard(key);
+                } else {
+                    self.watched.insert(key, who);
+                }
+                if !alive && !elsewhere {
                     let delay = self.delay();
                     self.note(By::Process(who), |_| "is dead already".into());
                     self.after(delay, Event::Exit(key, Cause::Unknown));
@@ -311,6 +319,13 @@ impl World {
             // spec: PSM-10
             Output::BeginAnew { above } => self.begin_anew(above),
             Output::Store { ticket, record } => {
+                if let Record::Process(process) = &*record
+                    && process.ended
+                {
+                    let presumed = process.cause == Some(Cause::Silent);
+                    let result = self.checks.heartbeats.on_ended(self.now, process.key, presumed);
+                    self.judge(result);
+                }
                 if let Record::Term { service, .. } = &*record {
                     self.look_at_last_values(service);
                 }
@@ -342,6 +357,10 @@ impl World {
     /// A handover is over: on the board of who leads now is all that was accepted.
     // spec: OUT-4, OUT-5, CTL-7
     fn look_at_carried(&mut self, service: &Name, key: Key) {
+        // Where several CPUs elect, a deposed primary ends an outage of the same cause, and runs with what was accepted as soon as that is known.
+        if self.cpus > 1 {
+            return;
+        }
         // Of what it has declared since it was last looked at the agent does not know.
         let exporter = self.mapped.get(&key).and_then(|who| self.processes[*who].exporter()).filter(|e| e.table.is_empty());
         let Some(exporter) = exporter else { return };

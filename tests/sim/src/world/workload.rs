@@ -1,8 +1,9 @@
 //! What befalls the processes: work, changes, and trouble.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tif_core::model::{Arming, Cause, Coarsen, FaultAction, Kind, RequestId, Slot, Value};
+use tif_core::model::{Arming, Cause, Coarsen, FaultAction, Key, Kind, RequestId, Slot, Value};
 use tif_core::wire::{Admission, Identity, ToAgent};
 
 use super::importer::Wish;
@@ -64,6 +65,12 @@ impl World {
         if self.agent.is_none() {
             self.start_agent();
         }
+    }
+
+    /// When the last of those lives on other kernels that are over is given up at the latest: until then it holds its name.
+    pub fn given_up_at(&self) -> u64 {
+        let lives: BTreeSet<Key> = self.processes.iter().filter(|p| p.alive).filter_map(|p| p.key).collect();
+        self.checks.heartbeats.given_up_at(|key| !lives.contains(&key))
     }
 
     /// Something happens, and something else a little later.
