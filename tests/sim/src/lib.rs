@@ -5,13 +5,15 @@
 //! which everything must come right. `mutants` shows that what is wrong is seen.
 #![forbid(unsafe_code)]
 
+pub mod acts;
 pub mod check;
 pub mod mutants;
 mod random;
 mod run;
+pub mod shrink;
 pub mod story;
 pub mod system;
 pub mod world;
 
 pub use random::Random;
-pub use run::{Outcome, Plan, run, run_system, system_of, world_of};
+pub use run::{Film, Outcome, Plan, film, film_again, run, run_system, system_of, world_of};

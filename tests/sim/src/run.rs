@@ -1,8 +1,11 @@
 //! One seed: trouble, then calm.
 
+use std::sync::Arc;
+
 use tif_core::defects;
 
 use crate::Random;
+use crate::acts::{Act, Acts, Script};
 use crate::check::{Violation, convergence};
 use crate::story::Line;
 use crate::system::{Releases, System};
@@ -75,20 +78,25 @@ pub fn run(plan: Plan) -> Outcome {
 
 /// The world of a seed with one CPU, as it is when the flight ends or is stopped.
 pub fn world_of(plan: Plan) -> World {
-    defects::with(plan.agent, || fly_world(plan))
+    defects::with(plan.agent, || fly_world(plan, Acts::default()))
 }
 
 fn fly(plan: Plan) -> Outcome {
-    let mut world = fly_world(plan);
-    let steps = world.step;
-    let fingerprint = world.random.any() ^ world.now;
-    Outcome { violation: world.violation, steps, simulated_ms: world.now / MS, timeline: world.timeline, fingerprint }
+    outcome_of_world(&mut fly_world(plan, Acts::default()))
 }
 
-fn fly_world(plan: Plan) -> World {
+fn outcome_of_world(world: &mut World) -> Outcome {
+    let fingerprint = world.random.any() ^ world.now;
+    let timeline = std::mem::take(&mut world.timeline);
+    Outcome { violation: world.violation.take(), steps: world.step, simulated_ms: world.now / MS, timeline, fingerprint }
+}
+
+fn fly_world(plan: Plan, acts: Acts) -> World {
     let mut world = World::new(plan.seed, plan.weather());
+    world.acts = acts;
     world.populate();
     let end = world.now + plan.length(&mut world.random);
+    let end = world.acts.calm_at().unwrap_or(end);
     let stop = plan.until.unwrap_or(u64::MAX);
     while world.now < end && world.step < stop && world.advance() {}
     if world.violation.is_none() && world.step < stop {
@@ -130,18 +138,59 @@ pub fn run_system(plan: Plan) -> Outcome {
 
 /// All CPUs of a seed with several, as they are when the flight ends or is stopped.
 pub fn system_of(plan: Plan) -> System {
-    defects::with(plan.agent, || fly_all(plan))
+    defects::with(plan.agent, || fly_all(plan, &|_| Acts::default()))
 }
 
 fn fly_system(plan: Plan) -> Outcome {
-    let mut system = fly_all(plan);
-    let mut timeline: Vec<Line> = system.worlds.iter_mut().flat_map(|world| std::mem::take(&mut world.timeline)).collect();
+    outcome_of_system(&mut fly_all(plan, &|_| Acts::default()))
+}
+
+fn outcome_of_system(system: &mut System) -> Outcome {
+    let mut timeline = std::mem::take(&mut system.timeline);
+    timeline.extend(system.worlds.iter_mut().flat_map(|world| std::mem::take(&mut world.timeline)));
     timeline.sort_by_key(|line| line.step);
     let fingerprint = system.random.any() ^ system.now();
     Outcome { violation: system.violation().cloned(), steps: system.step, simulated_ms: system.now() / MS, timeline, fingerprint }
 }
 
-fn fly_all(plan: Plan) -> System {
+/// Of which all acts are kept, or of which some are left out.
+#[derive(Clone, Debug)]
+pub struct Film {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What was done, in the order of time; in words if the plan asks for a timeline.
+    pub acts: Vec<Act>,
+}
+
+/// Flies a seed and keeps its acts.
+pub fn film(plan: Plan, system: bool) -> Film {
+    film_with(plan, system, None)
+}
+
+/// Flies a seed again, with the acts of a script only.
+pub fn film_again(plan: Plan, system: bool, script: Script) -> Film {
+    film_with(plan, system, Some(Arc::new(script)))
+}
+
+fn film_with(plan: Plan, system: bool, script: Option<Arc<Script>>) -> Film {
+    let acts_of = |cpu: u32| Acts::kept(cpu, plan.trace, script.clone());
+    let (outcome, mut acts) = defects::with(plan.agent, || {
+        if system {
+            let mut system = fly_all(plan, &acts_of);
+            let mut acts = system.acts.take();
+            acts.extend(system.worlds.iter_mut().flat_map(|world| world.acts.take()));
+            (outcome_of_system(&mut system), acts)
+        } else {
+            let mut world = fly_world(plan, acts_of(1));
+            let acts = world.acts.take();
+            (outcome_of_world(&mut world), acts)
+        }
+    });
+    acts.sort_by_key(|act| (act.due, act.id));
+    Film { outcome, acts }
+}
+
+fn fly_all(plan: Plan, acts_of: &dyn Fn(u32) -> Acts) -> System {
     let cpus = match plan.seed % 8 {
         0..3 => 2,
         3..5 => 3,
@@ -156,8 +205,13 @@ fn fly_all(plan: Plan) -> System {
         _ => Releases::One,
     };
     let mut system = System::of_releases(cpus, plan.seed, plan.weather(), releases);
+    system.acts = acts_of(0);
+    for world in &mut system.worlds {
+        world.acts = acts_of(world.node);
+    }
     system.populate();
     let end = system.now() + plan.length(&mut system.random);
+    let end = system.acts.calm_at().unwrap_or(end);
     let stop = plan.until.unwrap_or(u64::MAX);
     while system.now() < end && system.step < stop && system.advance() {}
     if system.violation().is_none() && system.step < stop {

@@ -1,9 +1,13 @@
 //! The tools that show what happened say what happened.
 
+use tif_core::defects::Defect;
 use tif_core::model::{Cause, Coarsen};
 use tif_core::wire::Identity;
+use tif_sim::acts::{ActId, Script, Track};
+use tif_sim::mutants::{Flights, Found, hunt};
+use tif_sim::shrink::{NotShrunk, shrink};
 use tif_sim::world::{Weather, World, name};
-use tif_sim::{Plan, run_system, system_of};
+use tif_sim::{Plan, film, film_again, run, run_system, system_of};
 
 #[test]
 fn a_portrait_shows_processes_sources_and_outages_as_they_stand() {
@@ -46,4 +50,70 @@ fn a_timeline_is_in_order_and_names_who_says_what() {
     assert!(outcome.timeline.iter().any(|line| line.who == "agent" && line.what.contains("it registers: ")));
     assert!(outcome.timeline.iter().any(|line| line.who.starts_with("imp-1 [") && line.what.starts_with("hears: welcome")));
     assert!(outcome.timeline.iter().any(|line| line.cpu == 2));
+}
+
+/// Seeds of one CPU and of several, in fair weather, in a breeze and in a storm.
+const FLOWN: [(u64, bool); 6] = [(3, false), (8, false), (60, false), (53, true), (62, true), (71, true)];
+
+#[test]
+fn a_run_of_which_the_acts_are_kept_is_the_same_run_and_so_is_one_flown_again_with_all_of_them() {
+    for (seed, system) in FLOWN {
+        let plain = if system { run_system(Plan::of(seed)) } else { run(Plan::of(seed)) };
+        let kept = film(Plan::of(seed), system);
+        let all: Vec<ActId> = kept.acts.iter().map(|act| act.id).collect();
+        let again = film_again(Plan::of(seed), system, Script::new(&kept.acts, all, None));
+        for flown in [&kept, &again] {
+            assert_eq!((flown.outcome.steps, flown.outcome.fingerprint), (plain.steps, plain.fingerprint), "seed {seed}");
+        }
+        assert_eq!(again.acts.len(), kept.acts.len());
+    }
+}
+
+#[test]
+fn acts_that_are_left_out_are_not_done_and_the_others_keep_their_times() {
+    let kept = film(Plan::of(60), false);
+    let without: Vec<ActId> = kept.acts.iter().map(|act| act.id).filter(|id| !matches!(id.track, Track::Values(_))).collect();
+    let again = film_again(Plan::of(60), false, Script::new(&kept.acts, without.clone(), None));
+    assert!(again.outcome.violation.is_none());
+    assert!(again.outcome.steps < kept.outcome.steps);
+    let times = |acts: &[tif_sim::acts::Act], track| -> Vec<u64> { acts.iter().filter(|a| a.id.track == track).map(|a| a.due).collect() };
+    assert!(again.acts.iter().all(|act| !matches!(act.id.track, Track::Values(_))));
+    assert_eq!(times(&again.acts, Track::Trouble), times(&kept.acts, Track::Trouble));
+}
+
+/// What fails with a defect is made short: no more acts than this, none of which can be missed, and nothing is wrong with it without the defect.
+fn shortens(defect: Defect, flights: Flights, acts_max: usize) {
+    let Found::Flying { check, seed, system, .. } = hunt(defect, 100, flights) else { panic!("{defect:?} was not seen") };
+    let plan = Plan { agent: Some(defect), ..Plan::of(seed) };
+    let shrunk = shrink(plan, system, 5000).unwrap_or_else(|e| panic!("{defect:?}, seed {seed}: {e:?}"));
+    assert_eq!(shrunk.outcome.violation.as_ref().map(|v| v.check), Some(check));
+    assert!(shrunk.kept.len() <= acts_max, "{defect:?}, seed {seed}: {} of {} acts are left", shrunk.kept.len(), shrunk.all.len());
+    assert!(!shrunk.outcome.timeline.is_empty());
+    let ids: Vec<ActId> = shrunk.kept.iter().map(|number| shrunk.all[*number].id).collect();
+    let flown = |plan: Plan, ids: &[ActId]| {
+        let script = Script::new(&shrunk.all, ids.iter().copied(), shrunk.calm_at);
+        film_again(plan, system, script).outcome.violation.map(|v| v.check)
+    };
+    assert_eq!(flown(plan, &ids), Some(check));
+    assert_eq!(flown(Plan::of(seed), &ids), None);
+    for one in &ids {
+        let rest: Vec<ActId> = ids.iter().copied().filter(|id| id != one).collect();
+        assert_ne!(flown(plan, &rest), Some(check), "{one:?} can be missed");
+    }
+}
+
+#[test]
+fn a_failing_run_of_one_cpu_is_made_short() {
+    shortens(Defect::ElectInSameTerm, Flights::One, 4);
+    shortens(Defect::ForgetDedupe, Flights::One, 8);
+}
+
+#[test]
+fn a_failing_run_of_several_cpus_is_made_short() {
+    shortens(Defect::R1, Flights::System, 8);
+}
+
+#[test]
+fn a_run_that_does_not_fail_is_not_made_short() {
+    assert_eq!(shrink(Plan::of(3), false, 10).map(|shrunk| shrunk.kept), Err(NotShrunk::Passes));
 }

@@ -47,6 +47,7 @@ pub fn said(body: &ToAgent) -> String {
         ToAgent::Hello(hello) => registers(hello),
         ToAgent::Ready => "it is ready".into(),
         ToAgent::Unregister => "it takes its leave".into(),
+        ToAgent::Heartbeat => "it lives".into(),
         ToAgent::Pong { .. } => "it is there".into(),
         ToAgent::Validated { req, result } => format!("question {req}: would it take the value? {}", consent(result)),
         ToAgent::Applied { slot, version } => format!("it runs with version {version} of slot {slot}"),

@@ -7,9 +7,11 @@ use tif_core::machine::versions::Offer;
 use tif_core::model::NodeId;
 
 use crate::Random;
+use crate::acts::{Acts, Track};
 use crate::check::shared::SharedGroups;
 use crate::check::versions;
 use crate::check::{Verdict, Violation, convergence};
+use crate::story::Line;
 use crate::world::{MS, SECOND, SPEAKS, Weather, World, speaks};
 use net::Net;
 
@@ -33,6 +35,11 @@ pub struct System {
     releases: Option<Random>,
     /// What happened to calls of procedures.
     pub calls: crate::check::calls::Calls,
+    /// What chance lets happen between the CPUs, if that is kept.
+    pub acts: Acts,
+    /// The timeline of what is between the CPUs, if it is kept.
+    pub timeline: Vec<Line>,
+    trace: bool,
     /// When which cut heals.
     mends: Vec<(u64, Mend)>,
 }
@@ -54,6 +61,10 @@ fn any_release(random: &mut Random) -> Offer {
 
 fn foreign(random: &mut Random) -> Offer {
     if random.percent(50) { speaks(4, 5) } else { speaks(9, 12) }
+}
+
+fn numbers(nodes: &[NodeId]) -> String {
+    nodes.iter().map(|node| format!("cpu{node}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Where the next event is.
@@ -98,6 +109,9 @@ impl System {
             calls: Default::default(),
             trouble_at: None,
             releases: chance,
+            acts: Acts::default(),
+            timeline: Vec::new(),
+            trace: weather.trace,
             mends: Vec::new(),
         };
         system.introduce();
@@ -109,9 +123,29 @@ impl System {
         for world in &mut self.worlds {
             world.populate();
         }
-        self.net.loss = self.random.below(6);
-        self.net.doubles = self.random.below(4);
-        self.trouble_at = Some(self.now() + 500 * MS);
+        let now = self.now();
+        let is_bad = self.acts.begin(Track::Ways, now, &mut self.random);
+        let (loss, doubles) = (self.random.below(6), self.random.below(4));
+        if is_bad == Some(true) {
+            self.make_ways(loss, doubles);
+        }
+        self.acts.end();
+        self.trouble_at = Some(self.acts.due(Track::Between, now + 500 * MS));
+    }
+
+    /// The ways between CPUs are as bad as this, in a hundred datagrams.
+    fn make_ways(&mut self, loss: u64, doubles: u64) {
+        (self.net.loss, self.net.doubles) = (loss, doubles);
+        self.note(|| format!("{loss} % of datagrams are lost and {doubles} % come twice"));
+    }
+
+    /// A line for the timeline, if it is kept.
+    fn note(&mut self, what: impl FnOnce() -> String) {
+        if self.trace {
+            let what = what();
+            self.acts.tell(|| what.clone());
+            self.timeline.push(Line { step: self.step, at: self.now(), cpu: 0, who: "fabric".into(), what });
+        }
     }
 
     /// The time: that of the world that is furthest.
@@ -256,13 +290,24 @@ impl System {
         let due: Vec<Mend> = self.mends.extract_if(.., |(at, _)| *at <= now).map(|(_, mend)| mend).collect();
         for mend in due {
             match mend {
-                Mend::Ways => self.net.cut.clear(),
+                Mend::Ways => {
+                    self.net.cut.clear();
+                    self.note(|| "all ways are whole again".into());
+                }
                 Mend::Cpu(i) => self.start_cpu(i),
             }
         }
         if self.trouble_at.is_some_and(|at| at <= now) {
-            self.trouble_at = Some(now + self.random.between(200 * MS, 6 * SECOND) * self.worlds[0].pace().slower());
-            self.trouble(now);
+            let Some(is_done) = self.acts.begin(Track::Between, now, &mut self.random) else {
+                self.trouble_at = None;
+                return;
+            };
+            let then = now + self.random.between(200 * MS, 6 * SECOND) * self.worlds[0].pace().slower();
+            self.trouble_at = Some(self.acts.due(Track::Between, then));
+            if is_done {
+                self.trouble(now);
+            }
+            self.acts.end();
         }
     }
 
@@ -278,18 +323,23 @@ impl System {
                 }
                 let both = self.random.percent(75);
                 self.net.part(&a, &b, both);
+                self.note(|| format!("nothing gets from {} to {}{}", numbers(&a), numbers(&b), if both { ", nor back" } else { "" }));
                 let long =
                     if self.random.percent(60) { self.random.between(50 * MS, 900 * MS) } else { self.random.between(SECOND, 8 * SECOND) };
                 self.mends.push((now + long, Mend::Ways));
             }
             35..50 => {
-                self.net.loss = self.random.below(30);
-                self.net.doubles = self.random.below(10);
+                let (loss, doubles) = (self.random.below(30), self.random.below(10));
+                self.make_ways(loss, doubles);
             }
-            50..65 => (self.net.loss, self.net.doubles) = (self.random.below(3), 0),
+            50..65 => {
+                let loss = self.random.below(3);
+                self.make_ways(loss, 0);
+            }
             65..80 => {
                 let i = self.random.below(cpus as u64) as usize;
                 self.stop_cpu(i);
+                self.note(|| format!("cpu{} loses power", i + 1));
                 let down = self.random.between(100 * MS, 6 * SECOND);
                 self.mends.push((now + down, Mend::Cpu(i)));
             }
@@ -298,6 +348,7 @@ impl System {
                 let i = self.random.below(cpus as u64) as usize;
                 let ms = if self.random.percent(70) { self.random.between(50, 900) } else { self.random.between(1000, 10_000) };
                 self.worlds[i].freeze(ms);
+                self.note(|| format!("cpu{} stands still for {ms} ms", i + 1));
             }
             _ => {}
         }
@@ -336,6 +387,8 @@ impl System {
     pub fn calm_down(&mut self) {
         self.trouble_at = None;
         let now = self.now();
+        self.acts.begin(Track::Calm, now, &mut self.random);
+        self.acts.end();
         for world in &mut self.worlds {
             world.now = world.now.max(now);
         }

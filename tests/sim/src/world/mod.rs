@@ -25,6 +25,7 @@ use tif_core::model::{Cause, Key, Name, Slot, Stamp, Time};
 use tif_core::wire::{Hello, Identity, ToAgent, ToProcess};
 
 use crate::Random;
+use crate::acts::{Acts, Track};
 use crate::check::{Checks, Violation};
 use crate::story::{self, Line};
 use exporter::Exporter;
@@ -241,6 +242,8 @@ pub struct World {
     pub timeline: Vec<Line>,
     /// The independent witnesses.
     pub checks: Checks,
+    /// What chance lets happen, if that is kept.
+    pub acts: Acts,
     /// Trouble is over.
     pub calm: bool,
     /// Commits fail.
@@ -282,6 +285,7 @@ pub struct World {
     /// Whose segment the agent has mapped.
     mapped: BTreeMap<Key, Who>,
     conn_last: u64,
+    nonces: u64,
     pid_last: u32,
     wish_last: u64,
     fires: u64,
@@ -306,6 +310,7 @@ impl World {
             violation: None,
             timeline: Vec::new(),
             checks: Checks::default(),
+            acts: Acts::default(),
             calm: weather.still,
             store_fails: false,
             store_full: false,
@@ -327,6 +332,7 @@ impl World {
             watched: BTreeMap::new(),
             mapped: BTreeMap::new(),
             conn_last: 0,
+            nonces: 0,
             pid_last: 100,
             wish_last: 0,
             fires: 0,
@@ -520,6 +526,12 @@ impl World {
         self.events.insert((self.now + delay, self.order), event);
     }
 
+    /// An act that comes after so long, unless the run is flown again and it came at another time.
+    fn after_act(&mut self, track: Track, delay: u64, event: Event) {
+        let due = self.acts.due(track, self.now + delay);
+        self.after(due.saturating_sub(self.now), event);
+    }
+
     /// How long a message, a wake-up or a commit takes: mostly little.
     fn delay(&mut self) -> u64 {
         match self.random.below(100) {
@@ -537,7 +549,12 @@ impl World {
     /// A line for the timeline, if it is kept.
     fn note(&mut self, by: By, what: impl FnOnce(&World) -> String) {
         if self.weather.trace {
-            let line = Line { step: self.step, at: self.now, cpu: self.node, who: self.called(by), what: what(self) };
+            let what = what(self);
+            if self.acts.is_telling() {
+                let who = self.called(by);
+                self.acts.tell(|| format!("{who} {what}").trim_start().to_owned());
+            }
+            let line = Line { step: self.step, at: self.now, cpu: self.node, who: self.called(by), what };
             self.timeline.push(line);
         }
     }
@@ -551,6 +568,14 @@ impl World {
                 Some(Identity::Pick(prefix)) => format!("{prefix}? [{who}]"),
                 None => format!("[{who}]"),
             },
+        }
+    }
+
+    /// What a process does in the present act, if that is told.
+    fn tell(&mut self, who: Who, what: impl FnOnce() -> String) {
+        if self.acts.is_telling() {
+            let name = self.called(By::Process(who));
+            self.acts.tell(|| format!("{name} {}", what()));
         }
     }
 

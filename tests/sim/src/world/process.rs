@@ -11,6 +11,7 @@ use super::exporter::Exporter;
 use super::faults::Defect;
 use super::importer::{Importer, Pending};
 use super::{By, Event, Link, MS, Process, SECOND, SPEAKS, Trade, VecDeque, Who, World};
+use crate::acts::Track;
 use crate::check::versions;
 use crate::story;
 
@@ -32,9 +33,10 @@ impl World {
         self.spawn(identity, Trade::Importer(Box::default()))
     }
 
-    /// Whether one that imports is on another kernel, and how often it says then that it lives: its nonce decides, which is drawn anyhow.
-    fn elsewhere(nonce: u128) -> Option<Duration> {
-        nonce.is_multiple_of(5).then(|| Duration::from_millis(100 * (1 + (nonce / 5 % 5) as u64)))
+    /// Whether one that imports is on another kernel, and how often it says then that it lives: what its nonce is drawn from
+    /// decides, too.
+    fn elsewhere(chance: u64) -> Option<Duration> {
+        chance.is_multiple_of(5).then(|| Duration::from_millis(100 * (1 + chance / 5 % 5)))
     }
 
     fn spawn(&mut self, identity: Identity, trade: Trade) -> Who {
@@ -49,8 +51,9 @@ impl World {
             self.pid_last
         };
         let who = self.processes.len();
-        let nonce = u128::from(self.random.any());
-        let elsewhere = if matches!(trade, Trade::Importer(_)) { World::elsewhere(nonce) } else { None };
+        let chance = self.random.any();
+        let elsewhere = if matches!(trade, Trade::Importer(_)) { World::elsewhere(chance) } else { None };
+        let nonce = self.nonce(chance);
         let process = Process {
             identity,
             pid,
@@ -74,7 +77,7 @@ impl World {
         let clock = self.random.between(100 * MS, SECOND);
         self.after(clock, Event::OwnClock(who));
         if !self.weather.still && self.processes[who].exporter().is_some() {
-            self.after(MS, Event::Values(who));
+            self.after_act(Track::Values(who), MS, Event::Values(who));
         }
         if let Some(period) = elsewhere {
             self.after(period.as_nanos() as u64, Event::Beat(who));
@@ -99,6 +102,12 @@ impl World {
         if let Some(period) = who.and_then(|who| self.processes[who].elsewhere) {
             self.checks.heartbeats.on_heard(self.now, key, period.as_nanos() as u64);
         }
+    }
+
+    /// A number that nobody else has, also where chance is put back to where it was.
+    fn nonce(&mut self, chance: u64) -> u128 {
+        self.nonces += 1;
+        u128::from(self.nonces) << 64 | u128::from(chance)
     }
 
     /// It tries some time soon.
@@ -159,6 +168,7 @@ impl World {
         let (from, to) = (process.key.unwrap_or(Key::NONE), process.agent);
         let is_ready = matches!(body, ToAgent::Ready);
         let at = self.under_way(conn, 0);
+        self.tell(who, || format!("says: {}", story::said(&body)));
         self.after(at, Event::ToAgent(conn, from, to, Box::new(body)));
         if let Some(exporter) = self.processes[who].exporter_mut().filter(|_| is_ready)
             && let Some(epoch) = exporter.elected_in.take()
@@ -350,7 +360,8 @@ impl World {
     // spec: PSM-7
     pub fn register_anew(&mut self, who: Who) {
         self.process_lets_go(who);
-        let nonce = u128::from(self.random.any());
+        let chance = self.random.any();
+        let nonce = self.nonce(chance);
         let process = &mut self.processes[who];
         process.key = None;
         process.nonce = nonce;

@@ -8,6 +8,7 @@ use tif_core::wire::{Admission, Identity, ToAgent};
 
 use super::importer::Wish;
 use super::{By, Event, MS, SECOND, Who, World, catalogue, name};
+use crate::acts::Track;
 
 const PATTERNS: [&str; 9] = [
     "**",
@@ -37,22 +38,35 @@ impl World {
     pub fn populate(&mut self) {
         for (service, count) in [("orders", 2), ("billing", 1)] {
             for _ in 0..if self.hosts(service) { count } else { 0 } {
-                self.spawn_member(service);
+                self.cast(|w| w.spawn_member(service));
             }
         }
         for own in ["cache-1", "cache-2"] {
-            self.spawn_exporter(self.exactly(own), "cache", false);
+            self.cast(|w| w.spawn_exporter(w.exactly(own), "cache", false));
         }
         for own in ["imp-1", "imp-2", "imp-3"] {
-            self.spawn_importer(self.exactly(own));
+            self.cast(|w| w.spawn_importer(w.exactly(own)));
         }
         self.calm = false;
-        self.after(5 * MS, Event::Trouble);
+        self.after_act(Track::Trouble, 5 * MS, Event::Trouble);
+    }
+
+    /// A process that is there from the beginning, unless it is left out: then its place is taken by one that never lived.
+    fn cast(&mut self, spawn: impl FnOnce(&mut World) -> Who) {
+        let is_there = self.acts.begin(Track::Cast, self.now, &mut self.random);
+        let who = spawn(self);
+        if is_there != Some(true) {
+            self.processes[who].alive = false;
+            self.note(By::Process(who), |_| "is left out".into());
+        }
+        self.acts.end();
     }
 
     /// Trouble ends and everything heals.
     pub fn calm_down(&mut self) {
         self.note(By::Cpu, |_| "calm from now on".into());
+        self.acts.begin(Track::Calm, self.now, &mut self.random);
+        self.acts.end();
         self.calm = true;
         self.store_fails = false;
         for who in self.living(|p| p.stopped) {
@@ -78,8 +92,16 @@ impl World {
         if self.calm {
             return;
         }
+        let Some(is_done) = self.acts.begin(Track::Trouble, self.now, &mut self.random) else { return };
         let gap = if self.random.percent(70) { self.random.between(MS, 40 * MS) } else { self.random.between(40 * MS, 900 * MS) };
-        self.after(gap * self.pace().slower(), Event::Trouble);
+        self.after_act(Track::Trouble, gap * self.pace().slower(), Event::Trouble);
+        if is_done {
+            self.act();
+        }
+        self.acts.end();
+    }
+
+    fn act(&mut self) {
         if self.spoils(super::faults::Defect::FalseDeath, 50) {
             self.lie();
         }
@@ -116,7 +138,11 @@ impl World {
                     if self.random.percent(70) { self.random.between(MS, 300 * MS) } else { self.random.between(300 * MS, 4 * SECOND) };
                 self.after(down, Event::AgentStarts);
             }
-            870..890 => self.store_fails = !self.store_fails && self.random.percent(50),
+            870..890 => {
+                self.store_fails = !self.store_fails && self.random.percent(50);
+                let fails = self.store_fails;
+                self.acts.tell(|| if fails { "most writes fail from now on" } else { "no write fails from now on" }.into());
+            }
             890..960 => self.start_missing(),
             960..985 => self.lag(),
             _ => self.drain_something(),
@@ -215,6 +241,8 @@ impl World {
             && let Some(importer) = self.processes[who].importer_mut()
         {
             importer.slow = !importer.slow;
+            let how = if importer.slow { "slowly" } else { "at once" };
+            self.tell(who, || format!("reads {how} from now on"));
         }
     }
 
@@ -399,6 +427,7 @@ impl World {
                 None => drop(exporter.declare(catalogue::control("batch", true, false))),
             }
         }
+        self.tell(who, || format!("changes its table: instance {id}{}", if late { ", and batch" } else { "" }));
         self.ring(who);
     }
 
@@ -415,9 +444,17 @@ impl World {
         if self.calm {
             return;
         }
+        let Some(is_done) = self.acts.begin(Track::Values(who), self.now, &mut self.random) else { return };
         let gap = self.random.between(MS, 120 * MS);
-        self.after(gap * self.pace().slower(), Event::Values(who));
+        self.after_act(Track::Values(who), gap * self.pace().slower(), Event::Values(who));
         let chance = self.random.any();
+        if is_done {
+            self.change_value(who, chance);
+        }
+        self.acts.end();
+    }
+
+    fn change_value(&mut self, who: Who, chance: u64) {
         let Some(exporter) = self.processes[who].exporter_mut().filter(|e| !e.let_go) else { return };
         let slots: Vec<Slot> = exporter.cells.keys().copied().collect();
         let slot = slots[(chance % slots.len() as u64) as usize];
@@ -436,6 +473,7 @@ impl World {
     /// An exporter stores a value.
     pub fn store_value(&mut self, who: Who, slot: Slot, value: Value) {
         let now = self.now;
+        self.tell(who, || format!("sets slot {slot} to {value:?}"));
         if self.processes[who].exporter_mut().is_some_and(|e| e.store(slot, value, now)) {
             self.ring(who);
         }

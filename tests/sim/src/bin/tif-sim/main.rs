@@ -3,7 +3,10 @@
 mod fly;
 mod replay;
 mod show;
+mod shrink;
 
+use std::fmt::Display;
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -26,6 +29,8 @@ enum Command {
     Run(fly::Fly),
     Replay(replay::Replay),
     Show(show::Show),
+    Acts(shrink::ListActs),
+    Shrink(shrink::Shrink),
     Mutants(Mutants),
 }
 
@@ -79,10 +84,26 @@ impl Flight {
         format!("{system}{defect}")
     }
 
-    /// What was wrong, and how to see it again.
+    /// What was wrong, how to see it again, and how to find out what is to blame.
     fn failure(&self, seed: u64, violation: &Violation) -> String {
-        format!("seed {seed}: {violation}\n  again: tif-sim replay {seed} --until {}{}", violation.step, self.words())
+        let words = self.words();
+        format!(
+            "seed {seed}: {violation}\n  again: tif-sim replay {seed} --until {}{words}\n  shorter: tif-sim shrink {seed}{words}",
+            violation.step
+        )
     }
+}
+
+/// Prints lines, until nobody reads them any more.
+fn print<T: Display>(lines: impl IntoIterator<Item = T>) {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    for line in lines {
+        if writeln!(out, "{line}").is_err() {
+            return;
+        }
+    }
+    // Who has stopped reading has seen enough.
+    let _ = out.flush();
 }
 
 fn main() -> ExitCode {
@@ -90,6 +111,8 @@ fn main() -> ExitCode {
         Command::Run(fly) => fly.run(),
         Command::Replay(replay) => replay.run(),
         Command::Show(show) => show.run(),
+        Command::Acts(acts) => acts.run(),
+        Command::Shrink(shrink) => shrink.run(),
         Command::Mutants(mutants) => mutants.run(),
     }
 }

@@ -25,16 +25,16 @@ impl Show {
     pub fn run(&self) -> ExitCode {
         let plan = Plan { until: Some(self.at), ..self.flight.plan(self.seed) };
         let worlds = if self.flight.system { system_of(plan).worlds } else { vec![world_of(plan)] };
-        let mut shown = false;
+        let mut lines = Vec::new();
         for world in worlds.iter().filter(|w| self.cpu.is_empty() || self.cpu.contains(&w.node)) {
-            shown = true;
-            println!("cpu{} after step {}, {:.6} s", world.node, world.step, world.time().0 as f64 / 1e9);
+            lines.push(format!("cpu{} after step {}, {:.6} s", world.node, world.step, world.time().0 as f64 / 1e9));
             match &world.agent {
-                None => println!("  no agent runs"),
-                Some(agent) => agent.portrait(world.time()).iter().for_each(|line| println!("  {line}")),
+                None => lines.push("  no agent runs".into()),
+                Some(agent) => lines.extend(agent.portrait(world.time()).iter().map(|line| format!("  {line}"))),
             }
         }
-        if shown {
+        crate::print(&lines);
+        if !lines.is_empty() {
             return ExitCode::SUCCESS;
         }
         eprintln!("the system has CPUs 1 to {}", worlds.len());
