@@ -1,6 +1,6 @@
 //! A service whose group has members on several CPUs: arrange, break something, look.
 
-use tif_core::model::{Cause, Name, NodeId, Refusal, SetResult, Value, Version};
+use tif_core::model::{Cause, Coarsen, Name, NodeId, Refusal, SetResult, Value, Version};
 use tif_core::wire::{Admission, Identity};
 use tif_sim::check::shared;
 use tif_sim::system::System;
@@ -220,4 +220,64 @@ fn in_any_trouble_one_leads_nothing_accepted_is_lost_and_afterwards_one_leads_ag
         scope.spawn(|| SEEDS.iter().for_each(|(seed, _)| fly(*seed)));
         scope.spawn(|| (100..112).for_each(fly));
     });
+}
+
+/// Waits until this process leads on the first CPU.
+fn wait_for_leader(system: &mut System, who: Who) {
+    for _ in 0..60 {
+        if leaders(system) == [1] && system.worlds[0].standing()[&orders()] == who {
+            return;
+        }
+        assert!(system.run_ms(50), "{:?}", system.violation());
+    }
+    panic!("{who} does not lead; {:?} do", leaders(system));
+}
+
+// spec: OUT-5, GRP-6, GRP-8, CTL-7
+#[test]
+fn a_primary_that_several_cpus_elect_hands_over_to_a_standby_next_door_and_nobody_sees_a_gap() {
+    let (mut system, importers) = system(3);
+    let first = system.worlds[0].standing()[&orders()];
+    let second = system.worlds[0].spawn_member("orders");
+    for (i, importer) in importers.iter().enumerate() {
+        system.worlds[i].subscribe(*importer, "orders.**", Coarsen::default());
+    }
+    assert!(system.run_ms(2000), "{:?}", system.violation());
+    set(&mut system, 1, importers[1], 40, "a1").unwrap();
+    system.worlds[0].drain(importers[0], "orders", None);
+    wait_for_leader(&mut system, second);
+    assert_eq!(runs_with(&system.worlds[0], "batch"), (Version(1), Value::U64(40)));
+    let done = set(&mut system, 2, importers[2], 50, "a2").unwrap();
+    assert_eq!((done.version, done.replicated), (Version(2), true));
+    // And back.
+    system.worlds[0].drain(importers[0], "orders", None);
+    wait_for_leader(&mut system, first);
+    assert!(system.run_ms(2000), "{:?}", system.violation());
+    let outages: Vec<(&Cause, bool)> = system.worlds[0].store.outages.values().map(|(o, _)| (&o.cause, o.end.is_some())).collect();
+    assert_eq!(outages, [(&Cause::Handover, true), (&Cause::Handover, true)]);
+    assert!(system.worlds[0].checks.handovers() >= 2, "its importer was told of both, and saw nothing else of them");
+    for (world, importer) in system.worlds.iter().zip(&importers).skip(1) {
+        let told = world.processes[*importer].importer().unwrap().told_outages();
+        assert!(told.is_empty(), "an importer of cpu{} saw a loss: {told:?}", world.node);
+    }
+    assert_whole(&system);
+}
+
+// spec: OUT-5, GRP-9
+#[test]
+fn a_handover_that_no_majority_can_witness_is_broken_off_and_done_when_it_can() {
+    let (mut system, importers) = system(3);
+    let first = system.worlds[0].standing()[&orders()];
+    let second = system.worlds[0].spawn_member("orders");
+    assert!(system.run_ms(2000), "{:?}", system.violation());
+    cut(&mut system, 1);
+    system.worlds[0].drain(importers[0], "orders", None);
+    assert!(system.run_ms(600), "{:?}", system.violation());
+    assert!(leaders(&system).is_empty(), "it has let go, and nobody was elected: {:?}", leaders(&system));
+    system.net.heal();
+    assert!(system.run_ms(4000), "{:?}", system.violation());
+    let who = leaders(&system)[..].first().map(|node| (*node, system.worlds[*node as usize - 1].standing()[&orders()]));
+    assert!(leaders(&system).len() == 1 && who != Some((1, first)), "{who:?} leads; {first} was to hand over to {second}");
+    set(&mut system, 0, importers[0], 70, "b1").unwrap();
+    assert_whole(&system);
 }

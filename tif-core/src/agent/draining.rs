@@ -72,11 +72,6 @@ impl Agent {
                 ));
             }
         };
-        if self.is_shared(&service) {
-            return Err(refused(
-                "its primary is elected by several CPUs, and so far only a primary that one CPU elects can hand over".into(),
-            ));
-        }
         if self.handovers.contains_key(&service) {
             return Err(refused("a handover of it is under way: wait for its end".into()));
         }
@@ -95,6 +90,12 @@ impl Agent {
             let reason =
                 format!("{} runs as user id {}: only that user and root may have it hand over", shown(from), owner.unwrap_or_default());
             return Err(Refusal::Denied { reason });
+        }
+        // spec: GRP-9
+        if self.is_shared(&service) && !self.is_established(&service, group.epoch()) {
+            return Err(refused(
+                "this CPU cannot make sure now that it leads the service: it waits for its backup, or for a majority".into(),
+            ));
         }
         let is_written =
             self.is_succession_clear(&service) && !self.tickets.values().any(|w| matches!(w, Waiting::Term(of, ..) if *of == service));
@@ -128,6 +129,12 @@ impl Agent {
             return self.take_step(now, &service, step, out);
         }
         // Nobody waits for that any more, and nobody else was elected: it is to lead again, in a term of which it has not let go.
+        if self.is_shared(&service) {
+            if self.groups.get(&service).is_some_and(|g| g.epoch() == term && g.role(key) == Some(Role::Primary)) {
+                self.vacate(&service, key);
+            }
+            return;
+        }
         let group = self.groups.get_mut(&service).filter(|g| g.epoch() == term);
         let elected = group.and_then(|g| g.hand_over(key, key));
         self.elect(now, &service, elected, out);
@@ -147,6 +154,27 @@ impl Agent {
     /// The link to a process is lost, or it comes again on another.
     pub(super) fn on_hander_out_of_reach(&mut self, now: Moment, key: Key, out: &mut Outbox) {
         self.on_hander(now, key, Handover::on_link_lost, out);
+    }
+
+    /// This member is elected by several CPUs: whether that is what the handover has waited for, so that nobody is deposed.
+    // spec: GRP-8
+    pub(super) fn is_handed_over(&mut self, service: &Name, key: Key, epoch: Epoch) -> bool {
+        let Some(draining) = self.handovers.get_mut(service) else { return false };
+        let machine = &mut draining.machine;
+        if machine.to() != key || machine.phase() != Phase::TakingUp(None) {
+            return false;
+        }
+        machine.on_elected(epoch);
+        !machine.is_deposed()
+    }
+
+    /// A term begins in which another leads than the one that was chosen.
+    pub(super) fn break_handover(&mut self, now: Moment, service: &Name, epoch: Epoch, out: &mut Outbox) {
+        match self.handovers.get(service).map(|d| d.machine.phase()) {
+            Some(Phase::TakingUp(elected)) if elected != Some(epoch) => self.take_step(now, service, Step::Break, out),
+            Some(Phase::LettingGo | Phase::Reading) => self.give_up_handover(service, "another member leads by now", out),
+            _ => {}
+        }
     }
 
     /// A process has ended. Its group and its source do not know yet.
@@ -208,8 +236,13 @@ impl Agent {
 
     fn elect_successor(&mut self, now: Moment, service: &Name, to: Key, out: &mut Outbox) {
         self.wait_on(now, service);
+        let shared = self.is_shared(service);
         let Some(draining) = self.handovers.get_mut(service) else { return };
         let (from, is_deposed) = (draining.machine.from(), draining.machine.is_deposed());
+        if shared {
+            // The register decides, and goes on trying when the time is over.
+            return self.vacate(service, to);
+        }
         let Some(elected) = self.groups.get_mut(service).and_then(|g| g.hand_over(from, to)) else {
             return self.take_step(now, service, Step::Drop, out);
         };

@@ -9,6 +9,7 @@
 //! | not read yet | | it is read |
 //! | empty | a ready member is here | it is asked to name that, in the first term |
 //! | names a process of this CPU | all of its log is where it must be | that is promoted (`leading`) |
+//! | names a process of this CPU that has let go | a ready member is here, the chosen one at best | it is asked to name that, in the next term |
 //! | names one that is gone | a ready member is here, and this CPU is in sync | it is asked to name that, in the next term |
 //! | names one elsewhere, in a later term | somebody leads here | that is demoted |
 //!
@@ -199,6 +200,12 @@ impl Agent {
         if (later || (follows && !term.in_sync.contains(&me))) && now.time.since(shared.read) >= READ_AGAIN {
             return self.read_register(now, service, out);
         }
+        if let Some((_, chosen)) = shared.vacated.filter(|(epoch, _)| *epoch == term.epoch && term.home == me) {
+            let chosen = self.groups.get(service).filter(|g| g.is_ready(chosen)).map(|_| chosen).or(senior);
+            if let Some(chosen) = chosen {
+                return self.stand(now, service, term, chosen, out);
+            }
+        }
         if let Some(primary) = term.primary.filter(|_| term.home == me).filter(|key| self.exporters.contains_key(key)) {
             let established = shared.established == Some(term.epoch);
             let Some(group) = self.groups.get(service) else { return };
@@ -221,6 +228,12 @@ impl Agent {
         if !self.is_its_turn(now, service, Some(term)) {
             return;
         }
+        self.stand(now, service, term, primary, out);
+    }
+
+    /// Asks the register to name a member of this CPU in the next term.
+    fn stand(&mut self, now: Moment, service: &Name, term: &Term, primary: Key, out: &mut Outbox) {
+        let me = self.peers.electing.me;
         let out_of_reach = |m: &Member| m.node != me.node && !self.is_in_reach(now, m.node);
         let lost: BTreeSet<Member> = term.in_sync.iter().copied().filter(out_of_reach).collect();
         let mut refused = None;
@@ -377,7 +390,7 @@ impl Agent {
 
     fn promote_elected(&mut self, now: Moment, service: &Name, key: Key, epoch: Epoch, out: &mut Outbox) {
         let before = self.groups.get(service).and_then(Group::leader);
-        if before.is_some() {
+        if before.is_some() && !self.is_handed_over(service, key, epoch) {
             self.depose(now, service, epoch, out);
         }
         let elected = self.groups.get_mut(service).and_then(|g| g.on_elected(key, epoch));
@@ -387,6 +400,7 @@ impl Agent {
     /// A later term has begun, and whoever leads here does not lead in it.
     // spec: GRP-6, GRP-8, OUT-6
     fn depose(&mut self, now: Moment, service: &Name, epoch: Epoch, out: &mut Outbox) {
+        self.break_handover(now, service, epoch, out);
         let led = self.groups.get_mut(service).and_then(|g| g.on_deposed(epoch));
         self.touch_group(service);
         for (member, _) in self.exporters.iter().filter(|(_, e)| e.grouped && e.service == *service) {
@@ -422,6 +436,16 @@ impl Agent {
             for peer in self.peers.peers.values_mut() {
                 peer.incoming.remove(source);
             }
+        }
+    }
+
+    /// The primary of the term that stands has let go, or is to be deposed: another of this CPU is to lead in the next.
+    // spec: OUT-5, GRP-6
+    pub(in super::super) fn vacate(&mut self, service: &Name, to: Key) {
+        let epoch = self.groups.get(service).map(Group::epoch);
+        if let (Some(shared), Some(epoch)) = (self.peers.electing.groups.get_mut(service), epoch) {
+            shared.vacated = Some((epoch, to));
+            self.peers.electing.stir();
         }
     }
 

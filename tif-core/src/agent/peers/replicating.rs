@@ -15,7 +15,7 @@ use crate::machine::book::{Book, Entry};
 use crate::machine::group::Group;
 use crate::machine::replication::{self, Fact, Log, NotProposed, Output as Wanted, Proposal, Replica};
 use crate::machine::witness::{Acceptor, Ask, Member, Proposer, Reply, Term, Vote};
-use crate::model::{Epoch, Name, NodeId, Refusal, SetResult, Time};
+use crate::model::{Epoch, Key, Name, NodeId, Refusal, SetResult, Time};
 use crate::wire::{GroupMessage, ToPeer, ToProcess};
 
 /// How often followers that have not confirmed everything are sent it again.
@@ -44,6 +44,9 @@ pub(in super::super) struct Shared {
     pub gone_since: Option<Time>,
     /// When this CPU last asked for a term of its own.
     pub stood: Option<Time>,
+    /// The primary of this term has let go for this member to lead in the next.
+    // spec: OUT-5
+    pub vacated: Option<(Epoch, Key)>,
     pub replica: Replica<Book>,
     /// What of the log is durable.
     log: Log<Book>,
@@ -75,6 +78,7 @@ impl Shared {
             register: None,
             gone_since: None,
             stood: None,
+            vacated: None,
             replica: Replica::new(me, log.clone()),
             log,
             established: None,
