@@ -244,6 +244,8 @@ pub struct World {
     pub checks: Checks,
     /// What chance lets happen, if that is kept.
     pub acts: Acts,
+    /// How far the wall clock is ahead of the others, in nanoseconds; behind them if less than 0.
+    pub wall_ahead: i64,
     /// Trouble is over.
     pub calm: bool,
     /// Commits fail.
@@ -311,6 +313,7 @@ impl World {
             timeline: Vec::new(),
             checks: Checks::default(),
             acts: Acts::default(),
+            wall_ahead: 0,
             calm: weather.still,
             store_fails: false,
             store_full: false,
@@ -543,7 +546,7 @@ impl World {
     }
 
     fn moment(&self) -> Moment {
-        Moment { time: Time(self.now), boot: Time(self.now), stamp: Stamp(self.now) }
+        Moment { time: Time(self.now), boot: Time(self.now), stamp: Stamp(self.now.saturating_add_signed(self.wall_ahead)) }
     }
 
     /// A line for the timeline, if it is kept.
