@@ -28,7 +28,7 @@ fn a_lost_withdrawal_is_found_in_20_seeds() {
 // spec: PSM-7
 #[test]
 fn reports_under_an_old_key_are_found_in_20_seeds() {
-    check(Defect::ReplayOldKey, 20, &["convergence", "freshness"]);
+    check(Defect::ReplayOldKey, 20, &["convergence", "freshness", "reports"]);
 }
 
 // spec: SYN-4

@@ -281,3 +281,23 @@ fn a_handover_that_no_majority_can_witness_is_broken_off_and_done_when_it_can() 
     set(&mut system, 0, importers[0], 70, "b1").unwrap();
     assert_whole(&system);
 }
+
+// It was seen that whoever is named once more, in a later term, was taken for one that leads already.
+// spec: OUT-5, GRP-8
+#[test]
+fn whoever_has_let_go_leads_again_when_the_standby_that_it_let_go_for_is_gone_before_anybody_is_elected() {
+    let (mut system, importers) = system(2);
+    let first = system.worlds[0].standing()[&orders()];
+    let second = system.worlds[0].spawn_member("orders");
+    assert!(system.run_ms(2000), "{:?}", system.violation());
+    cut(&mut system, 1);
+    system.worlds[0].drain(importers[0], "orders", None);
+    assert!(system.run_ms(600), "{:?}", system.violation());
+    assert!(leaders(&system).is_empty(), "it has let go, and nobody was elected: {:?}", leaders(&system));
+    system.worlds[0].end_process(second, KILLED);
+    assert!(system.run_ms(300), "{:?}", system.violation());
+    system.net.heal();
+    wait_for_leader(&mut system, first);
+    set(&mut system, 1, importers[1], 70, "b1").unwrap();
+    assert_whole(&system);
+}

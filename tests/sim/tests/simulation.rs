@@ -62,9 +62,9 @@ fn every_seed_keeps_every_promise_in_trouble_and_comes_right_after_it() {
 /// - 67918: none of the agents': what a stopped process had not heard yet overtook what came for it while the whole CPU stood still.
 /// - 45799: a value that waited here for its follower's pace was forgotten when its home said once more what there is.
 /// - 32819, 35991: an importer took a second loss of one exporter for the first, and an exporter that was silent when it was first watched for dead.
-const SYSTEM_REGRESSIONS: [u64; 27] = [
+const SYSTEM_REGRESSIONS: [u64; 29] = [
     1, 3, 5, 6, 13, 37, 41, 91, 124, 181, 199, 492, 10323, 10588, 11333, 21886, 22892, 22952, 30975, 32292, 32819, 35991, 45799, 67918,
-    500_039, 600_112, 940_043,
+    500_039, 600_112, 940_043, 1_000_104, 1_000_425,
 ];
 /// In a debug build a seed of several CPUs takes about half a second.
 const SYSTEM_SEEDS: u64 = 30;

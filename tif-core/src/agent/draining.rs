@@ -131,7 +131,7 @@ impl Agent {
         // Nobody waits for that any more, and nobody else was elected: it is to lead again, in a term of which it has not let go.
         if self.is_shared(&service) {
             if self.groups.get(&service).is_some_and(|g| g.epoch() == term && g.role(key) == Some(Role::Primary)) {
-                self.vacate(&service, key);
+                self.vacate(&service, key, out);
             }
             return;
         }
@@ -241,13 +241,20 @@ impl Agent {
         let (from, is_deposed) = (draining.machine.from(), draining.machine.is_deposed());
         if shared {
             // The register decides, and goes on trying when the time is over.
-            return self.vacate(service, to);
+            if is_deposed {
+                let epoch = Epoch(self.term_of(service, true).0 + 1);
+                self.tell(out, from, ToProcess::Demote { epoch });
+            }
+            return self.vacate(service, to, out);
         }
         let Some(elected) = self.groups.get_mut(service).and_then(|g| g.hand_over(from, to)) else {
             return self.take_step(now, service, Step::Drop, out);
         };
         draining.machine.on_elected(elected.epoch);
         if is_deposed {
+            // It may not hear that, and this agent may end before it tells the successor: on its board its term is over from now on.
+            // spec: GRP-8
+            out.push(Output::Epoch { key: from, epoch: elected.epoch });
             self.tell(out, from, ToProcess::Demote { epoch: elected.epoch });
         }
         self.elect(now, service, Some(elected), out);

@@ -199,6 +199,14 @@ impl Group {
         Some(self.elect(to))
     }
 
+    /// The primary has let go, or is made to, and several CPUs are to decide who leads next: until then nobody does.
+    // spec: OUT-5, GRP-8
+    pub fn vacate(&mut self) -> Option<Key> {
+        let leader = self.leader()?;
+        self.members.get_mut(&leader)?.role = Role::Standby;
+        Some(leader)
+    }
+
     /// Who could lead in the place of these: the senior of the ready others.
     pub fn successor(&self, but: &[Key]) -> Option<Key> {
         self.members.iter().find(|(key, m)| m.ready && !but.contains(key)).map(|(key, _)| *key)

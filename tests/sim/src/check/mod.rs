@@ -18,6 +18,7 @@ mod marks;
 mod notices;
 mod outages;
 mod primaries;
+mod reports;
 pub mod shared;
 mod staleness;
 pub mod versions;
@@ -69,6 +70,7 @@ pub struct Checks {
     pub(crate) notices: notices::Notices,
     pub(crate) outages: outages::Outages,
     pub(crate) primaries: primaries::Primaries,
+    pub(crate) reports: reports::Reports,
     pub(crate) staleness: staleness::Staleness,
 }
 

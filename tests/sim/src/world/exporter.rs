@@ -55,6 +55,8 @@ pub struct Exporter {
     pub elected_in: Option<Epoch>,
     /// It has let go of the primary role, and is still watched: it changes nothing more.
     pub let_go: bool,
+    /// The term of which it has let go.
+    pub primary_let_go: Option<Epoch>,
     /// Watched slots that have changed since the last sweep.
     pub changed: BTreeSet<Slot>,
     /// Changes of its table since the last sweep.
@@ -75,6 +77,7 @@ impl Exporter {
             primary_in: None,
             elected_in: None,
             let_go: false,
+            primary_let_go: None,
             changed: BTreeSet::new(),
             table: Vec::new(),
             sweep_due: false,

@@ -202,6 +202,7 @@ impl World {
             importer.on_link_lost(now);
             self.checks.notices.on_link_lost(who);
             self.checks.handovers.on_link_lost(who);
+            self.checks.reports.on_link_lost(who);
         }
         if let Some(link) = self.links.get_mut(&conn) {
             link.process_end = false;
@@ -315,11 +316,17 @@ impl World {
             // Its controls first, then ready.
             // spec: CTL-7
             exporter.apply();
+            let let_go = exporter.primary_let_go.take();
             exporter.let_go = false;
             let leads = (exporter.grouped && welcome.role == Role::Primary).then_some(welcome.epoch);
             // Who was the primary goes on; who was not begins when it says that it is ready.
             exporter.elected_in = leads.filter(|_| exporter.primary_in.is_none());
             exporter.primary_in = leads.filter(|_| exporter.primary_in.is_some());
+            // So does who has let go in this very term, when nobody was elected: to its next agent it leads.
+            if leads.is_some() && leads == let_go {
+                (exporter.primary_in, exporter.elected_in) = (leads, None);
+                self.checks.handovers.on_office(welcome.key);
+            }
             let delay = self.delay();
             self.says_later(who, conn, delay, ToAgent::Ready);
         } else {
@@ -424,7 +431,7 @@ impl World {
             ToProcess::Demote { .. } => exporter.primary_in = None,
             // Some services never get to it.
             ToProcess::LetGo { epoch } if exporter.board.epoch <= epoch && !silent => {
-                exporter.primary_in = None;
+                exporter.primary_let_go = exporter.primary_in.take();
                 exporter.let_go = true;
                 self.says_later(who, conn, delay, ToAgent::LetGo { epoch });
             }
@@ -483,6 +490,7 @@ impl World {
         if self.has(Defect::ShowDeadAsFresh) && lost {
             return;
         }
+        self.look_at_order(who, message);
         let Some(importer) = self.processes[who].importer_mut() else { return };
         let asked = message.answers().and_then(|req| importer.pending.remove(&req)).and_then(|pending| pending.again);
         let fresh = match message {
@@ -531,6 +539,24 @@ impl World {
             self.judge(result);
             self.ask_for_everything(who, conn);
         }
+    }
+
+    /// What it hears comes in order.
+    fn look_at_order(&mut self, who: Who, message: &ToProcess) {
+        let Some(importer) = self.processes[who].importer() else { return };
+        let reports = &mut self.checks.reports;
+        let verdict = match message {
+            ToProcess::ReportsBegin { .. } => {
+                reports.on_begin(who);
+                Ok(())
+            }
+            ToProcess::Reports { reports: said, .. } => said.iter().try_for_each(|report| {
+                let Some(source) = importer.instruments.get(&report.instrument).map(|a| &a.source) else { return Ok(()) };
+                reports.on_report(who, report, importer.views.get(source).and_then(|view| view.wire), report.key.node.0 == self.node)
+            }),
+            _ => Ok(()),
+        };
+        self.judge(verdict);
     }
 
     fn ask_for_everything(&mut self, who: Who, conn: Conn) {

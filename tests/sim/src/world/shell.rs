@@ -349,7 +349,9 @@ impl World {
         let now = self.moment().stamp;
         for (key, who) in &self.mapped {
             if let Some(exporter) = self.processes[*who].exporter().filter(|e| e.grouped && e.service == *service) {
-                self.checks.handovers.on_term(now, *key, exporter.unread());
+                // Where others are asked first, what it was watched for may have ended meanwhile, and it is free to change that.
+                let unread = exporter.unread().filter(|_| self.cpus == 1);
+                self.checks.handovers.on_term(now, *key, unread);
             }
         }
     }

@@ -268,6 +268,9 @@ impl World {
 
     /// An importer subscribes.
     pub fn subscribe(&mut self, who: Who, pattern: &str, coarsen: Coarsen) -> u32 {
+        if coarsen != Coarsen::default() {
+            self.checks.reports.on_coarse(who);
+        }
         let Ok(pattern) = pattern.parse::<tif_core::model::Pattern>() else { return 0 };
         let Some(importer) = self.processes[who].importer_mut() else { return 0 };
         importer.last_wish += 1;

@@ -212,7 +212,7 @@ impl Agent {
             if !established {
                 return;
             }
-            if group.leader() == Some(primary) {
+            if group.leader() == Some(primary) && group.epoch() == term.epoch {
                 return self.promote_again(now, service, Elected { key: primary, epoch: term.epoch }, out);
             }
             if group.epoch() < term.epoch {
@@ -390,8 +390,11 @@ impl Agent {
 
     fn promote_elected(&mut self, now: Moment, service: &Name, key: Key, epoch: Epoch, out: &mut Outbox) {
         let before = self.groups.get(service).and_then(Group::leader);
-        if before.is_some() && !self.is_handed_over(service, key, epoch) {
-            self.depose(now, service, epoch, out);
+        if !self.is_handed_over(service, key, epoch) {
+            match before {
+                Some(_) => self.depose(now, service, epoch, out),
+                None => self.break_handover(now, service, epoch, out),
+            }
         }
         let elected = self.groups.get_mut(service).and_then(|g| g.on_elected(key, epoch));
         self.elect(now, service, elected, out);
@@ -407,13 +410,16 @@ impl Agent {
             out.push(Output::Epoch { key: *member, epoch });
         }
         self.store(Record::Term { service: service.clone(), epoch, leader: None }, Waiting::Nobody, out);
-        let Some(key) = led else { return };
-        self.tell(out, key, ToProcess::Demote { epoch });
+        // Who has let go is the primary no more, and its last values are shown.
+        let stands = self.sources.get(service).and_then(|s| s.exporter).filter(|key| self.exporters.contains_key(key));
+        if let Some(key) = led {
+            self.tell(out, key, ToProcess::Demote { epoch });
+        }
         let asked = self.questions.iter().find(|(_, q)| matches!(q, Question::Promote(of, _) if of == service)).map(|(number, _)| *number);
         if let Some(number) = asked {
             self.answered(number);
         }
-        if self.stands_behind(key) {
+        if let Some(key) = stands {
             self.unbind(key, out);
             let process = self.exporters.get(&key).map_or_else(|| service.clone(), |e| e.name.clone());
             self.begin_outage(now, service, &process, key, Cause::Handover, out);
@@ -441,12 +447,18 @@ impl Agent {
 
     /// The primary of the term that stands has let go, or is to be deposed: another of this CPU is to lead in the next.
     // spec: OUT-5, GRP-6
-    pub(in super::super) fn vacate(&mut self, service: &Name, to: Key) {
-        let epoch = self.groups.get(service).map(Group::epoch);
-        if let (Some(shared), Some(epoch)) = (self.peers.electing.groups.get_mut(service), epoch) {
-            shared.vacated = Some((epoch, to));
-            self.peers.electing.stir();
+    pub(in super::super) fn vacate(&mut self, service: &Name, to: Key, out: &mut Outbox) {
+        let Some(group) = self.groups.get_mut(service) else { return };
+        let epoch = group.epoch();
+        // Its term is over on its board before anybody is asked: should this agent end now, the next one may find another named.
+        if let Some(key) = group.vacate() {
+            out.push(Output::Epoch { key, epoch: Epoch(epoch.0 + 1) });
         }
+        if let Some(shared) = self.peers.electing.groups.get_mut(service) {
+            shared.vacated = Some((epoch, to));
+        }
+        self.touch_group(service);
+        self.peers.electing.stir();
     }
 
     /// Whether another CPU has members of the group that could follow one of this.
