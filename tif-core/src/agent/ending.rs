@@ -194,11 +194,25 @@ impl Agent {
     /// Ends that could not be written are written again.
     pub(super) fn end_again(&mut self, out: &mut Outbox) {
         for (key, record) in std::mem::take(&mut self.unended) {
-            // A later life of the name is written over it.
-            if self.registry.find(key).is_some() {
-                self.store(Record::Process(record.clone()), Waiting::Ended(Box::new(record)), out);
+            match self.later_life(&record) {
+                None => self.store(Record::Process(record.clone()), Waiting::Ended(Box::new(record)), out),
+                // Written now it would stand over the later life, whose own record may be on its way.
+                Some(_) if !self.is_written_over(&record) => drop(self.unended.insert(key, record)),
+                Some(_) => {}
             }
         }
+    }
+
+    /// Who has the name of one that ended, if that is another by now.
+    fn later_life(&self, ended: &ProcessRecord) -> Option<Key> {
+        self.registry.by_name(&ended.name).map(|p| p.key).filter(|key| *key != ended.key)
+    }
+
+    /// Whether a later life of the name stands in the store in place of one that ended: its end need not be written any more.
+    pub(super) fn is_written_over(&self, ended: &ProcessRecord) -> bool {
+        let is_late = |key: Key| self.tickets.values().any(|w| matches!(w, Waiting::Late(of) if *of == key));
+        let is_open = |key: Key| self.admitting.contains_key(&key) || self.unwritten.contains(&key) || is_late(key);
+        self.later_life(ended).is_some_and(|key| !is_open(key))
     }
 
     /// Unless there are new ones already.

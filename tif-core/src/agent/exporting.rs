@@ -90,12 +90,7 @@ impl Agent {
             // The agent ended between its election and its answer: it is asked again.
             (Some(Role::ToBePrimary), None) => {
                 let elected = Elected { key, epoch: group.epoch() };
-                // Unless that is not durable yet, or it is not known here yet what was accepted before: then it is told when it is.
-                // spec: GRP-8, CTL-7
-                let waits = self.is_shared(&service) && !self.is_established(&service, elected.epoch);
-                if !waits && !self.tickets.values().any(|w| matches!(w, Waiting::Term(_, e, _) if *e == elected)) {
-                    self.promote(now, &service, elected, out);
-                }
+                self.promote_again(now, &service, elected, out);
             }
             (_, elected) => self.elect(now, &service, elected, out),
         }

@@ -1,7 +1,7 @@
 //! Who leads a service's group: elected, made durable, told, and confirmed.
 // spec: GRP-5, GRP-8, OUT-3
 
-use super::io::{Moment, Output, Record};
+use super::io::{Moment, Output, ProcessRecord, Record};
 use std::time::Duration;
 
 use super::{Agent, Outbox, Question, Waiting};
@@ -35,17 +35,29 @@ impl Agent {
 
     // spec: GRP-8
     pub(super) fn on_term_stored(&mut self, now: Moment, service: &Name, elected: Elected, out: &mut Outbox) {
-        if !self.is_succession_clear(service) {
+        if !self.is_succession_durable(service) {
             return self.on_term_not_stored(now, service, elected, out);
         }
         self.promote(now, service, elected, out);
     }
 
-    /// Whether the store knows of the end of everybody who led before: an agent that restarts would take one for the primary still.
+    /// Whether the store has been told, or is being told just now, of the end of everybody who led before. What it is told after that is durable later: a
+    /// term may be written, and is looked at again when it is.
     // spec: GRP-8
     pub(super) fn is_succession_clear(&self, service: &Name) -> bool {
-        defect(Defect::SucceedUnwritten)
-            || !self.unended.values().any(|r| r.grouped && r.service.as_ref() == Some(service) && self.registry.find(r.key).is_some())
+        defect(Defect::SucceedUnwritten) || !self.unended.values().any(|record| self.is_end_missed(record, service))
+    }
+
+    /// Whether the store knows of it: an agent that restarts would take a dead one for the primary still. Asked when a term is durable, which every end is
+    /// that was written before it; one that could not be, and is being written once more, is not.
+    // spec: GRP-8
+    pub(super) fn is_succession_durable(&self, service: &Name) -> bool {
+        let is_written = |w: &Waiting| !matches!(w, Waiting::Ended(record) if self.is_end_missed(record, service));
+        self.is_succession_clear(service) && (defect(Defect::SucceedUnwritten) || self.tickets.values().all(is_written))
+    }
+
+    fn is_end_missed(&self, record: &ProcessRecord, service: &Name) -> bool {
+        record.grouped && record.service.as_ref() == Some(service) && !self.is_written_over(record)
     }
 
     pub(super) fn is_elected(&self, service: &Name, elected: Elected) -> bool {
@@ -71,6 +83,28 @@ impl Agent {
         }
         self.ask(now, Question::Promote(service.clone(), elected), PROMOTE_TIMEOUT);
         self.tell(out, key, ToProcess::Promote { epoch });
+    }
+
+    /// An agent that ended between an election and its answer tells the elected again: as soon as that is durable, and so is the end of whoever led before, and
+    /// it is known here what was accepted before.
+    // spec: GRP-8, CTL-7
+    pub(super) fn promote_again(&mut self, now: Moment, service: &Name, elected: Elected, out: &mut Outbox) {
+        let is_ready = self.exporters.get(&elected.key).is_some_and(|e| e.ready);
+        let is_asked = self.questions.values().any(|q| matches!(q, Question::Promote(_, e) if *e == elected));
+        let is_stored = !self.tickets.values().any(|w| matches!(w, Waiting::Term(_, e, _) if *e == elected));
+        let is_known = !self.is_shared(service) || self.is_established(service, elected.epoch);
+        if is_ready && is_stored && is_known && !is_asked && self.is_elected(service, elected) && self.is_succession_durable(service) {
+            self.promote(now, service, elected, out);
+        }
+    }
+
+    /// Those that were elected and could not be told yet.
+    pub(super) fn promote_missing(&mut self, now: Moment, out: &mut Outbox) {
+        let elected: Vec<(Name, Elected)> =
+            self.groups.iter().filter_map(|(service, g)| Some((service.clone(), Elected { key: g.leader()?, epoch: g.epoch() }))).collect();
+        for (service, elected) in elected {
+            self.promote_again(now, &service, elected, out);
+        }
     }
 
     /// It was told to take over and has not said that it has: somebody else is to, in the next term.

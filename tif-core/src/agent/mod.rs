@@ -428,6 +428,7 @@ impl Agent {
         self.end_again(out);
         self.write_calls_again(out);
         self.elect_missing(now, out);
+        self.promote_missing(now, out);
         self.forget_again(out);
     }
 
@@ -464,7 +465,7 @@ impl Agent {
         self.write_calls_again(out);
         match self.tickets.remove(&ticket) {
             Some(Waiting::Term(service, _, Some(key))) => {
-                if self.is_succession_clear(&service) {
+                if self.is_succession_durable(&service) {
                     self.store_admission(now, key, out);
                 } else {
                     let reason = "the end of the primary before is not written yet".into();
@@ -482,7 +483,8 @@ impl Agent {
             Some(Waiting::Change(change)) => self.on_change_stored(now, change, out),
             Some(Waiting::Call(call)) => self.on_call_stored(now, call, out),
             Some(Waiting::Replicated(record)) => self.on_replicated_stored(now, *record, out),
-            Some(Waiting::Ended(_) | Waiting::Forget(_) | Waiting::Outage(_) | Waiting::Outcome(_) | Waiting::Nobody) | None => {}
+            Some(Waiting::Ended(_)) => self.promote_missing(now, out),
+            Some(Waiting::Forget(_) | Waiting::Outage(_) | Waiting::Outcome(_) | Waiting::Nobody) | None => {}
         }
     }
 

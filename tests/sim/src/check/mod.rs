@@ -21,6 +21,7 @@ mod primaries;
 mod reports;
 pub mod shared;
 mod staleness;
+pub(crate) mod succession;
 pub mod versions;
 
 use std::fmt;

@@ -1,15 +1,16 @@
 //! The agent's shell, modelled: what it feeds the agent with, and what it does for it.
 
 use tif_core::agent::Agent;
-use tif_core::agent::io::{Conn, Input, Output, Record};
+use tif_core::agent::io::{Conn, Input, Output, ProcessRecord, Record};
 use tif_core::limits;
 use tif_core::machine::link::{Body, Frame};
 use tif_core::model::notice::NoticeEvent;
-use tif_core::model::{Cause, Incarnation, Key, Name, NodeId, SetResult, Version};
+use tif_core::model::{Cause, Epoch, Incarnation, Key, Name, NodeId, Role, SetResult, Version};
 use tif_core::wire::{Credentials, Hello, PeerBody, PeerFrame, Registration, SegmentFacts, ToAgent, ToPeer, ToProcess};
 
 use super::faults::Defect;
 use super::{By, Event, MS, SECOND, Trade, Who, World};
+use crate::check::succession;
 use crate::story;
 
 impl World {
@@ -238,6 +239,9 @@ impl World {
             }
             Output::Send { conn, to, message } => {
                 self.look_at_answer(&message);
+                if let ToProcess::Promote { epoch } = *message {
+                    self.look_at_succession(to, epoch);
+                }
                 self.deliver(conn, to, *message);
             }
             Output::HasReports { conn } => self.pull_later(conn),
@@ -341,6 +345,20 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Somebody is told to lead.
+    // spec: GRP-8
+    fn look_at_succession(&mut self, key: Key, epoch: Epoch) {
+        let exporter = self.mapped.get(&key).and_then(|who| self.processes[*who].exporter());
+        let Some(service) = exporter.map(|e| e.service.clone()) else { return };
+        let leads = |r: &&ProcessRecord| {
+            !r.ended && r.grouped && r.service.as_ref() == Some(&service) && matches!(r.role, Role::Primary | Role::ToBePrimary)
+        };
+        let dead = |r: &&ProcessRecord| r.credentials.is_here() && !self.watched.contains_key(&r.key);
+        let dead: Vec<Key> = self.store.processes.values().filter(leads).filter(dead).map(|r| r.key).collect();
+        let result = succession::on_promote(&service, key, epoch, &dead);
+        self.judge(result);
     }
 
     /// The next term is being written down: what its primary had is read by now, if it has let go.

@@ -243,17 +243,6 @@ impl Agent {
         }
     }
 
-    /// An agent that ended between an election and its answer tells the elected again, as soon as it knows what was accepted before.
-    // spec: GRP-8, CTL-7
-    fn promote_again(&mut self, now: Moment, service: &Name, elected: Elected, out: &mut Outbox) {
-        let is_ready = self.exporters.get(&elected.key).is_some_and(|e| e.ready);
-        let is_asked = self.questions.values().any(|q| matches!(q, Question::Promote(_, e) if *e == elected));
-        let is_stored = !self.tickets.values().any(|w| matches!(w, Waiting::Term(_, e, _) if *e == elected));
-        if is_ready && is_stored && !is_asked && self.is_elected(service, elected) {
-            self.promote(now, service, elected, out);
-        }
-    }
-
     /// Whether all that was accepted in the terms before this one is known here.
     pub(in super::super) fn is_established(&self, service: &Name, epoch: Epoch) -> bool {
         self.peers.electing.groups.get(service).is_some_and(|shared| shared.established == Some(epoch))
