@@ -1,7 +1,7 @@
 //! Exporters die; importers must not have to care. Real processes, real kills.
 
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tif_tests::process::Process;
 use tif_tests::world::{World, event, json};
 
@@ -101,6 +101,27 @@ fn a_control_set_before_the_kill_has_its_value_in_the_new_primary_and_a_repeated
     let other = world.serve(&["set", "shop.batch", "7", "--request-id", "r1"]).must(7);
     assert!(other.err.contains("r1"), "{other:?}");
     assert_eq!(world.value("shop.batch"), 100);
+}
+
+// spec: CTL-1, CTL-6, OUT-4
+#[test]
+fn a_step_of_controls_is_done_whole_or_refused_whole_and_the_next_primary_runs_with_it() {
+    let world = world();
+    let _agent = world.agent();
+    let mut primary = world.service(&["--standby"]);
+    let mut standby = world.service(&["--standby"]);
+    // Of the second the service's own validator is asked.
+    let refused = world.serve(&["set", "shop.batch=9", "shop.limit=13"]).must(2);
+    assert!(refused.err.contains("thirteen brings bad luck"), "{refused:?}");
+    let json = ["--output", "jsonl", "set", "shop.batch=100", "shop.mode=strict", "shop.limit=12", "--request-id", "s1"];
+    let done = world.serve(&json).must(0);
+    let rows: Vec<Value> = done.out.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    let told: Vec<(&str, u64)> = rows.iter().map(|r| (r["name"].as_str().unwrap(), r["version"].as_u64().unwrap())).collect();
+    assert_eq!(told, [("shop.batch", 1), ("shop.mode", 1), ("shop.limit", 1)]);
+    primary.wait_line("the change", |line| line == "batch 100");
+    primary.kill();
+    standby.wait_line("its promotion", |line| line.starts_with("promoted"));
+    assert_eq!((world.value("shop.batch"), world.value("shop.mode"), world.value("shop.limit")), (json!(100), json!("strict"), json!(12)));
 }
 
 fn row(json: &Value) -> &Value {

@@ -205,6 +205,10 @@ defects! {
     SkipLine,
     /// A dry run is done.
     DoDryRun,
+    /// Of a step of several controls the first only is put on the board.
+    HalveStep,
+    /// A step waits in the line of its first control only.
+    QueueOnce,
     "calls":
     /// A call whose id is known is made again.
     CallAgain,

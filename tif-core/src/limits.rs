@@ -27,6 +27,8 @@ pub const ARGUMENTS_MAX: usize = 16;
 pub const REQUEST_ID_LEN_MAX: usize = 64;
 /// Controls that one step changes: a screen full, and its record stays far below a frame.
 pub const STEP_CONTROLS_MAX: usize = 64;
+/// Bytes of one step, names and values.
+pub const SET_LEN_MAX: usize = 4096;
 /// Changes of one CPU that wait to be confirmed: each keeps the old values of its controls.
 pub const UNCONFIRMED_MAX: usize = 256;
 /// The shortest time to confirm a change: less is for no human, and hardly for a script.

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, never, unbounded};
 use fake::{FakeAgent, NOW, gauge, life, outage, report};
 use tif_core::model::control::Comparison;
 use tif_core::model::notice::NoticeEvent;
-use tif_core::model::{Notice, Refusal, Report, RequestId, SetResult, Value, Version};
+use tif_core::model::{Changed, Notice, Refusal, Report, RequestId, SetResult, Setting, Value, Version};
 use tif_core::wire::{Announced, ToAgent, ToProcess};
 use tif_serve::cli::{Exit, Screen, run};
 
@@ -92,15 +92,11 @@ fn zoo(message: &ToAgent) -> Vec<ToProcess> {
                 .collect();
             vec![ToProcess::Sensed { req: *req, rows, missing, truncated: false }]
         }
-        ToAgent::Set { req, request_id, name, admission, .. } => vec![ToProcess::SetDone {
+        ToAgent::Set { req, request_id, settings, admission, .. } => vec![ToProcess::SetDone {
             req: *req,
             result: SetResult {
                 request_id: request_id.clone(),
-                name: name.clone(),
-                old: Value::I64(4),
-                new: Value::I64(-5),
-                choices: vec![],
-                version: Version(3),
+                changed: settings.iter().map(|s| changed(&s.name)).collect(),
                 replicated: false,
                 applied: true,
                 dry_run: admission.dry_run,
@@ -120,6 +116,10 @@ fn zoo(message: &ToAgent) -> Vec<ToProcess> {
         }
         _ => vec![],
     }
+}
+
+fn changed(name: &str) -> Changed {
+    Changed { name: name.to_owned(), old: Value::I64(4), new: Value::I64(-5), choices: vec![], version: Version(3) }
 }
 
 fn told(line: &str) -> Ran {
@@ -237,7 +237,10 @@ fn a_mistake_in_the_command_line_is_status_2_and_says_what_would_be_right() {
         ("arm demo.x fail --hits 0", "write a whole number from 1"),
         ("wait 'demo.x >'", "write a value"),
         ("watch demo.x demo.x@p#1.2", "tif-serve get 'demo.x@p#1.2'"),
-        ("set demo.x --dry-rum", "no option is called `--dry-rum`"),
+        ("set demo.x --dry-rum", "--dry-rum"),
+        ("set demo.x", "no value is given for `demo.x`"),
+        ("set demo.x=1 demo.y", "`demo.y` is not NAME=VALUE"),
+        ("set demo.x=1 demo.y=2 --if-version 3", "one control only"),
         ("set demo.x 1 --confirm-within 3s", "--confirm-within"),
     ] {
         let ran = alone(line);
@@ -250,24 +253,36 @@ fn a_mistake_in_the_command_line_is_status_2_and_says_what_would_be_right() {
 #[test]
 fn negative_values_and_flags_in_any_order_are_understood() {
     let (ran, asked) = with("set -- demo.name --dry-rum", zoo);
-    assert!(ran.exit == Exit::Done && matches!(&asked[0], ToAgent::Set { value, .. } if value == "--dry-rum"), "{asked:?}");
+    assert!(ran.exit == Exit::Done && matches!(&asked[0], ToAgent::Set { settings, .. } if settings[0].value == "--dry-rum"), "{asked:?}");
     for line in
         ["set demo.workers -5", "set demo.workers -5 --dry-run", "set --dry-run demo.workers -5", "set demo.workers -1.5e3 --reason x"]
     {
         let (ran, asked) = with(line, zoo);
         assert_eq!(ran.exit, Exit::Done, "{}", ran.err);
-        let Some(ToAgent::Set { value, admission, .. }) = asked.first() else { panic!("{asked:?}") };
-        assert!(value.starts_with('-') && admission.dry_run == line.contains("--dry-run"));
+        let Some(ToAgent::Set { settings, admission, .. }) = asked.first() else { panic!("{asked:?}") };
+        assert!(settings[0].value.starts_with('-') && admission.dry_run == line.contains("--dry-run"));
     }
+}
+
+// spec: CTL-6
+#[test]
+fn several_controls_are_asked_for_in_one_step_and_each_is_told() {
+    let (ran, asked) = with("set demo.workers=5 'demo.shard{id=3}=a=b'", zoo);
+    assert_eq!(ran.exit, Exit::Done, "{}", ran.err);
+    let Some(ToAgent::Set { settings, .. }) = asked.first() else { panic!("{asked:?}") };
+    assert_eq!(*settings, [Setting::new("demo.workers", "5"), Setting::new("demo.shard{id=3}", "a=b")]);
+    assert_eq!(ran.out.lines().count(), 2, "{}", ran.out);
+    let (_, asked) = with("set 'demo.shard{id=3}' 7", zoo);
+    assert!(matches!(asked.first(), Some(ToAgent::Set { settings, .. }) if *settings == [Setting::new("demo.shard{id=3}", "7")]));
 }
 
 // spec: CTL-3, CTL-5
 #[test]
 fn what_the_flags_of_set_say_reaches_the_agent() {
     let (_, asked) = with("set demo.workers 5 --request-id r-1 --if-version 2 --reason 'too slow'", zoo);
-    let Some(ToAgent::Set { request_id, admission, reason, .. }) = asked.first() else { panic!("{asked:?}") };
+    let Some(ToAgent::Set { request_id, settings, reason, .. }) = asked.first() else { panic!("{asked:?}") };
     assert_eq!(*request_id, RequestId::try_from("r-1".to_owned()).unwrap());
-    assert_eq!((admission.if_version, reason.as_deref()), (Some(Version(2)), Some("too slow")));
+    assert_eq!((settings[0].if_version, reason.as_deref()), (Some(Version(2)), Some("too slow")));
     let (_, asked) = with("arm demo.x fail --where size>4096 --where name==a --outlive --for 2min", zoo);
     let Some(ToAgent::Arm { arming, .. }) = asked.first() else { panic!("{asked:?}") };
     assert!(arming.outlives_session && arming.expires_after.as_secs() == 120 && arming.conditions.len() == 2);
@@ -595,7 +610,8 @@ const STEERING: &str = "\x1b[2Jgone\x07\nsecond line";
 fn what_strangers_say_does_not_steer_the_terminal() {
     let with_values = |message: &ToAgent| match zoo(message).as_slice() {
         [ToProcess::SetDone { req, result }] => {
-            let result = SetResult { old: Value::Text(STEERING.into()), ..result.clone() };
+            let mut result = result.clone();
+            result.changed[0].old = Value::Text(STEERING.into());
             vec![ToProcess::SetDone { req: *req, result }]
         }
         [ToProcess::Fired { req, request_id, result, .. }] => {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use fake::{FakeAgent, LONG, Peer, gauge, life, outage, report};
 use tif_core::model::{Coarsen, Refusal};
-use tif_core::wire::{Admission, Announced, ReportsEnd, ToAgent, ToProcess};
+use tif_core::wire::{Announced, ReportsEnd, ToAgent, ToProcess};
 use tif_serve::importer::{Event, FireRequest, Importer, Link, Options, RequestError, SetRequest, Standing, Table};
 
 fn open(dir: &Path) -> Importer {
@@ -255,15 +255,7 @@ fn a_change_is_asked_again_under_its_id_when_the_link_is_lost_and_a_call_is_not(
     let dir = tempfile::tempdir().unwrap();
     let (agent, importer, mut peer) = pair(dir.path());
     std::thread::scope(|scope| {
-        let change = scope.spawn(|| {
-            importer.set(SetRequest {
-                name: "demo.x".into(),
-                value: "1".into(),
-                request_id: None,
-                admission: Admission::default(),
-                reason: None,
-            })
-        });
+        let change = scope.spawn(|| importer.set(SetRequest::of("demo.x", "1")));
         let ToAgent::Set { request_id: first, .. } = peer.expect() else { panic!("a change is due") };
         drop(peer);
         let mut peer = agent.accept();

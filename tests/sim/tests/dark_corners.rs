@@ -199,17 +199,17 @@ fn a_cpu_that_stood_still_for_long_judges_nobody_and_begins_another_life() {
 #[test]
 fn a_primary_whose_cpu_stood_still_wakes_up_deposed_and_accepts_nothing_in_its_old_term() {
     let (mut system, importers) = group();
-    assert_eq!(set(&mut system, 0, importers[0], 10, "a1").unwrap().version, Version(1));
+    assert_eq!(set(&mut system, 0, importers[0], 10, "a1").unwrap().changed[0].version, Version(1));
     system.worlds[0].freeze(4000);
     assert!(system.run_ms(3500), "{:?}", system.violation());
     let elsewhere = leaders(&system).into_iter().filter(|cpu| *cpu != 1).collect::<Vec<_>>();
     assert_eq!(elsewhere.len(), 1, "one of the others leads");
     let cpu = elsewhere[0] as usize - 1;
-    assert_eq!(set(&mut system, cpu, importers[cpu], 20, "b1").unwrap().version, Version(2));
+    assert_eq!(set(&mut system, cpu, importers[cpu], 20, "b1").unwrap().changed[0].version, Version(2));
     assert!(system.run_ms(8000), "{:?}", system.violation());
     assert_eq!(leaders(&system), elsewhere, "who woke up leads no more");
     let late = set(&mut system, 0, importers[0], 30, "a2").unwrap();
-    assert_eq!((late.version, late.old.clone(), late.replicated), (Version(3), Value::U64(20), true));
+    assert_eq!((late.changed[0].version, late.changed[0].old.clone(), late.replicated), (Version(3), Value::U64(20), true));
     settle(&mut system);
 }
 
@@ -232,9 +232,9 @@ fn all_cpus_lose_power_at_once_and_what_was_accepted_is_in_effect_again() {
     assert!(system.run_ms(5000), "{:?}", system.violation());
     assert_eq!(leaders(&system).len(), 1);
     let again = set(&mut system, 1, asker, 30, "a3").unwrap();
-    assert_eq!((again.version, again.repeated), (Version(3), true));
+    assert_eq!((again.changed[0].version, again.repeated), (Version(3), true));
     let next = set(&mut system, 1, asker, 40, "b1").unwrap();
-    assert_eq!((next.version, next.old.clone()), (Version(4), Value::U64(30)));
+    assert_eq!((next.changed[0].version, next.changed[0].old.clone()), (Version(4), Value::U64(30)));
     settle(&mut system);
 }
 
@@ -269,7 +269,7 @@ fn a_standby_on_the_same_cpu_does_not_count_as_a_replica() {
     let req = world.set(importer, "orders.batch", "100", "a1", Admission::default()).unwrap();
     world.run_ms(1000);
     let answer = world.processes[importer].importer().unwrap().answers[&req].clone().unwrap();
-    assert_eq!((answer.version, answer.replicated, answer.applied), (Version(1), false, true));
+    assert_eq!((answer.changed[0].version, answer.replicated, answer.applied), (Version(1), false, true));
     assert!(members.iter().all(|who| world.processes[*who].alive), "though a standby is there");
 }
 

@@ -195,6 +195,8 @@ fn no_crate_that_is_delivered_has_a_switch_for_defects() {
 // spec: CTL-3, CTL-5, CTL-9
 #[test]
 fn an_answer_that_is_not_what_was_asked_is_found() {
+    see(Mutant::HalveStep, Flights::One, 50, &["controls"]);
+    see(Mutant::QueueOnce, Flights::Both, 100, &["controls", "shared"]);
     for mutant in [Mutant::IgnoreVersion, Mutant::IgnoreValidator, Mutant::DoDryRun, Mutant::AnswerOfAnother] {
         let found = hunt(mutant, 40, Flights::Both);
         assert!(matches!(found, Found::Flying { check: "admissions", .. }), "{mutant:?}: {found:?}");

@@ -1,6 +1,6 @@
 //! A service whose group has members on several CPUs: arrange, break something, look.
 
-use tif_core::model::{Cause, Coarsen, Name, NodeId, Refusal, SetResult, Value, Version};
+use tif_core::model::{Cause, Coarsen, Name, NodeId, Refusal, SetResult, Setting, Value, Version};
 use tif_core::wire::{Admission, Identity};
 use tif_sim::check::shared;
 use tif_sim::system::System;
@@ -57,6 +57,20 @@ fn set(system: &mut System, cpu: usize, who: Who, value: u64, id: &str) -> Resul
     panic!("no answer to {id}");
 }
 
+/// The same for a step of several controls.
+fn set_all(system: &mut System, cpu: usize, who: Who, settings: &[(&str, u64)], id: &str) -> Result<SetResult, Refusal> {
+    let settings = settings.iter().map(|(control, value)| Setting::new(*control, value.to_string())).collect();
+    let req = system.worlds[cpu].set_all(who, settings, id, Admission::default()).expect("it is connected");
+    for _ in 0..150 {
+        let importer = system.worlds[cpu].processes[who].importer().unwrap();
+        if let Some(answer) = importer.answers.get(&req) {
+            return answer.clone();
+        }
+        assert!(system.run_ms(100), "{:?}", system.violation());
+    }
+    panic!("no answer to {id}");
+}
+
 fn cut(system: &mut System, one: u32) {
     let others: Vec<NodeId> = (1..=system.worlds.len() as u32).filter(|n| *n != one).map(NodeId).collect();
     system.net.part(&[NodeId(one)], &others, true);
@@ -65,6 +79,25 @@ fn cut(system: &mut System, one: u32) {
 fn assert_whole(system: &System) {
     let worlds: Vec<&World> = system.worlds.iter().collect();
     assert_eq!(shared::look(&worlds), Ok(()));
+}
+
+// spec: CTL-4, CTL-6, CTL-7
+#[test]
+fn a_step_is_replicated_as_one_and_a_successor_elsewhere_runs_with_all_of_it() {
+    let (mut system, importers) = system(3);
+    let step = [("orders.batch", 41), ("orders.limit", 51)];
+    // Asked for on another CPU than the primary's.
+    let done = set_all(&mut system, 2, importers[2], &step, "s1").unwrap();
+    assert!(done.replicated && done.changed.len() == 2, "{done:?}");
+    assert!(set_all(&mut system, 2, importers[2], &[("orders.batch", 42), ("orders.limit", 49)], "s2").is_err());
+    system.stop_cpu(0);
+    assert!(system.run_ms(3000), "{:?}", system.violation());
+    let led = leaders(&system)[0] as usize - 1;
+    assert_eq!(runs_with(&system.worlds[led], "batch"), (Version(1), Value::U64(41)));
+    assert_eq!(runs_with(&system.worlds[led], "limit"), (Version(1), Value::U64(51)));
+    let again = set_all(&mut system, led, importers[led], &step, "s1").unwrap();
+    assert!(again.repeated && again.changed == done.changed, "{again:?}");
+    assert_whole(&system);
 }
 
 // spec: CTL-3, CTL-4, CTL-7, GRP-7, OUT-3
@@ -81,9 +114,9 @@ fn the_primarys_cpu_loses_power_and_a_standby_elsewhere_goes_on_with_all_that_wa
     assert_eq!(runs_with(&system.worlds[1], "batch"), (Version(5), Value::U64(50)));
     // Asked once more, by another, it is not done once more.
     let again = set(&mut system, 1, importers[1], 50, "a5").unwrap();
-    assert_eq!((again.version, again.repeated), (Version(5), true));
+    assert_eq!((again.changed[0].version, again.repeated), (Version(5), true));
     let done = set(&mut system, 2, importers[2], 60, "b1").unwrap();
-    assert_eq!((done.version, done.replicated), (Version(6), true));
+    assert_eq!((done.changed[0].version, done.replicated), (Version(6), true));
     system.start_cpu(0);
     system.worlds[0].spawn_member("orders");
     assert!(system.run_ms(4000), "{:?}", system.violation());
@@ -102,14 +135,14 @@ fn a_primary_that_is_cut_off_refuses_changes_and_stands_by_when_the_cut_heals() 
     let refused = set(&mut system, 0, importers[0], 20, "a2").unwrap_err();
     assert!(matches!(refused, Refusal::CutOff { .. }), "{refused}");
     let done = set(&mut system, 1, importers[1], 30, "b1").unwrap();
-    assert_eq!((done.version, done.replicated), (Version(2), true));
+    assert_eq!((done.changed[0].version, done.replicated), (Version(2), true));
     system.net.heal();
     assert!(system.run_ms(6000), "{:?}", system.violation());
     assert_eq!(leaders(&system), [2]);
     assert_whole(&system);
     // What was refused never happened.
     let done = set(&mut system, 0, importers[0], 20, "a2").unwrap();
-    assert_eq!((done.version, done.repeated, done.replicated), (Version(3), false, true));
+    assert_eq!((done.changed[0].version, done.repeated, done.replicated), (Version(3), false, true));
 }
 
 // spec: GRP-9
@@ -127,7 +160,7 @@ fn of_two_cpus_that_are_cut_apart_neither_takes_over_and_neither_accepts_changes
     assert!(system.run_ms(8000), "{:?}", system.violation());
     assert_whole(&system);
     let done = set(&mut system, 0, importers[0], 20, "a2").unwrap();
-    assert_eq!((done.version, done.replicated), (Version(2), true));
+    assert_eq!((done.changed[0].version, done.replicated), (Version(2), true));
 }
 
 // spec: CTL-4, GRP-9
@@ -145,7 +178,7 @@ fn a_primary_whose_backup_is_gone_goes_on_alone_when_the_witness_says_so_and_a_n
     assert!(system.run_ms(3000), "{:?}", system.violation());
     // CPU 3 was taken out; CPU 2 has its log.
     let done = set(&mut system, 0, importers[0], 20, "a3").unwrap();
-    assert_eq!(done.version, Version(2));
+    assert_eq!(done.changed[0].version, Version(2));
     system.stop_cpu(1);
     system.start_cpu(2);
     system.worlds[2].spawn_member("orders");
@@ -248,7 +281,7 @@ fn a_primary_that_several_cpus_elect_hands_over_to_a_standby_next_door_and_nobod
     wait_for_leader(&mut system, second);
     assert_eq!(runs_with(&system.worlds[0], "batch"), (Version(1), Value::U64(40)));
     let done = set(&mut system, 2, importers[2], 50, "a2").unwrap();
-    assert_eq!((done.version, done.replicated), (Version(2), true));
+    assert_eq!((done.changed[0].version, done.replicated), (Version(2), true));
     // And back.
     system.worlds[0].drain(importers[0], "orders", None);
     wait_for_leader(&mut system, first);

@@ -2,7 +2,7 @@
 
 use tif_core::agent::io::Conn;
 use tif_core::machine::sync::State;
-use tif_core::model::{Cause, Coarsen, Quality, Slot, Value, Version};
+use tif_core::model::{Cause, Coarsen, Quality, Setting, Slot, Value, Version};
 use tif_core::wire::{Admission, Identity};
 use tif_sim::check::convergence;
 use tif_sim::world::importer::View;
@@ -552,10 +552,10 @@ fn a_line_of_thousands_of_changes_that_are_all_refused_ends_one_after_the_other(
     let owner = solo(&mut world, "cache-1");
     let importers: Vec<Who> = (0..24).map(|_| importer(&mut world)).collect();
     world.run_ms(500);
-    let only_first = Admission { if_version: Some(Version(0)), ..Admission::default() };
+    let only_first = Setting { if_version: Some(Version(0)), ..Setting::new("cache.batch@cache-1", "100") };
     for (i, who) in importers.iter().enumerate() {
         for n in 0..200 {
-            world.set(*who, "cache.batch@cache-1", "100", &format!("r{i}-{n}"), only_first);
+            world.set_all(*who, vec![only_first.clone()], &format!("r{i}-{n}"), Admission::default());
         }
     }
     world.run_ms(5_000);

@@ -3,7 +3,7 @@
 use tif_sim::{Plan, run, run_system};
 
 /// Seeds that found something in the past, with what. They fly first.
-const REGRESSIONS: [(u64, &str); 16] = [
+const REGRESSIONS: [(u64, &str); 19] = [
     (706_642, "an outage whose end could not be written stayed open for ever after the agent's restart"),
     (6992, "a subscription during an outage announced only what was new, though the importer had cleared the rest"),
     (8, "an unregistered process that lives was said to be dead after the agent's restart"),
@@ -22,6 +22,9 @@ const REGRESSIONS: [(u64, &str); 16] = [
         "an importer was told of an outage that could not be written down, and not that it was over when the next agent had found it out again",
     ),
     (2240, "none of the agent's: an importer that was stopped heard the end of an outage after the next agent had started"),
+    (71, "somebody was told to lead while the end of the primary before was only being written once more"),
+    (1514, "the end of a primary was not written any more when a registration under its name could not be"),
+    (611, "an agent told the elected of the one before it to lead, and the end of the primary before was not written"),
     (1069, "none of the agent's: messages to a stopped process overtook one another"),
 ];
 
@@ -57,14 +60,15 @@ fn every_seed_keeps_every_promise_in_trouble_and_comes_right_after_it() {
 /// - 22892: a primary that was deposed and elected again was taken for the one that was lost, and its values for the last of the dead.
 /// - 21886, 22952: none of the agents': an attempt in a log of an earlier term, and a stopped primary to whom no agent listened any more.
 /// - 30975, 32292: that a CPU was down ended what the successor of its exporter was sending just then.
+/// - 1001564: a member was promoted beside one next door that had led before its agent ended, and had not come back to the next.
 /// - 600112: an answer to what an earlier life of an agent had asked was taken for one to another question, which had the same number.
 /// - 500039: an agent asked for ever what another life spoke, which took the question for an answer.
 /// - 67918: none of the agents': what a stopped process had not heard yet overtook what came for it while the whole CPU stood still.
 /// - 45799: a value that waited here for its follower's pace was forgotten when its home said once more what there is.
 /// - 32819, 35991: an importer took a second loss of one exporter for the first, and an exporter that was silent when it was first watched for dead.
-const SYSTEM_REGRESSIONS: [u64; 29] = [
+const SYSTEM_REGRESSIONS: [u64; 30] = [
     1, 3, 5, 6, 13, 37, 41, 91, 124, 181, 199, 492, 10323, 10588, 11333, 21886, 22892, 22952, 30975, 32292, 32819, 35991, 45799, 67918,
-    500_039, 600_112, 940_043, 1_000_104, 1_000_425,
+    500_039, 600_112, 940_043, 1_000_104, 1_000_425, 1_001_564,
 ];
 /// In a debug build a seed of several CPUs takes about half a second.
 const SYSTEM_SEEDS: u64 = 30;

@@ -329,6 +329,7 @@ impl Agent {
                     grouped,
                     conn: Some(conn),
                     ready: false,
+                    led_before: false,
                     declared: BTreeMap::new(),
                     slots,
                 };

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use super::io::{ControlValue, Moment, Output};
+use super::io::Moment;
 use super::{Agent, Outbox};
 use crate::machine::book::Entry;
+use crate::machine::control::ControlName;
 use crate::model::{Name, Refusal, RequestId, SetResult};
-use crate::wire::ToProcess;
 
 impl Agent {
     /// It was put to the others.
@@ -30,20 +30,13 @@ impl Agent {
             return self.on_change_stored(now, number, out);
         }
         // Nobody waits for it any more.
-        let Entry { control, change } = entry;
-        let id = self.table.id_of(&control.name, &control.source);
-        let bound = id.and_then(|id| self.table.find(id)).and_then(super::table::Instrument::here);
-        if let Some((key, slot)) = bound {
-            out.push(Output::Control { key, control: ControlValue { slot, version: control.version, value: control.value.clone() } });
-            self.tell(out, key, ToProcess::Apply);
-        }
-        self.ledger.apply(&control, change);
+        self.take_effect(entry, out);
     }
 
     /// Another term has begun, and it is known what became of a change that was not accepted before it.
     // spec: CTL-3, CTL-4
     pub(super) fn on_change_settled(&mut self, entry: Entry, kept: bool, replicated: bool, out: &mut Outbox) {
-        let Entry { control, change } = entry;
+        let Entry { controls, change } = entry;
         let number = self.proposed_as(&change.request_id);
         if kept {
             let result = change.result.clone();
@@ -53,22 +46,24 @@ impl Agent {
             }
         } else if let Some(number) = number {
             let reason = "another CPU took over before it was accepted".to_owned();
-            self.refuse_change(number, &Refusal::CutOff { name: control.name, reason }, out);
+            let name = controls.into_iter().next().map(|control| control.name).unwrap_or_default();
+            self.refuse_change(number, &Refusal::CutOff { name, reason }, out);
         }
     }
 
     /// It is accepted, whether its service runs with it or not.
     pub(super) fn answer_change(&mut self, number: u64, result: SetResult, out: &mut Outbox) {
         let Some(change) = self.changes.get_mut(&number) else { return };
-        let (line, repeated) = (change.control.clone(), result.repeated);
+        let lines: Vec<ControlName> = change.controls().cloned().collect();
+        let repeated = result.repeated;
         change.result = Some(result);
         self.finish_change_as(number, false, repeated, out);
-        self.next_in_line(&line, number);
+        self.next_in_lines(&lines, number);
     }
 
     /// This CPU's own store has failed: what it had proposed is with nobody, or with somebody and not accepted.
     pub(super) fn drop_proposed(&mut self, service: &Name, is_kept: impl Fn(&RequestId) -> bool, refusal: &Refusal, out: &mut Outbox) {
-        let proposed = self.changes.iter().filter(|(_, c)| c.control.0 == *service && c.proposed.is_some());
+        let proposed = self.changes.iter().filter(|(_, c)| c.source() == service && c.proposed.is_some());
         // Those that are accepted wait for their service only.
         let open = proposed.filter(|(_, c)| self.ledger.used(&c.underway.request_id).is_none());
         let open: Vec<(u64, RequestId)> = open.map(|(number, c)| (*number, c.underway.request_id.clone())).collect();
@@ -82,16 +77,17 @@ impl Agent {
     // spec: CTL-3
     pub(super) fn give_proposed_up(&mut self, now: Moment, patience: Duration, out: &mut Outbox) {
         let old = |c: &super::changing::Change| now.time.since(c.asked) >= patience && self.ledger.used(&c.underway.request_id).is_none();
-        let stuck: Vec<(u64, Name, bool)> = self
+        let stuck: Vec<(u64, bool)> = self
             .changes
             .iter()
-            .filter(|(_, c)| old(c) && self.is_shared(&c.control.0))
-            .map(|(number, c)| (*number, c.control.0.clone(), c.proposed.is_some()))
+            .filter(|(_, c)| old(c) && self.is_shared(c.source()))
+            .map(|(number, c)| (*number, c.proposed.is_some()))
             .collect();
-        for (number, _, proposed) in stuck {
+        for (number, proposed) in stuck {
             let Some(change) = self.changes.get_mut(&number) else { continue };
-            let (id, name) = (change.underway.request_id.clone(), change.control.1.clone());
-            let behind = self.busy.get(&change.control).and_then(|line| line.front()).is_some_and(|first| *first != number);
+            let (id, name) = (change.underway.request_id.clone(), change.parts[0].control.1.clone());
+            let is_behind = |control| self.busy.get(control).and_then(|line| line.front()).is_some_and(|first| *first != number);
+            let behind = change.controls().any(is_behind);
             if proposed {
                 for (conn, req) in std::mem::take(&mut change.underway.requesters) {
                     self.end_request(conn);

@@ -1,57 +1,111 @@
-//! Controls: a change is admitted, made durable, applied, answered.
+//! Controls: a change, of one or of several in one step, is admitted, made durable, applied, answered.
 //!
 //! ```text
 //! asked → (known id: recorded answer) → admitted by type, range, step, version → service's validator → durable → board → applied → answered
 //! ```
 //! Refused at any arrow before "durable", nothing has changed. Changes of one control go through one after the other.
-// spec: CTL-1, CTL-3, CTL-5
+// spec: CTL-1, CTL-3, CTL-5, CTL-6
+
+use std::collections::{BTreeSet, VecDeque};
 
 use super::io::{ChangeRecord, Conn, ControlRecord, ControlValue, Moment, Output, Record};
+use super::table::Instrument;
 use super::{Agent, Outbox, Question, Requester, Timer, Underway, Waiting};
 use crate::defects::{Defect, defect};
 use crate::limits;
 use crate::machine::book::Entry;
 use crate::machine::control::{ControlName, Known};
-use crate::model::{Descriptor, InstrumentId, Key, Kind, Name, Refusal, RequestId, SetResult, Slot, Time, Value, Version};
+use crate::model::{
+    Changed, Descriptor, InstrumentId, Key, Kind, Name, Refusal, RequestId, SetResult, Setting, Slot, Time, Value, Version,
+};
 use crate::wire::{Admission, ToProcess};
 
 /// What was asked.
 #[derive(Debug)]
 pub(super) struct Asked {
     pub request_id: RequestId,
-    pub name: String,
-    pub value: String,
+    pub settings: Vec<Setting>,
     pub admission: Admission,
     pub reason: Option<String>,
+}
+
+/// One control of a change.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub control: ControlName,
+    instrument: InstrumentId,
+    address: String,
+    value: Value,
+    memorized: bool,
+    if_version: Option<Version>,
+    /// The service runs with it.
+    applied: bool,
 }
 
 /// A change under way.
 #[derive(Debug)]
 pub(super) struct Change {
     pub(super) underway: Underway,
-    pub control: ControlName,
-    instrument: InstrumentId,
+    /// Its controls, in the order in which they were given; at least one, all of one source.
+    pub parts: Vec<Part>,
     /// The exporter that was asked.
     pub key: Key,
-    address: String,
-    value: Value,
-    memorized: bool,
     admission: Admission,
     reason: Option<String>,
     who: Name,
     uid: u32,
-    /// Once it is durable.
+    /// It was the first in line for each of its controls.
+    pub(super) begun: bool,
+    /// The questions to the service's validators that are open.
+    validating: BTreeSet<u64>,
+    /// Once it is written down, or about to be.
     pub(super) result: Option<SetResult>,
     /// When it was put to other CPUs, which must have it before it is accepted.
     pub proposed: Option<Time>,
     pub asked: Time,
 }
 
+impl Change {
+    /// Whose controls these are.
+    pub fn source(&self) -> &Name {
+        &self.parts[0].control.0
+    }
+
+    /// As it is named where one name has to do.
+    pub fn address(&self) -> &str {
+        &self.parts[0].address
+    }
+
+    pub fn controls(&self) -> impl Iterator<Item = &ControlName> {
+        self.parts.iter().map(|part| &part.control)
+    }
+
+    /// In whose lines it waits.
+    fn lines(&self) -> impl Iterator<Item = &ControlName> {
+        self.controls().take(if defect(Defect::QueueOnce) { 1 } else { usize::MAX })
+    }
+}
+
+/// What was asked in one line: it tells a repetition from a reuse of its id.
+fn line_of(settings: &[Setting]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+    let shown = |s: &Setting| {
+        if s.value.chars().all(plain) { format!("{}={}", s.name, s.value) } else { format!("{}={:?}", s.name, s.value) }
+    };
+    format!("set {}", settings.iter().map(shown).collect::<Vec<_>>().join(", "))
+}
+
 impl Agent {
     pub(super) fn on_set(&mut self, now: Moment, conn: Conn, req: u64, asked: Asked, out: &mut Outbox) {
-        let request = format!("set {} {}", asked.name, asked.value);
-        if request.len() > 1024 || asked.reason.as_ref().is_some_and(|r| r.len() > limits::REASON_LEN_MAX) {
-            let reason = format!("a request of more than 1024 bytes, or a reason of more than {}", limits::REASON_LEN_MAX);
+        let count = asked.settings.len();
+        if count == 0 || count > limits::STEP_CONTROLS_MAX {
+            let reason = format!("one step changes 1 to {} controls, got {count}", limits::STEP_CONTROLS_MAX);
+            return self.refuse(out, conn, req, Refusal::Malformed { reason });
+        }
+        let request = line_of(&asked.settings);
+        if request.len() > limits::SET_LEN_MAX || asked.reason.as_ref().is_some_and(|r| r.len() > limits::REASON_LEN_MAX) {
+            let reason =
+                format!("a request of more than {} bytes, or a reason of more than {}", limits::SET_LEN_MAX, limits::REASON_LEN_MAX);
             return self.refuse(out, conn, req, Refusal::Malformed { reason });
         }
         // One space of ids: also a call has it for itself.
@@ -86,13 +140,12 @@ impl Agent {
                     return;
                 }
                 let number = self.number();
-                let line = self.busy.entry(change.control.clone()).or_default();
-                line.push_back(number);
-                let first = line.len() == 1 || defect(Defect::SkipLine);
-                self.changes.insert(number, change);
-                if first {
-                    self.start_change(now, number, out);
+                // In all lines at once: whoever is before it in one is before it in all, and nobody waits for one that waits for him.
+                for control in change.lines() {
+                    self.busy.entry(control.clone()).or_default().push_back(number);
                 }
+                self.changes.insert(number, change);
+                self.begin_change(now, number, out);
             }
         }
     }
@@ -112,11 +165,46 @@ impl Agent {
     }
 
     /// Everything that the agent can check by itself.
-    // spec: CTL-1
+    // spec: CTL-1, CTL-6
     fn admit_change(&self, now: Moment, conn: Conn, requester: Requester, request: String, asked: Asked) -> Result<Change, Refusal> {
         let session = self.sessions.get(&conn).ok_or_else(|| Refusal::Denied { reason: "not registered".into() })?;
-        let id = self.table.resolve(&asked.name, |i, at| self.is_at(i, at))?;
-        let instrument = self.table.find(id).ok_or_else(|| self.table.not_found(&asked.name, &asked.name))?;
+        let uid = session.credentials.uid;
+        let mut parts: Vec<Part> = Vec::with_capacity(asked.settings.len());
+        let mut exporter = None;
+        for setting in asked.settings {
+            let (part, key) = self.admit_setting(uid, asked.admission, setting)?;
+            if parts.iter().any(|p| p.control == part.control) {
+                return Err(Refusal::Malformed { reason: format!("{} is given twice", part.address) });
+            }
+            if *exporter.get_or_insert(key) != key {
+                let reason = format!("one step changes controls of one exporter: {} and {} are of two", parts[0].address, part.address);
+                return Err(Refusal::Malformed { reason });
+            }
+            parts.push(part);
+        }
+        let key = exporter.ok_or_else(|| Refusal::Malformed { reason: "no control is given".into() })?;
+        Ok(Change {
+            underway: Underway { request_id: asked.request_id, request, requesters: vec![requester] },
+            parts,
+            key,
+            admission: asked.admission,
+            reason: asked.reason,
+            who: session.name.clone(),
+            uid,
+            begun: false,
+            validating: BTreeSet::new(),
+            result: None,
+            proposed: None,
+            asked: now.time,
+        })
+    }
+
+    /// The same for one control. With its exporter.
+    // spec: CTL-1, CTL-2, CTL-5
+    fn admit_setting(&self, uid: u32, admission: Admission, setting: Setting) -> Result<(Part, Key), Refusal> {
+        let Setting { name, value, if_version } = setting;
+        let id = self.table.resolve(&name, |i, at| self.is_at(i, at))?;
+        let instrument = self.table.find(id).ok_or_else(|| self.table.not_found(&name, &name))?;
         if !instrument.descriptor.is_control() {
             let kind = instrument.descriptor.kind.word().to_owned();
             let wanted = match kind.as_str() {
@@ -124,87 +212,94 @@ impl Agent {
                 "test_point" => "arm it with `tif-serve arm`".to_owned(),
                 _ => "it only shows a value; only controls can be set".to_owned(),
             };
-            return Err(Refusal::WrongKind { name: asked.name, kind, wanted });
+            return Err(Refusal::WrongKind { name, kind, wanted });
         }
         let Some((key, _)) = instrument.here() else {
-            return Err(Refusal::NoExporter { name: asked.name, state: instrument.quality.to_string() });
+            return Err(Refusal::NoExporter { name, state: instrument.quality.to_string() });
         };
-        if let Some(expected) = asked.admission.if_key
+        if let Some(expected) = admission.if_key
             && expected != key
         {
             return Err(Refusal::StaleKey { got: expected, current: Some(key) });
         }
-        let uid = session.credentials.uid;
         let writers = &instrument.descriptor.writers;
         if uid != 0 && !writers.is_empty() && !writers.iter().any(|w| w.parse() == Ok(uid)) {
-            let reason = format!("`{}` may be changed by user id {} and root; you are user id {uid}", asked.name, writers.join(", "));
+            let reason = format!("`{name}` may be changed by user id {} and root; you are user id {uid}", writers.join(", "));
             return Err(Refusal::Denied { reason });
         }
         let value =
-            instrument.descriptor.admit(&asked.value).map_err(|e| Refusal::Unfit { name: instrument.address(), reason: e.to_string() })?;
+            instrument.descriptor.admit(&value).map_err(|e| Refusal::Unfit { name: instrument.address(), reason: e.to_string() })?;
         let control = (instrument.source.clone(), instrument.record.clone());
-        self.ledger.check_version(&control, &instrument.descriptor, asked.admission.if_version)?;
-        Ok(Change {
-            underway: Underway { request_id: asked.request_id, request, requesters: vec![requester] },
-            control,
-            instrument: id,
-            key,
-            address: instrument.address(),
-            value,
-            memorized: matches!(instrument.descriptor.kind, Kind::Control { memorized: true, .. }),
-            admission: asked.admission,
-            reason: asked.reason,
-            who: session.name.clone(),
-            uid,
-            result: None,
-            proposed: None,
-            asked: now.time,
-        })
+        self.ledger.check_version(&control, &instrument.descriptor, if_version)?;
+        let memorized = matches!(instrument.descriptor.kind, Kind::Control { memorized: true, .. });
+        Ok((Part { control, instrument: id, address: instrument.address(), value, memorized, if_version, applied: false }, key))
     }
 
-    /// It is first in line for its control: the service is asked, if it wants to be.
+    /// It begins, if it is first in line for each of its controls.
+    fn begin_change(&mut self, now: Moment, number: u64, out: &mut Outbox) {
+        let Some(change) = self.changes.get(&number).filter(|c| !c.begun) else { return };
+        let is_first = |control| self.busy.get(control).and_then(VecDeque::front) == Some(&number);
+        if !defect(Defect::SkipLine) && !change.lines().all(is_first) {
+            return;
+        }
+        if let Some(change) = self.changes.get_mut(&number) {
+            change.begun = true;
+        }
+        self.start_change(now, number, out);
+    }
+
+    /// Whoever was before it is done, or a handover is over: the service is asked, if it wants to be.
     fn start_change(&mut self, now: Moment, number: u64, out: &mut Outbox) {
         let Some(change) = self.changes.get(&number) else { return };
-        let Some(instrument) = self.table.find(change.instrument) else {
-            let refusal = self.table.not_found(&change.address, &change.address);
-            return self.refuse_change(number, &refusal, out);
+        let key = match self.admit_again(change) {
+            Ok(key) => key,
+            Err(refusal) => return self.refuse_change(number, &refusal, out),
         };
-        // Those before it in line may have changed what it expects.
-        if let Err(refusal) = self.ledger.check_version(&change.control, &instrument.descriptor, change.admission.if_version) {
-            return self.refuse_change(number, &refusal, out);
-        }
-        let Some((key, slot)) = instrument.here() else {
-            let refusal = Refusal::NoExporter { name: change.address.clone(), state: instrument.quality.to_string() };
-            return self.refuse_change(number, &refusal, out);
-        };
-        // So may a takeover, and what the successor declares.
-        if let Some(expected) = change.admission.if_key.filter(|expected| *expected != key) {
-            return self.refuse_change(number, &Refusal::StaleKey { got: expected, current: Some(key) }, out);
-        }
-        if let Err(reason) = fits(&instrument.descriptor, &change.value) {
-            let refusal = Refusal::Unfit { name: change.address.clone(), reason };
-            return self.refuse_change(number, &refusal, out);
-        }
         if self.wait_for_handover(number, out) {
             return;
         }
         let Some(change) = self.changes.get(&number) else { return };
-        let validated =
-            self.table.find(change.instrument).is_some_and(|i| matches!(i.descriptor.kind, Kind::Control { validated: true, .. }));
-        let value = change.value.clone();
+        let mut questions = Vec::new();
+        for part in &change.parts {
+            let Some(instrument) = self.table.find(part.instrument) else { continue };
+            if let (Kind::Control { validated: true, .. }, Some((_, slot))) = (&instrument.descriptor.kind, instrument.here()) {
+                questions.push((slot, part.value.clone(), part.address.clone()));
+            }
+        }
         if let Some(change) = self.changes.get_mut(&number) {
             change.key = key;
         }
-        if !validated {
+        if questions.is_empty() {
             return self.accept_change(now, number, out);
         }
-        let req = self.ask(now, Question::Validate(number), limits::VALIDATE_TIMEOUT);
-        if !self.tell(out, key, ToProcess::Validate { req, slot, value }) {
-            self.answered(req);
-            let name = self.changes.get(&number).map(|c| c.address.clone()).unwrap_or_default();
-            let refusal = Refusal::NoExporter { name, state: "its process cannot be reached".into() };
-            self.refuse_change(number, &refusal, out);
+        for (slot, value, name) in questions {
+            let req = self.ask(now, Question::Validate(number), limits::VALIDATE_TIMEOUT);
+            if let Some(change) = self.changes.get_mut(&number) {
+                change.validating.insert(req);
+            }
+            if !self.tell(out, key, ToProcess::Validate { req, slot, value }) {
+                let refusal = Refusal::NoExporter { name, state: "its process cannot be reached".into() };
+                return self.refuse_change(number, &refusal, out);
+            }
         }
+    }
+
+    /// Those before it in line may have changed what it expects; so may a takeover, and what the successor declares.
+    fn admit_again(&self, change: &Change) -> Result<Key, Refusal> {
+        let mut exporter = None;
+        for part in &change.parts {
+            let instrument = self.table.find(part.instrument).ok_or_else(|| self.table.not_found(&part.address, &part.address))?;
+            self.ledger.check_version(&part.control, &instrument.descriptor, part.if_version)?;
+            let Some((key, _)) = instrument.here() else {
+                return Err(Refusal::NoExporter { name: part.address.clone(), state: instrument.quality.to_string() });
+            };
+            if let Some(expected) = change.admission.if_key.filter(|expected| *expected != key) {
+                return Err(Refusal::StaleKey { got: expected, current: Some(key) });
+            }
+            fits(&instrument.descriptor, &part.value).map_err(|reason| Refusal::Unfit { name: part.address.clone(), reason })?;
+            exporter.get_or_insert(key);
+        }
+        Ok(exporter.unwrap_or(change.key))
     }
 
     pub(super) fn on_validated(&mut self, now: Moment, key: Key, req: u64, result: Result<(), String>, out: &mut Outbox) {
@@ -214,21 +309,25 @@ impl Agent {
             return;
         }
         self.answered(req);
-        // Whoever leads next is asked anew.
-        if result.is_ok() && self.wait_for_handover(number, out) {
+        if let Err(reason) = result
+            && !defect(Defect::IgnoreValidator)
+        {
+            let refusal = Refusal::Invalid { name: String::new(), reason: reason.chars().take(limits::TEXT_LEN_MAX).collect() };
+            return self.refuse_change(number, &refusal, out);
+        }
+        let Some(change) = self.changes.get_mut(&number) else { return };
+        change.validating.remove(&req);
+        if !change.validating.is_empty() {
             return;
         }
-        let asked = self.changes.get(&number).map(|c| c.instrument).and_then(|id| self.table.find(id)).and_then(|i| i.here());
-        if result.is_ok() && asked.is_some_and(|(leads, _)| leads != key) {
-            return self.start_change(now, number, out);
+        // Whoever leads next is asked anew.
+        let asked = change.parts[0].instrument;
+        if self.wait_for_handover(number, out) {
+            return;
         }
-        match result {
-            Ok(()) => self.accept_change(now, number, out),
-            Err(_) if defect(Defect::IgnoreValidator) => self.accept_change(now, number, out),
-            Err(reason) => {
-                let refusal = Refusal::Invalid { name: String::new(), reason: reason.chars().take(limits::TEXT_LEN_MAX).collect() };
-                self.refuse_change(number, &refusal, out);
-            }
+        match self.table.find(asked).and_then(|i| i.here()) {
+            Some((leads, _)) if leads != key => self.start_change(now, number, out),
+            _ => self.accept_change(now, number, out),
         }
     }
 
@@ -237,101 +336,111 @@ impl Agent {
     pub(super) fn on_not_validated(&mut self, number: u64, out: &mut Outbox) {
         let Some(change) = self.changes.get(&number) else { return };
         let reason = format!("its validator did not answer within {:?}; nothing was changed", limits::VALIDATE_TIMEOUT);
-        let refusal = Refusal::TimedOut { name: change.address.clone(), reason, request_id: Some(change.underway.request_id.clone()) };
+        let refusal = Refusal::TimedOut { name: change.address().to_owned(), reason, request_id: Some(change.underway.request_id.clone()) };
         self.refuse_change(number, &refusal, out);
     }
 
     /// Everybody agrees: it is written down.
     fn accept_change(&mut self, now: Moment, number: u64, out: &mut Outbox) {
         let Some(change) = self.changes.get_mut(&number) else { return };
-        let Some(instrument) = self.table.find(change.instrument) else {
-            // It was withdrawn while its service thought about it.
-            let refusal = self.table.not_found(&change.address, &change.address);
-            return self.refuse_change(number, &refusal, out);
-        };
-        let (version, old) = self.ledger.current(&change.control, &instrument.descriptor);
-        change.memorized = matches!(instrument.descriptor.kind, Kind::Control { memorized: true, .. });
-        let memorized = change.memorized;
         // spec: CTL-9
         let dry_run = change.admission.dry_run && !defect(Defect::DoDryRun);
-        let result = SetResult {
-            request_id: change.underway.request_id.clone(),
-            name: change.address.clone(),
-            old,
-            new: change.value.clone(),
-            choices: instrument.descriptor.choices.clone(),
-            version: if dry_run { version } else { Version(version.0 + 1) },
-            replicated: false,
-            applied: false,
-            dry_run,
-            repeated: false,
-        };
-        change.result = Some(result.clone());
-        if dry_run {
-            let line = change.control.clone();
-            self.finish_change(number, false, out);
-            return self.next_in_line(&line, number);
+        let mut changed = Vec::with_capacity(change.parts.len());
+        for part in &mut change.parts {
+            let Some(instrument) = self.table.find(part.instrument) else {
+                // It was withdrawn while its service thought about it.
+                let refusal = self.table.not_found(&part.address, &part.address);
+                return self.refuse_change(number, &refusal, out);
+            };
+            let (version, old) = self.ledger.current(&part.control, &instrument.descriptor);
+            part.memorized = matches!(instrument.descriptor.kind, Kind::Control { memorized: true, .. });
+            changed.push(Changed {
+                name: part.address.clone(),
+                old,
+                new: part.value.clone(),
+                choices: instrument.descriptor.choices.clone(),
+                version: if dry_run { version } else { Version(version.0 + 1) },
+            });
         }
-        let control = ControlRecord {
-            source: change.control.0.clone(),
-            name: change.control.1.clone(),
-            version: result.version,
-            value: change.value.clone(),
-            memorized,
-        };
-        let record = ChangeRecord {
-            request_id: change.underway.request_id.clone(),
-            request: change.underway.request.clone(),
-            result,
-            who: change.who.clone(),
-            uid: change.uid,
-            reason: change.reason.clone(),
-            at: now.stamp,
-        };
+        let request_id = change.underway.request_id.clone();
+        change.result = Some(SetResult { request_id, changed, replicated: false, applied: false, dry_run, repeated: false });
+        if dry_run {
+            let lines: Vec<ControlName> = change.controls().cloned().collect();
+            self.finish_change(number, false, out);
+            return self.next_in_lines(&lines, number);
+        }
         let grouped = self.exporters.get(&change.key).is_some_and(|e| e.grouped);
-        if grouped && self.is_shared(&control.source) {
-            return self.propose_change(now, number, Entry { control, change: record }, out);
+        let source = change.source().clone();
+        let Some(entry) = self.entry_of(now, number) else { return };
+        if grouped && self.is_shared(&source) {
+            return self.propose_change(now, number, entry, out);
         }
         if defect(Defect::AcceptBeforeDurable) {
-            self.store(Record::Control { control, change: record }, Waiting::Nobody, out);
+            self.store(Record::Change(entry), Waiting::Nobody, out);
             return self.on_change_stored(now, number, out);
         }
-        self.store(Record::Control { control, change: record }, Waiting::Change(number), out);
+        self.store(Record::Change(entry), Waiting::Change(number), out);
+    }
+
+    /// What is written down of a change that everybody agrees to.
+    fn entry_of(&self, now: Moment, number: u64) -> Option<Entry> {
+        let change = self.changes.get(&number)?;
+        let result = change.result.clone()?;
+        let control = |(part, changed): (&Part, &Changed)| ControlRecord {
+            source: part.control.0.clone(),
+            name: part.control.1.clone(),
+            version: changed.version,
+            value: part.value.clone(),
+            memorized: part.memorized,
+        };
+        Some(Entry {
+            controls: change.parts.iter().zip(&result.changed).map(control).collect(),
+            change: ChangeRecord {
+                request_id: change.underway.request_id.clone(),
+                request: change.underway.request.clone(),
+                result,
+                who: change.who.clone(),
+                uid: change.uid,
+                reason: change.reason.clone(),
+                at: now.stamp,
+            },
+        })
     }
 
     /// It is durable: accepted. The service gets it.
     pub(super) fn on_change_stored(&mut self, now: Moment, number: u64, out: &mut Outbox) {
+        let Some(entry) = self.entry_of(now, number) else { return };
         let Some(change) = self.changes.get(&number) else { return };
-        let Some(result) = change.result.clone() else { return };
-        let memorized = change.memorized;
-        let (source, name) = change.control.clone();
-        let control = ControlRecord { source, name, version: result.version, value: change.value.clone(), memorized };
-        let record = ChangeRecord {
-            request_id: result.request_id.clone(),
-            request: change.underway.request.clone(),
-            result: result.clone(),
-            who: change.who.clone(),
-            uid: change.uid,
-            reason: change.reason.clone(),
-            at: now.stamp,
-        };
-        // By its name: it may have been withdrawn and declared again meanwhile.
-        let id = self.table.id_of(&change.control.1, &change.control.0);
-        let bound = id.and_then(|id| self.table.find(id)).and_then(|i| i.here());
-        let value = change.value.clone();
-        let line = change.control.clone();
-        self.ledger.apply(&control, record);
-        if let Some((key, slot)) = bound {
-            out.push(Output::Control { key, control: ControlValue { slot, version: result.version, value } });
+        let lines: Vec<ControlName> = change.controls().cloned().collect();
+        self.take_effect(entry, out);
+        self.timers.set(now.time + limits::APPLY_TIMEOUT, Timer::Applied(number));
+        self.next_in_lines(&lines, number);
+    }
+
+    /// A change is accepted: all of it stands on the board before its service is told.
+    // spec: CTL-6
+    pub(super) fn take_effect(&mut self, entry: Entry, out: &mut Outbox) {
+        let mut told = BTreeSet::new();
+        for control in entry.controls.iter().take(if defect(Defect::HalveStep) { 1 } else { usize::MAX }) {
+            // By its name: it may have been withdrawn and declared again meanwhile.
+            let id = self.table.id_of(&control.name, &control.source);
+            if let Some((key, slot)) = id.and_then(|id| self.table.find(id)).and_then(Instrument::here) {
+                let control = ControlValue { slot, version: control.version, value: control.value.clone() };
+                out.push(Output::Control { key, control });
+                told.insert(key);
+            }
+        }
+        for key in told {
             self.tell(out, key, ToProcess::Apply);
         }
-        self.timers.set(now.time + limits::APPLY_TIMEOUT, Timer::Applied(number));
-        self.next_in_line(&line, number);
+        self.ledger.apply(entry);
     }
 
     /// It is accepted: durable here, and where it must be on other CPUs.
-    fn is_done(&self, control: &ControlName, result: &SetResult) -> bool {
-        self.ledger.has(control, result.version) && self.ledger.used(&result.request_id).is_some()
+    fn is_done(&self, change: &Change) -> bool {
+        let Some(result) = &change.result else { return false };
+        let has = |(part, changed): (&Part, &Changed)| self.ledger.has(&part.control, changed.version);
+        change.parts.iter().zip(&result.changed).all(has) && self.ledger.used(&result.request_id).is_some()
     }
 
     /// The service runs with it.
@@ -340,27 +449,25 @@ impl Agent {
         let Some(instrument) = id.and_then(|id| self.table.find(id)) else { return };
         let control = (instrument.source.clone(), instrument.record.clone());
         // What is not durable yet cannot be in effect, whatever it says.
-        let done: Vec<u64> = self
-            .changes
-            .iter()
-            .filter(|(_, c)| c.control == control)
-            .filter(|(_, c)| c.result.as_ref().is_some_and(|r| self.is_done(&control, r) && r.version <= version))
-            .map(|(number, _)| *number)
-            .collect();
+        let of_control = |c: &Change| c.controls().any(|of| *of == control) && self.is_done(c);
+        let done: Vec<u64> = self.changes.iter().filter(|(_, c)| of_control(c)).map(|(number, _)| *number).collect();
         for number in done {
-            self.finish_change(number, true, out);
+            let Some(change) = self.changes.get_mut(&number) else { continue };
+            let Some(result) = &change.result else { continue };
+            for (part, changed) in change.parts.iter_mut().zip(&result.changed) {
+                part.applied |= part.control == control && changed.version <= version;
+            }
+            if change.parts.iter().all(|part| part.applied) {
+                self.finish_change(number, true, out);
+            }
         }
     }
 
     /// A new exporter has taken its board's controls before it got ready: what was accepted before is in effect.
     // spec: OUT-4
     pub(super) fn confirm_changes(&mut self, source: &Name, out: &mut Outbox) {
-        let stored: Vec<u64> = self
-            .changes
-            .iter()
-            .filter(|(_, c)| c.control.0 == *source && c.result.as_ref().is_some_and(|r| self.is_done(&c.control, r)))
-            .map(|(number, _)| *number)
-            .collect();
+        let stored: Vec<u64> =
+            self.changes.iter().filter(|(_, c)| c.source() == source && self.is_done(c)).map(|(number, _)| *number).collect();
         for number in stored {
             self.finish_change(number, true, out);
         }
@@ -389,40 +496,39 @@ impl Agent {
     /// It is refused: nothing has changed.
     pub(super) fn refuse_change(&mut self, number: u64, refusal: &Refusal, out: &mut Outbox) {
         let Some(change) = self.changes.remove(&number) else { return };
+        for question in &change.validating {
+            self.answered(*question);
+        }
+        let named = |name: &String| if name.is_empty() { change.address().to_owned() } else { name.clone() };
         let refusal = match refusal {
-            Refusal::Invalid { reason, .. } => Refusal::Invalid { name: change.address.clone(), reason: reason.clone() },
-            Refusal::Busy { reason, .. } => Refusal::Busy { name: change.address.clone(), reason: reason.clone() },
+            Refusal::Invalid { name, reason } => Refusal::Invalid { name: named(name), reason: reason.clone() },
+            Refusal::Busy { name, reason } => Refusal::Busy { name: named(name), reason: reason.clone() },
             other => other.clone(),
         };
         for (conn, req) in &change.underway.requesters {
             self.end_request(*conn);
             self.refuse(out, *conn, *req, refusal.clone());
         }
-        self.next_in_line(&change.control, number);
+        let lines: Vec<ControlName> = change.controls().cloned().collect();
+        self.next_in_lines(&lines, number);
     }
 
-    /// It is done with its control, or nearly: the next one's turn comes at the end of the step, so that a long line of refusals is no deep recursion.
+    /// It is done with its controls, or nearly: the next ones' turn comes at the end of the step, so that a long line of refusals is no deep recursion.
     // spec: SEC-2
-    pub(super) fn next_in_line(&mut self, control: &ControlName, number: u64) {
-        let Some(line) = self.busy.get_mut(control) else { return };
-        let was_first = line.front() == Some(&number);
-        if was_first {
-            line.pop_front();
-        } else {
+    pub(super) fn next_in_lines(&mut self, controls: &[ControlName], number: u64) {
+        for control in controls {
+            let Some(line) = self.busy.get_mut(control) else { continue };
             line.retain(|n| *n != number);
-        }
-        match line.front() {
-            Some(next) if was_first => self.next_changes.push_back(*next),
-            Some(_) => {}
-            None => {
-                self.busy.remove(control);
+            match line.front() {
+                Some(next) => self.next_changes.push_back(*next),
+                None => drop(self.busy.remove(control)),
             }
         }
     }
 
     pub(super) fn start_next_changes(&mut self, now: Moment, out: &mut Outbox) {
         while let Some(number) = self.next_changes.pop_front() {
-            self.start_change(now, number, out);
+            self.begin_change(now, number, out);
         }
     }
 }

@@ -327,7 +327,12 @@ impl Agent {
     fn end_handover(&mut self, service: &Name) -> Option<Requester> {
         let draining = self.handovers.remove(service)?;
         self.answered(draining.question);
-        self.next_changes.extend(draining.waiting);
+        for number in draining.waiting {
+            if let Some(change) = self.changes.get_mut(&number) {
+                change.begun = false;
+                self.next_changes.push_back(number);
+            }
+        }
         let (conn, req) = draining.requester;
         self.end_request(conn);
         self.sessions.contains_key(&conn).then_some((conn, req))
@@ -337,7 +342,10 @@ impl Agent {
     // spec: OUT-5, CTL-1, SEC-2
     pub(super) fn wait_for_handover(&mut self, number: u64, out: &mut Outbox) -> bool {
         let Some(change) = self.changes.get(&number).filter(|_| !defect(Defect::AcceptWhileHandingOver)) else { return false };
-        let Some(draining) = self.handovers.get_mut(&change.control.0) else { return false };
+        let Some(draining) = self.handovers.get_mut(change.source()) else { return false };
+        if draining.waiting.contains(&number) {
+            return true;
+        }
         if draining.waiting.len() < limits::HANDOVER_CHANGES_MAX {
             draining.waiting.push(number);
         } else {

@@ -453,7 +453,7 @@ impl Agent {
                 Some(Question::Call(call)) => self.on_called_died(call, out),
                 Some(Question::Arm(arming)) => self.finish_arming(arming, Err("its process died".into()), out),
                 Some(Question::Validate(change)) => {
-                    let name = self.changes.get(&change).map(|c| c.control.1.clone()).unwrap_or_default();
+                    let name = self.changes.get(&change).map(|c| c.address().to_owned()).unwrap_or_default();
                     let refusal = Refusal::NoExporter { name, state: "its process died before it could be asked".into() };
                     self.refuse_change(change, &refusal, out);
                 }

@@ -24,6 +24,8 @@ pub(super) struct Exporter {
     /// None while its link is gone.
     pub conn: Option<Conn>,
     pub ready: bool,
+    /// It led when the agent before this one wrote it down, and has not come to this one yet: that its term is over cannot be put on its board.
+    pub led_before: bool,
     pub declared: BTreeMap<Slot, Declared>,
     /// Which instrument is in which slot, while it stands behind its source.
     pub slots: BTreeMap<Slot, InstrumentId>,

@@ -337,13 +337,9 @@ pub enum Output {
 pub enum Record {
     /// A process has this key now.
     Process(ProcessRecord),
-    /// A control was changed, by this request.
-    Control {
-        /// The control as it is now.
-        control: ControlRecord,
-        /// The change, for the audit and for repetitions of its id.
-        change: ChangeRecord,
-    },
+    /// Controls were changed, by this request: all of them in one step.
+    // spec: CTL-6
+    Change(Entry),
     /// A procedure is called, or it is known what became of its call.
     // spec: TST-4
     Call(CallRecord),
@@ -439,7 +435,7 @@ pub struct ControlRecord {
 pub struct ChangeRecord {
     /// The requester's id.
     pub request_id: RequestId,
-    /// What was asked, to tell a repetition from a reuse: `set NAME VALUE`.
+    /// What was asked, to tell a repetition from a reuse: `set NAME=VALUE …`.
     pub request: String,
     /// The answer.
     pub result: SetResult,

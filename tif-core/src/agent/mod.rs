@@ -367,8 +367,8 @@ impl Agent {
             ToAgent::Unsubscribe { subscription } => self.on_unsubscribe(conn, subscription, out),
             ToAgent::List { req, pattern, after, limit } => self.on_list(conn, req, &pattern, after, limit, out),
             ToAgent::Sense { req, patterns, patience } => self.on_sense(now, conn, req, patterns, patience, out),
-            ToAgent::Set { req, request_id, name, value, admission, reason } => {
-                let asked = changing::Asked { request_id, name, value, admission, reason };
+            ToAgent::Set { req, request_id, settings, admission, reason } => {
+                let asked = changing::Asked { request_id, settings, admission, reason };
                 self.on_set(now, conn, req, asked, out);
             }
             ToAgent::Fire { req, request_id, name, arguments } => self.on_fire(now, conn, req, request_id, &name, arguments, out),

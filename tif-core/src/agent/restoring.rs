@@ -86,6 +86,7 @@ impl Agent {
                 grouped: process.grouped,
                 conn: None,
                 ready: false,
+                led_before: live && process.grouped && matches!(process.role, Role::Primary | Role::ToBePrimary),
                 declared: BTreeMap::new(),
                 slots: BTreeMap::new(),
             };

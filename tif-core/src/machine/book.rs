@@ -16,11 +16,12 @@ use crate::model::RequestId;
 // spec: SEC-2
 pub const ANSWERS_MAX: usize = 4096;
 
-/// One accepted change.
+/// One accepted change: all of it is durable, or nothing.
+// spec: CTL-6
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// The control as it is with it.
-    pub control: ControlRecord,
+    /// Its controls as they are with it, all of one source.
+    pub controls: Vec<ControlRecord>,
     /// The request and its answer.
     pub change: ChangeRecord,
 }
@@ -68,7 +69,7 @@ impl State for Book {
     }
 
     fn apply(&mut self, entry: &Entry) {
-        self.controls.insert(entry.control.name.clone(), entry.control.clone());
+        self.controls.extend(entry.controls.iter().map(|control| (control.name.clone(), control.clone())));
         self.answers.push_back(entry.change.clone());
         while self.answers.len() > ANSWERS_MAX {
             self.answers.pop_front();
@@ -84,7 +85,7 @@ impl State for Book {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{SetResult, Stamp, Value, Version};
+    use crate::model::{Changed, SetResult, Stamp, Value, Version};
 
     fn entry(n: u64) -> Entry {
         let source: crate::model::Name = "orders".parse().unwrap();
@@ -94,11 +95,7 @@ mod tests {
         let request_id: RequestId = format!("r{n}").parse().unwrap();
         let result = SetResult {
             request_id: request_id.clone(),
-            name,
-            old: Value::U64(n - 1),
-            new: Value::U64(n),
-            choices: Vec::new(),
-            version: Version(n),
+            changed: vec![Changed { name, old: Value::U64(n - 1), new: Value::U64(n), choices: Vec::new(), version: Version(n) }],
             replicated: true,
             applied: false,
             dry_run: false,
@@ -106,7 +103,7 @@ mod tests {
         };
         let request = format!("set orders.batch {n}");
         let change = ChangeRecord { request_id, request, result, who: source, uid: 0, reason: None, at: Stamp(0) };
-        Entry { control, change }
+        Entry { controls: vec![control], change }
     }
 
     // spec: CTL-3, SEC-2

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::agent::io::{ChangeRecord, ControlRecord, ControlValue};
 use crate::defects::{Defect, defect};
 use crate::limits;
-use crate::machine::book::Book;
+use crate::machine::book::{Book, Entry};
 use crate::model::{Descriptor, Name, Refusal, RequestId, Slot, Value, Version};
 
 /// One control: the source it belongs to and its name with dimensions.
@@ -129,9 +129,11 @@ impl Ledger {
     }
 
     /// An accepted change that is durable.
-    pub fn apply(&mut self, record: &ControlRecord, change: ChangeRecord) {
-        self.restore(record.clone());
-        self.remember(change);
+    pub fn apply(&mut self, entry: Entry) {
+        for control in entry.controls {
+            self.restore(control);
+        }
+        self.remember(entry.change);
     }
 
     /// Whether a control's version is at least this: the change that made it is durable.
@@ -189,7 +191,7 @@ fn fits(descriptor: &Descriptor, value: &Value) -> bool {
 mod tests {
     use super::*;
     use crate::model::descriptor::tests::control;
-    use crate::model::{Number, SetResult, Stamp};
+    use crate::model::{Changed, Number, SetResult, Stamp};
 
     fn source() -> Name {
         "orders".parse().unwrap()
@@ -200,11 +202,13 @@ mod tests {
             ControlRecord { source: source(), name: "orders.batch".into(), version: Version(version), value: Value::U64(value), memorized };
         let result = SetResult {
             request_id: id.parse().unwrap(),
-            name: record.name.clone(),
-            old: Value::U64(64),
-            new: Value::U64(value),
-            choices: Vec::new(),
-            version: Version(version),
+            changed: vec![Changed {
+                name: record.name.clone(),
+                old: Value::U64(64),
+                new: Value::U64(value),
+                choices: Vec::new(),
+                version: Version(version),
+            }],
             replicated: false,
             applied: true,
             dry_run: false,
@@ -225,7 +229,7 @@ mod tests {
     fn a_request_id_heard_again_gets_its_recorded_answer_and_a_reused_one_is_told() {
         let mut ledger = Ledger::default();
         let (record, done) = change("a", 1, 100, true);
-        ledger.apply(&record, done.clone());
+        ledger.apply(Entry { controls: vec![record], change: done.clone() });
         assert_eq!(ledger.known(&"a".parse().unwrap(), "set orders.batch 100"), Known::Done(Box::new(done)));
         assert_eq!(ledger.known(&"a".parse().unwrap(), "set orders.batch 5"), Known::Reused { was: "set orders.batch 100".into() });
         assert_eq!(ledger.known(&"b".parse().unwrap(), "x"), Known::New);
@@ -238,7 +242,7 @@ mod tests {
         let name = (source(), "orders.batch".to_owned());
         assert!(ledger.check_version(&name, &control(None), Some(Version(0))).is_ok());
         let (record, done) = change("a", 1, 100, true);
-        ledger.apply(&record, done);
+        ledger.apply(Entry { controls: vec![record], change: done });
         let refused = ledger.check_version(&name, &control(None), Some(Version(0))).unwrap_err();
         assert!(matches!(refused, Refusal::StaleVersion { current: Version(1), .. }));
     }
@@ -249,7 +253,7 @@ mod tests {
         for memorized in [true, false] {
             let mut ledger = Ledger::default();
             let (record, done) = change("a", 1, 100, memorized);
-            ledger.apply(&record, done);
+            ledger.apply(Entry { controls: vec![record], change: done });
             assert_eq!(board(&ledger, &control(None)), [100]);
             assert_eq!(ledger.forget_volatile(&source()), !memorized);
             assert_eq!(board(&ledger, &control(None)).len(), usize::from(memorized));
@@ -261,7 +265,7 @@ mod tests {
     fn a_value_that_a_new_version_of_the_service_no_longer_allows_is_not_put_back() {
         let mut ledger = Ledger::default();
         let (record, done) = change("a", 1, 100, true);
-        ledger.apply(&record, done);
+        ledger.apply(Entry { controls: vec![record], change: done });
         let mut narrower = control(None);
         narrower.range = Some((Number::Whole(1), Number::Whole(64)));
         assert!(board(&ledger, &narrower).is_empty());

@@ -11,12 +11,28 @@ use super::value::Value;
 /// A value as the requester wrote it. The home agent reads it by the instrument's type.
 pub type Literal = String;
 
-/// What became of a change. Also what a repetition of its request id is answered.
-// spec: CTL-3
+/// What one control is to be, of those that are changed in one step.
+// spec: CTL-5, CTL-6
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    /// Which control.
+    pub name: String,
+    /// To what.
+    pub value: Literal,
+    /// Only if it is at this version.
+    pub if_version: Option<Version>,
+}
+
+impl Setting {
+    /// Whatever its version is.
+    pub fn new(name: impl Into<String>, value: impl Into<Literal>) -> Setting {
+        Setting { name: name.into(), value: value.into(), if_version: None }
+    }
+}
+
+/// What became of one control of a change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SetResult {
-    /// The requester's id.
-    pub request_id: RequestId,
+pub struct Changed {
     /// The control's full address.
     pub name: String,
     /// The value before.
@@ -27,6 +43,16 @@ pub struct SetResult {
     pub choices: Vec<String>,
     /// The control's version with this change.
     pub version: Version,
+}
+
+/// What became of a change. Also what a repetition of its request id is answered.
+// spec: CTL-3, CTL-6
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SetResult {
+    /// The requester's id.
+    pub request_id: RequestId,
+    /// Its controls, in the order in which they were given: all of them, or it was refused.
+    pub changed: Vec<Changed>,
     /// Whether a standby's agent on another CPU has it, too.
     pub replicated: bool,
     /// Whether the service has said that it runs with it. If not, it is accepted and durable, and the service will.

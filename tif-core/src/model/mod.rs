@@ -17,7 +17,7 @@ pub mod unit;
 pub mod value;
 
 pub use alarm::{Alarm, Limits};
-pub use control::{Arming, FaultAction, Literal, SetResult};
+pub use control::{Arming, Changed, FaultAction, Literal, SetResult, Setting};
 pub use descriptor::{Argument, Declared, Descriptor, Kind, TestPointKind};
 pub use id::{Epoch, Incarnation, InstrumentId, Key, NodeId, OutageId, ProcId, RequestId, Slot, Version};
 pub use name::{Address, Dimensions, Name, NameError, Pattern};

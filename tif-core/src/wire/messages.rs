@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::machine::versions::Offer;
 use crate::model::{
     Arming, Cause, Coarsen, Descriptor, Dimensions, Epoch, Incarnation, InstrumentId, Key, Literal, Name, Notice, Outage, Pattern,
-    ProcessState, Quality, Refusal, Report, RequestId, Role, SetResult, Slot, Value, Version,
+    ProcessState, Quality, Refusal, Report, RequestId, Role, SetResult, Setting, Slot, Value, Version,
 };
 
 /// A message with its sender's and its receiver's key.
@@ -146,8 +146,6 @@ pub struct Welcome {
 /// One argument of an admission: kept as a struct so that fields can come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Admission {
-    /// Only the versions that were expected.
-    pub if_version: Option<Version>,
     /// Only from this exporter.
     pub if_key: Option<Key>,
     /// Check all, change nothing.
@@ -255,16 +253,15 @@ pub enum ToAgent {
         #[serde(default)]
         patience: Option<Duration>,
     },
-    /// Change a control.
+    /// Change controls of one exporter: all of them, or none.
+    // spec: CTL-6
     Set {
         /// The request.
         req: u64,
         /// The change's own id.
         request_id: RequestId,
-        /// Which control.
-        name: String,
-        /// To what.
-        value: Literal,
+        /// Which controls, and to what: at least one, at most [`crate::limits::STEP_CONTROLS_MAX`].
+        settings: Vec<Setting>,
         /// Under which conditions.
         admission: Admission,
         /// Why.

@@ -35,7 +35,7 @@ pub fn throttle(scene: &mut Scene<'_>) -> anyhow::Result<()> {
     // Some more for what is entered in bursts, and for the dead-band of the rate, which is 1.
     let most = pace * 1.15 + 1.0;
     let rate = scene.until("the rate follows the throttle", FOLLOW, |table, _| number(table, "indexer.rate").filter(|r| *r <= most))?;
-    let (name, version) = (&set.name, set.version);
+    let (name, version) = (&set.changed[0].name, set.changed[0].version);
     scene.say(format!("{name} set from {before} to {pace} files/s (version {version}): the rate falls from {was:.0}/s to {rate:.0}/s"));
     Ok(())
 }
@@ -51,7 +51,7 @@ pub fn workers(scene: &mut Scene<'_>, primary: &Primary) -> anyhow::Result<()> {
         let threads = scene.until(&format!("{count} worker threads"), FOLLOW, |_, _| {
             threads(primary.pid).ok().filter(|threads| threads.len() as u64 == count)
         })?;
-        let (old, new) = (set.old.show(&[]).to_string(), set.new.show(&[]).to_string());
+        let (old, new) = (set.changed[0].old.show(&[]).to_string(), set.changed[0].new.show(&[]).to_string());
         scene.say(format!("workers set from {old} to {new}: threads {}", Vec::from_iter(threads).join(" ")));
     }
     Ok(())
@@ -73,8 +73,8 @@ pub fn repetition(scene: &mut Scene<'_>) -> anyhow::Result<()> {
     let first = scene.set("indexer.batch", 16, Some("story-batch-16"))?;
     let second = scene.set("indexer.batch", 16, Some("story-batch-16"))?;
     ensure!(!first.repeated && second.repeated, "did not happen: the second request is known to be a repetition");
-    ensure!(first.version == second.version, "did not happen: a repeated request is applied once");
-    scene.say(format!("batch set to 16 twice with one request id: applied once, version {} both times", second.version));
+    ensure!(first.changed == second.changed, "did not happen: a repeated request is applied once");
+    scene.say(format!("batch set to 16 twice with one request id: applied once, version {} both times", second.changed[0].version));
     Ok(())
 }
 

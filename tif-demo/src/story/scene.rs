@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use tif_core::model::{Coarsen, Pattern, Quality, Value};
-use tif_core::wire::Admission;
 use tif_serve::importer::{Event, FireRequest, FireResult, Importer, Row, SetRequest, SetResult, Table};
 
 use crate::stage::Stage;
@@ -83,13 +82,8 @@ impl<'a> Scene<'a> {
     /// If it was not accepted.
     pub fn set(&self, name: &str, value: impl ToString, id: Option<&str>) -> anyhow::Result<SetResult> {
         let value = value.to_string();
-        let request = SetRequest {
-            name: name.to_owned(),
-            value: value.clone(),
-            request_id: id.map(str::parse).transpose()?,
-            admission: Admission::default(),
-            reason: Some("the story".into()),
-        };
+        let request =
+            SetRequest { request_id: id.map(str::parse).transpose()?, reason: Some("the story".into()), ..SetRequest::of(name, &value) };
         self.importer.set(request).with_context(|| format!("cannot set {name} to {value}"))
     }
 

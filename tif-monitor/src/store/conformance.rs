@@ -9,7 +9,7 @@ use tif_core::machine::calls::{CallRecord, Outcome};
 use tif_core::machine::replication::{self, Log, Seq};
 use tif_core::machine::witness::{Ballot, Member, Term, Vote};
 use tif_core::model::{
-    Cause, Epoch, Incarnation, Key, Name, NodeId, Outage, OutageEnd, OutageId, ProcId, Role, SetResult, Stamp, Value, Version,
+    Cause, Changed, Epoch, Incarnation, Key, Name, NodeId, Outage, OutageEnd, OutageId, ProcId, Role, SetResult, Stamp, Value, Version,
 };
 use tif_core::wire::Credentials;
 
@@ -69,11 +69,13 @@ fn change(id: &str) -> ChangeRecord {
         request: "set orders.batch 64".into(),
         result: SetResult {
             request_id: id.parse().unwrap(),
-            name: "orders.batch".into(),
-            old: Value::F64(f64::NEG_INFINITY),
-            new: Value::U64(u64::MAX),
-            choices: vec!["fast".into()],
-            version: Version(7),
+            changed: vec![Changed {
+                name: "orders.batch".into(),
+                old: Value::F64(f64::NEG_INFINITY),
+                new: Value::U64(u64::MAX),
+                choices: vec!["fast".into()],
+                version: Version(7),
+            }],
             replicated: false,
             applied: true,
             dry_run: false,
@@ -106,7 +108,7 @@ fn what_is_committed_is_remembered(again: &Again) {
         .commit(&[
             Record::Process(ProcessRecord { role: Role::Primary, ..p.clone() }),
             Record::Process(q.clone()),
-            Record::Control { control: c.clone(), change: change("one") },
+            Record::Change(Entry { controls: vec![c.clone()], change: change("one") }),
             Record::Term { service: name("orders"), epoch: Epoch(1), leader: None },
         ])
         .unwrap();
@@ -135,7 +137,7 @@ fn votes_and_logs_are_remembered_as_they_were_last(again: &Again) {
         stores: BTreeMap::from([(NodeId(2), 7)]),
         ..Vote::default()
     };
-    let entry = |n: u64| Entry { control: control("orders.batch", n, true), change: change(&format!("r{n}")) };
+    let entry = |n: u64| Entry { controls: vec![control("orders.batch", n, true)], change: change(&format!("r{n}")) };
     let log = |service: &str, record| Record::Replicated { service: name(service), record: Box::new(record) };
     let appended = |epoch, n| replication::Record::Appended { epoch: Epoch(epoch), seq: Seq(n), entry: entry(n) };
     let whole = Log { epoch: Epoch(4), seq: Seq(9), state: Book::of([control("billing.rate", 9, true)]) };
@@ -169,8 +171,8 @@ fn a_source_that_ends_keeps_its_memorized_controls(again: &Again) {
     let kept = control("orders.kept", 1, true);
     store
         .commit(&[
-            Record::Control { control: kept.clone(), change: change("one") },
-            Record::Control { control: control("orders.gone", 1, false), change: change("two") },
+            Record::Change(Entry { controls: vec![kept.clone()], change: change("one") }),
+            Record::Change(Entry { controls: vec![control("orders.gone", 1, false)], change: change("two") }),
             Record::Forget { source: name("orders") },
         ])
         .unwrap();
@@ -180,7 +182,7 @@ fn a_source_that_ends_keeps_its_memorized_controls(again: &Again) {
 // spec: CTL-3
 fn a_repeated_id_is_one_change(again: &Again) {
     let mut store = again();
-    let record = |id| Record::Control { control: control("orders.batch", 1, true), change: change(id) };
+    let record = |id| Record::Change(Entry { controls: vec![control("orders.batch", 1, true)], change: change(id) });
     store.commit(&[record("one"), record("two"), record("one")]).unwrap();
     assert_eq!(again().load().unwrap().changes, [change("two"), change("one")], "oldest first");
 }
@@ -239,7 +241,7 @@ fn of_too_many_outages_the_oldest_ended_ones_go(again: &Again) {
 fn old_changes_go(again: &Again) {
     let mut store = again();
     let records: Vec<Record> = (0..RESULTS_KEPT_MAX + 10)
-        .map(|i| Record::Control { control: control("orders.batch", i as u64, true), change: change(&format!("r{i}")) })
+        .map(|i| Record::Change(Entry { controls: vec![control("orders.batch", i as u64, true)], change: change(&format!("r{i}")) }))
         .collect();
     store.commit(&records).unwrap();
     let changes = again().load().unwrap().changes;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
 use tif_core::limits::{CALLS_KEPT_MAX, OUTAGES_KEPT_MAX, PROCESS_NUMBERS_AHEAD, RESULTS_KEPT_MAX};
-use tif_core::machine::book::Book;
+use tif_core::machine::book::{Book, Entry};
 use tif_core::machine::calls::CallRecord;
 use tif_core::machine::replication::Log;
 use tif_core::machine::witness::Vote;
@@ -49,8 +49,8 @@ impl Contents {
             Record::Process(process) => {
                 self.write_process(process);
             }
-            Record::Control { control, change } => {
-                self.controls.insert((control.source.clone(), control.name.clone()), control.clone());
+            Record::Change(Entry { controls, change }) => {
+                self.controls.extend(controls.iter().map(|control| ((control.source.clone(), control.name.clone()), control.clone())));
                 self.changes_count += 1;
                 if let Some(before) = self.change_of.insert(change.request_id.clone(), self.changes_count) {
                     self.changes.remove(&before);

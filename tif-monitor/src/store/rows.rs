@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
 use tif_core::limits::{CALLS_KEPT_MAX, OUTAGES_KEPT_MAX, PROCESS_NUMBERS_AHEAD, RESULTS_KEPT_MAX};
+use tif_core::machine::book::Entry;
 use tif_core::machine::calls::CallRecord;
 use tif_core::model::{Epoch, Incarnation, Key, Name, NodeId, Outage, ProcId, RequestId, Role, Stamp, Version};
 use tif_core::wire::Credentials;
@@ -48,8 +49,8 @@ fn role(row: &Row<'_>) -> rusqlite::Result<Role> {
 pub fn write(db: &Connection, record: &Record) -> rusqlite::Result<()> {
     match record {
         Record::Process(process) => write_process(db, process),
-        Record::Control { control, change } => {
-            write_control(db, control)?;
+        Record::Change(Entry { controls, change }) => {
+            controls.iter().try_for_each(|control| write_control(db, control))?;
             write_change(db, change)
         }
         Record::Call(call) => write_call(db, call),

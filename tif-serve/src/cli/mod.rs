@@ -87,11 +87,6 @@ fn parse(args: impl Iterator<Item = OsString>, screen: &mut Screen<'_>) -> Resul
     }
     let args: Vec<OsString> = args.collect();
     let parsed = command.try_get_matches_from_mut(&args).and_then(|matches| CommandLine::from_arg_matches(&matches));
-    if let Ok(CommandLine { command: Command::Set(set), .. }) = &parsed
-        && let Some(failure) = set.slip(args.iter().any(|arg| arg == "--"))
-    {
-        return Err(failure.tell(screen));
-    }
     parsed.map_err(|mut error| {
         cut(&mut error);
         let text = error.render();

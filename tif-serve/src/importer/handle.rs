@@ -128,22 +128,16 @@ impl Importer {
         }
     }
 
-    /// Changes a control. Asked again under the same id if the link was lost on the way, so it happens at most once.
+    /// Changes a control, or several. Asked again under the same id if the link was lost on the way, so it happens at most once.
     ///
     /// # Errors
     /// Refused: nothing was changed. Otherwise it is not known; the request id in the error tells when asked again.
     // spec: CTL-3
     pub fn set(&self, request: SetRequest) -> Result<SetResult, RequestError> {
         let request_id = request.request_id.unwrap_or_else(new_request_id);
-        let SetRequest { name, value, admission, reason, .. } = request;
-        let message = |req| ToAgent::Set {
-            req,
-            request_id: request_id.clone(),
-            name: name.clone(),
-            value: value.clone(),
-            admission,
-            reason: reason.clone(),
-        };
+        let SetRequest { settings, admission, reason, .. } = request;
+        let message =
+            |req| ToAgent::Set { req, request_id: request_id.clone(), settings: settings.clone(), admission, reason: reason.clone() };
         match self.ask(Some(request_id.clone()), true, message)? {
             ToProcess::SetDone { result, .. } => Ok(result),
             other => Err(unexpected("the change's result", &other)),

@@ -3,22 +3,28 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tif_core::model::{Literal, Refusal, Report, RequestId};
+use tif_core::model::{Literal, Refusal, Report, RequestId, Setting};
 use tif_core::wire::{Admission, Announcement};
 
-/// A change of a control.
+/// A change of a control, or of several of one exporter in one step.
+// spec: CTL-6
 #[derive(Clone, Debug, PartialEq)]
 pub struct SetRequest {
-    /// The control's address.
-    pub name: String,
-    /// The value as one writes it.
-    pub value: Literal,
+    /// Each control, and its value as one writes it. If one of them is refused, none is changed.
+    pub settings: Vec<Setting>,
     /// The change's own id; a random one if none is given.
     pub request_id: Option<RequestId>,
     /// Under which conditions.
     pub admission: Admission,
     /// Why, for the audit.
     pub reason: Option<String>,
+}
+
+impl SetRequest {
+    /// One control, whatever its version is.
+    pub fn of(name: impl Into<String>, value: impl Into<Literal>) -> SetRequest {
+        SetRequest { settings: vec![Setting::new(name, value)], request_id: None, admission: Admission::default(), reason: None }
+    }
 }
 
 /// A call of a procedure.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 use tif_core::model::significance::{Significance, Threshold};
-use tif_core::model::{Kind, OutageEnd, Quality, Report, SetResult, Stamp, TestPointKind, ValueType};
+use tif_core::model::{Changed, Kind, OutageEnd, Quality, Report, SetResult, Stamp, TestPointKind, ValueType};
 use tif_core::wire;
 
 use super::value::{bound, number};
@@ -228,17 +228,17 @@ pub struct SetRow {
 }
 
 impl SetRow {
-    /// From the agent's answer.
-    pub fn new(result: &SetResult) -> SetRow {
+    /// From the agent's answer, of one of its controls.
+    pub fn new(result: &SetResult, changed: &Changed) -> SetRow {
         SetRow {
             v: VERSION,
             request_id: result.request_id.to_string(),
             result: if result.dry_run { "checked" } else { "accepted" },
-            version: result.version.0,
+            version: changed.version.0,
             replicated: result.replicated,
-            old: value(&result.old, &result.choices),
-            new: value(&result.new, &result.choices),
-            name: result.name.clone(),
+            old: value(&changed.old, &changed.choices),
+            new: value(&changed.new, &changed.choices),
+            name: changed.name.clone(),
             applied: result.applied,
             repeated: result.repeated,
             dry_run: result.dry_run,

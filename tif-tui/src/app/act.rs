@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use tif_core::model::Changed;
+
 use super::form::Form;
 use super::{App, Confirm, Dialog, List, Outcome, Tone};
 use crate::backend::{Answer, Request, Ticket};
@@ -148,8 +150,11 @@ impl App {
 fn in_words(answer: &Answer) -> String {
     match answer {
         Answer::Set(set) => {
-            let mut text = format!("{}: {} -> {}", set.name, set.old.show(&set.choices), set.new.show(&set.choices));
-            text.push_str(&format!(", version {}", set.version));
+            let shown = |c: &Changed| {
+                let (old, new) = (c.old.show(&c.choices), c.new.show(&c.choices));
+                format!("{}: {old} -> {new}, version {}", c.name, c.version)
+            };
+            let mut text = set.changed.iter().map(shown).collect::<Vec<_>>().join("; ");
             text.push_str(if set.replicated { ", replicated" } else { ", local" });
             if !set.applied {
                 text.push_str("; accepted, the service has not yet said that it runs with it");

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tif_core::model::{Refusal, Stamp};
-use tif_core::wire::Admission;
 use tif_serve::importer::{self, Event, FireRequest, Importer, RequestError, SetRequest};
 
 use super::{Answer, Backend, Request};
@@ -30,16 +29,7 @@ impl Backend for Agent {
             _ => REQUEST_TIMEOUT,
         });
         match request {
-            Request::Set { name, value } => {
-                let request = SetRequest {
-                    name: name.clone(),
-                    value: value.clone(),
-                    request_id: None,
-                    admission: Admission::default(),
-                    reason: None,
-                };
-                self.importer.set(request).map(Answer::Set).or_else(unanswered)
-            }
+            Request::Set { name, value } => self.importer.set(SetRequest::of(name, value)).map(Answer::Set).or_else(unanswered),
             Request::Fire { name, arguments, .. } => {
                 let request = FireRequest { name: name.clone(), arguments: arguments.clone(), request_id: None };
                 self.importer.fire(request).map(|fired| Answer::Fired(fired.result)).or_else(unanswered)

@@ -10,9 +10,9 @@ use ratatui::buffer::Cell;
 use ratatui::layout::Size;
 use tif_core::model::histogram::{BUCKETS, bucket_of};
 use tif_core::model::{
-    Alarm, Argument, Cause, Declared, Descriptor, Dimensions, Epoch, Incarnation, InstrumentId, Key, Kind, Limits, Name, NodeId, Number,
-    Outage, OutageEnd, OutageId, ProcId, ProcessState, Quality, Report, RequestId, Role, SetResult, Stamp, TestPointKind, Time, Value,
-    ValueType, Version, histogram::Histogram,
+    Alarm, Argument, Cause, Changed, Declared, Descriptor, Dimensions, Epoch, Incarnation, InstrumentId, Key, Kind, Limits, Name, NodeId,
+    Number, Outage, OutageEnd, OutageId, ProcId, ProcessState, Quality, Report, RequestId, Role, SetResult, Stamp, TestPointKind, Time,
+    Value, ValueType, Version, histogram::Histogram,
 };
 use tif_core::wire::{Announcement, ProcessRow};
 
@@ -206,11 +206,13 @@ impl Backend for Scripted {
             (_, Some(refusal)) => Err(refusal.clone()),
             (Request::Set { name, value }, _) => Ok(Answer::Set(SetResult {
                 request_id: "0123abcd".parse::<RequestId>().unwrap(),
-                name: name.clone(),
-                old: Value::U64(64),
-                new: Value::U64(value.parse().unwrap()),
-                choices: Vec::new(),
-                version: Version(2),
+                changed: vec![Changed {
+                    name: name.clone(),
+                    old: Value::U64(64),
+                    new: Value::U64(value.parse().unwrap()),
+                    choices: Vec::new(),
+                    version: Version(2),
+                }],
                 replicated: false,
                 applied: true,
                 dry_run: false,

@@ -5,7 +5,7 @@
 mod admissions;
 mod bounds;
 pub mod calls;
-mod controls;
+pub mod controls;
 pub mod convergence;
 mod deaths;
 mod freshness;

@@ -13,8 +13,7 @@ use crate::world::{Who, World};
 /// What was told to be accepted.
 #[derive(Clone, Debug)]
 struct Accepted {
-    version: Version,
-    value: Value,
+    controls: Vec<(Version, Value)>,
     /// In which term.
     epoch: Epoch,
 }
@@ -83,9 +82,10 @@ impl SharedGroups {
         if result.replicated && !result.repeated && holders.len() < 2 {
             return wrong("shared", format!("{id} of {service} is said to be replicated, and one CPU has it"));
         }
-        let now = Accepted { version: result.version, value: result.new.clone(), epoch };
+        let controls: Vec<(Version, Value)> = result.changed.iter().map(|c| (c.version, c.new.clone())).collect();
+        let now = Accepted { controls: controls.clone(), epoch };
         let first = self.accepted.entry(service.clone()).or_default().entry(id.clone()).or_insert(now);
-        if (first.version, &first.value) != (result.version, &result.new) {
+        if first.controls != controls {
             return wrong("shared", format!("{id} of {service} was answered as {first:?} and is as {result:?}"));
         }
         Ok(())

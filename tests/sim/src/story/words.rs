@@ -2,10 +2,11 @@
 
 use std::fmt::{Debug, Display};
 
-use tif_core::agent::io::{Output, Record};
+use tif_core::agent::io::{ControlRecord, Output, Record};
+use tif_core::machine::book::Entry;
 use tif_core::machine::link::{Body, Frame};
 use tif_core::model::notice::NoticeEvent;
-use tif_core::model::{Coarsen, Notice, Outage, Report, SetResult};
+use tif_core::model::{Changed, Coarsen, Notice, Outage, Report, SetResult, Setting};
 use tif_core::wire::{Admission, Announced, GroupMessage, Hello, Identity, PeerBody, Registration, ToAgent, ToPeer, ToProcess, Welcome};
 
 use super::brief;
@@ -63,8 +64,13 @@ pub fn said(body: &ToAgent) -> String {
         ToAgent::Unsubscribe { subscription } => format!("subscription {subscription} is over"),
         ToAgent::List { req, pattern, .. } => format!("request {req}: list {pattern}"),
         ToAgent::Sense { req, patterns, .. } => format!("request {req}: read {}", list(patterns)),
-        ToAgent::Set { req, request_id, name, value, admission, .. } => {
-            format!("request {req}, {request_id}: set {name} to {value}{}", conditions(admission))
+        ToAgent::Set { req, request_id, settings, admission, .. } => {
+            let wanted = |s: &Setting| {
+                let version = s.if_version.map(|version| format!(", if it has version {version}"));
+                format!("{} to {}{}", s.name, s.value, version.unwrap_or_default())
+            };
+            let wanted: Vec<String> = settings.iter().map(wanted).collect();
+            format!("request {req}, {request_id}: set {}{}", wanted.join(" and "), conditions(admission))
         }
         ToAgent::Fire { req, request_id, name, .. } => format!("request {req}, {request_id}: call {name}"),
         ToAgent::Processes { req } => format!("request {req}: which processes are there?"),
@@ -97,10 +103,9 @@ fn coarsened(coarsen: &Coarsen) -> String {
 }
 
 fn conditions(admission: &Admission) -> String {
-    let version = admission.if_version.map(|version| format!(", if it has version {version}"));
     let key = admission.if_key.map(|key| format!(", if {key} has it"));
     let dry = admission.dry_run.then(|| ", only to see".to_owned());
-    version.into_iter().chain(key).chain(dry).collect()
+    key.into_iter().chain(dry).collect()
 }
 
 /// What an agent tells a process.
@@ -184,11 +189,12 @@ fn outage_is(outage: &Outage) -> String {
 }
 
 fn changed(result: &SetResult) -> String {
-    let SetResult { request_id, name, old, new, version, .. } = result;
     let flags =
         [(result.replicated, "replicated"), (result.applied, "applied"), (result.dry_run, "only tried"), (result.repeated, "repeated")];
     let flags: String = flags.iter().filter(|(is, _)| *is).map(|(_, word)| format!(", {word}")).collect();
-    format!("{request_id}: {name} from {} to {}, version {version}{flags}", raw(old), raw(new))
+    let one = |c: &Changed| format!("{} from {} to {}, version {}", c.name, raw(&c.old), raw(&c.new), c.version);
+    let all: Vec<String> = result.changed.iter().map(one).collect();
+    format!("{}: {}{flags}", result.request_id, all.join("; "))
 }
 
 /// What an agent writes down.
@@ -198,15 +204,10 @@ pub fn written(record: &Record) -> String {
             let state = if p.ended { "ended" } else { p.role.word() };
             format!("{} is {}, {state}, term {}", p.name, p.key, p.term)
         }
-        Record::Control { control, change } => {
-            format!(
-                "{} {} is {} in version {}, by {}",
-                control.source,
-                control.name,
-                raw(&control.value),
-                control.version,
-                change.request_id
-            )
+        Record::Change(Entry { controls, change }) => {
+            let one = |c: &ControlRecord| format!("{} {} is {} in version {}", c.source, c.name, raw(&c.value), c.version);
+            let all: Vec<String> = controls.iter().map(one).collect();
+            format!("{}, by {}", all.join("; "), change.request_id)
         }
         Record::Call(call) => format!("call {} of {}: {}", call.request_id, call.name, raw(&call.outcome)),
         Record::NotCalled(id) => format!("call {id} was not made"),

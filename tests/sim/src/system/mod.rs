@@ -187,7 +187,7 @@ impl System {
             if !result.dry_run {
                 self.judge_shared(i, &result);
             }
-            let durable = self.worlds.iter().filter_map(|w| w.store.durable_of(&result.request_id, &result.name)).max();
+            let durable = self.worlds.iter().filter_map(|w| w.store.durable_of(&result)).max();
             self.worlds[i].judge_answer(&result, durable.map(|(_, version)| version));
         }
         for event in std::mem::take(&mut self.worlds[i].calls) {
@@ -207,7 +207,7 @@ impl System {
     /// A change was answered: of a group on several CPUs it is where it must be.
     fn judge_shared(&mut self, i: usize, result: &tif_core::model::SetResult) {
         for service in ["orders", "billing"].map(crate::world::name) {
-            if result.name.starts_with(&format!("{service}.")) {
+            if result.changed.iter().any(|c| c.name.starts_with(&format!("{service}."))) {
                 let logs: Vec<_> = self.worlds.iter().filter_map(|w| w.store.logs.get(&service)).collect();
                 let verdict = self.shared.on_answer(&service, result, &logs);
                 self.worlds[i].judge(verdict);

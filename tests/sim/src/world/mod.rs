@@ -177,6 +177,9 @@ pub struct Weather {
     pub trace: bool,
     /// How densely things happen.
     pub pace: Pace,
+    /// Many changes are steps of several controls.
+    // spec: CTL-6
+    pub steps: bool,
 }
 
 /// How densely things happen. What goes wrong while something else is still going wrong shows in a storm; what a clock, a date or a long quiet brings about

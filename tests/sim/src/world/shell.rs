@@ -400,12 +400,12 @@ impl World {
             self.on_call(crate::check::calls::Event::Told(request_id.clone(), result.clone()));
         }
         if let ToProcess::SetDone { result, .. } = message {
-            let durable = self.store.durable_of(&result.request_id, &result.name);
+            let durable = self.store.durable_of(result);
             if self.cpus > 1 {
                 // Perhaps another CPU has answered, and others must have it, too.
                 return self.answered_abroad.push(result.clone());
             }
-            let outcome = self.checks.controls.on_answer(result, durable.map(|(_, version)| version));
+            let outcome = self.checks.controls.on_answer(result, durable.map(|(_, versions)| versions));
             self.judge(outcome);
         }
     }
@@ -420,7 +420,7 @@ impl World {
     }
 
     /// What was answered for another CPU.
-    pub fn judge_answer(&mut self, result: &SetResult, durable: Option<Version>) {
+    pub fn judge_answer(&mut self, result: &SetResult, durable: Option<Vec<Version>>) {
         let outcome = self.checks.controls.on_answer(result, durable);
         self.judge(outcome);
     }

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tif_core::agent::io::{ChangeRecord, ControlRecord, LaunchPolicy, Moment, ProcessRecord, Record, Start, Ticket};
 use tif_core::limits::PROCESS_NUMBERS_AHEAD;
-use tif_core::machine::book::Book;
+use tif_core::machine::book::{Book, Entry};
 use tif_core::machine::calls::CallRecord;
 use tif_core::machine::replication::Log;
 use tif_core::machine::witness::Vote;
-use tif_core::model::{Epoch, Key, Name, NodeId, Outage, OutageId, RequestId, Version};
+use tif_core::model::{Epoch, Key, Name, NodeId, Outage, OutageId, SetResult, Version};
+
+use crate::check::controls::versions_of;
 
 /// What survives, and what waits to.
 #[derive(Clone, Debug, Default)]
@@ -47,12 +49,6 @@ impl Store {
         self.queue.len() == 1
     }
 
-    /// As which version a change is durable.
-    pub fn durable(&self, id: &RequestId) -> Option<Version> {
-        let shared = self.logs.values().flat_map(|log| log.state.answers().rev());
-        self.changes.iter().rev().chain(shared).find(|c| c.request_id == *id).map(|c| c.result.version)
-    }
-
     /// A control as it was accepted last.
     pub fn control(&self, source: &Name, name: &str) -> Option<&ControlRecord> {
         match self.logs.get(source) {
@@ -61,13 +57,15 @@ impl Store {
         }
     }
 
-    /// The same of a change to this very control: its id may have been used for another on another CPU, which no agent can know. With the term of the
+    /// As which versions a change to these very controls is durable: its id may have been used for another on another CPU, which no agent can know. With the term of the
     /// log that it stands in: an attempt that was never accepted may stand in one of an earlier term, and has been made again since.
-    pub fn durable_of(&self, id: &RequestId, control: &str) -> Option<(Epoch, Version)> {
+    pub fn durable_of(&self, result: &SetResult) -> Option<(Epoch, Vec<Version>)> {
         let own = self.changes.iter().rev().map(|change| (Epoch(0), change));
         let shared = self.logs.values().flat_map(|log| log.state.answers().rev().map(|change| (log.epoch, change)));
+        let names = |result: &SetResult| result.changed.iter().map(|c| c.name.clone()).collect::<Vec<_>>();
         let mut all = own.chain(shared);
-        all.find(|(_, c)| c.request_id == *id && c.result.name == control).map(|(epoch, c)| (epoch, c.result.version))
+        let same = all.find(|(_, c)| c.request_id == result.request_id && names(&c.result) == names(result));
+        same.map(|(epoch, c)| (epoch, versions_of(&c.result)))
     }
 
     /// Whether anything waits.
@@ -89,8 +87,8 @@ impl Store {
                 self.proc_max = self.proc_max.max(process.key.proc.0 + PROCESS_NUMBERS_AHEAD);
                 self.processes.insert(process.name.clone(), process);
             }
-            Record::Control { control, change } => {
-                self.controls.insert((control.source.clone(), control.name.clone()), control);
+            Record::Change(Entry { controls, change }) => {
+                self.controls.extend(controls.into_iter().map(|control| ((control.source.clone(), control.name.clone()), control)));
                 self.changes.push(change);
             }
             Record::Call(call) => match self.calls.iter_mut().find(|c| c.request_id == call.request_id) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tif_core::model::{Arming, Cause, Coarsen, FaultAction, Key, Kind, RequestId, Slot, Value};
+use tif_core::model::{Arming, Cause, Coarsen, FaultAction, Key, Kind, RequestId, Setting, Slot, Value};
 use tif_core::wire::{Admission, Identity, ToAgent};
 
 use super::importer::Wish;
@@ -32,6 +32,13 @@ const CONTROLS: [&str; 8] = [
     "cache.batch",
 ];
 const NAMES: [&str; 7] = ["orders-1", "orders-2", "billing-1", "cache-1", "cache-2", "imp-1", "nobody"];
+
+/// Another control of the same exporter.
+fn with_path(control: &str, path: &str) -> String {
+    let (name, at) = control.split_at(control.find('@').unwrap_or(control.len()));
+    let service = name.split('.').next().unwrap_or_default();
+    format!("{service}.{path}{at}")
+}
 
 impl World {
     /// The usual population, and trouble from now on.
@@ -291,8 +298,14 @@ impl World {
     /// An importer asks for a change of a control.
     pub fn set(&mut self, who: Who, control: &str, value: &str, id: &str, admission: Admission) -> Option<u64> {
         let request_id: RequestId = id.parse().ok()?;
-        let (name, value) = (control.to_owned(), value.to_owned());
-        self.request(who, |req| ToAgent::Set { req, request_id, name, value, admission, reason: None })
+        let settings = vec![Setting::new(control, value)];
+        self.request(who, |req| ToAgent::Set { req, request_id, settings, admission, reason: None })
+    }
+
+    /// Asks for a step of several controls.
+    pub fn set_all(&mut self, who: Who, settings: Vec<Setting>, id: &str, admission: Admission) -> Option<u64> {
+        let request_id: RequestId = id.parse().ok()?;
+        self.request(who, |req| ToAgent::Set { req, request_id, settings, admission, reason: None })
     }
 
     fn set_something(&mut self) {
@@ -304,22 +317,27 @@ impl World {
         let value = self.random.between(1, 4300);
         let dry_run = self.random.percent(5);
         // Some expect the version that they were last told, which may be over.
-        let known = self.processes[who].importer().and_then(|i| i.answers.values().rev().flatten().find(|r| r.name == control));
-        let if_version = known.map(|result| result.version).filter(|_| value.is_multiple_of(3));
-        let value = value.to_string();
-        let admission = Admission { dry_run, if_version, ..Admission::default() };
-        self.set(who, &control, &value, &id, admission);
+        let told = self.processes[who].importer().into_iter().flat_map(|i| i.answers.values().rev().flatten());
+        let known = told.flat_map(|r| &r.changed).find(|c| c.name == control);
+        let if_version = known.map(|changed| changed.version).filter(|_| value.is_multiple_of(3));
+        let admission = Admission { dry_run, ..Admission::default() };
+        let mut settings = vec![Setting { if_version, ..Setting::new(&control, value.to_string()) }];
+        if self.weather.steps && value.is_multiple_of(2) {
+            let others = ["batch", "limit", "scratch"].map(|path| with_path(&control, path));
+            settings.extend((1..).zip(others.into_iter().filter(|c| *c != control)).map(|(n, c)| Setting::new(c, (value + n).to_string())));
+        }
+        self.set_all(who, settings.clone(), &id, admission);
         if self.random.percent(25) {
             // Impatient: the same once more, from itself or another.
             let who = if self.random.percent(50) { Some(who) } else { self.an_importer() };
             if let Some(who) = who {
-                self.set(who, &control, &value, &id, admission);
+                self.set_all(who, settings.clone(), &id, admission);
             }
         }
         if self.random.percent(5) && self.wish_last > 3 {
             // Long after.
             let id = format!("r{}-{}", self.node, self.random.between(1, self.wish_last));
-            self.set(who, &control, &value, &id, Admission::default());
+            self.set_all(who, settings.into_iter().take(1).collect(), &id, Admission::default());
         }
     }
 

@@ -19,6 +19,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::super::exporting::Exporter;
 use super::super::io::{Moment, Output, Record, Start};
 use super::super::{Agent, Outbox, Question, Timer, Waiting};
 use super::replicating::Shared;
@@ -233,6 +234,12 @@ impl Agent {
 
     /// Asks the register to name a member of this CPU in the next term.
     fn stand(&mut self, now: Moment, service: &Name, term: &Term, primary: Key, out: &mut Outbox) {
+        // Beside one that still believes to lead nobody of this CPU does: it comes back, and finds its term over, or ends. Members elsewhere need not wait.
+        // spec: GRP-8
+        let is_unfenced = |key: &Key, e: &Exporter| e.grouped && e.service == *service && e.led_before && *key != primary;
+        if self.exporters.iter().any(|(key, e)| is_unfenced(key, e)) {
+            return;
+        }
         let me = self.peers.electing.me;
         let out_of_reach = |m: &Member| m.node != me.node && !self.is_in_reach(now, m.node);
         let lost: BTreeSet<Member> = term.in_sync.iter().copied().filter(out_of_reach).collect();

@@ -102,9 +102,12 @@ impl Agent {
                 return self.gather(now, conn, *req, usize::MAX, Rows::Processes(Vec::new()), body, out);
             }
             ToAgent::Outages { req } => return self.gather(now, conn, *req, usize::MAX, Rows::Outages(Vec::new()), body, out),
-            ToAgent::Set { req, name, request_id, .. } | ToAgent::Fire { req, name, request_id, .. } => {
-                (*req, name.clone(), Some(request_id.clone()))
-            }
+            // Where the first is the others must be.
+            ToAgent::Set { req, settings, request_id, .. } => match settings.first() {
+                Some(first) => (*req, first.name.clone(), Some(request_id.clone())),
+                None => return Some(body),
+            },
+            ToAgent::Fire { req, name, request_id, .. } => (*req, name.clone(), Some(request_id.clone())),
             ToAgent::Arm { req, name, .. } | ToAgent::Disarm { req, name } => (*req, name.clone(), None),
             _ => return Some(body),
         };

@@ -332,8 +332,7 @@ impl Agent {
     /// Everybody here agrees to a change: now the other CPUs are asked.
     // spec: CTL-4, GRP-9
     pub(in super::super) fn propose_change(&mut self, now: Moment, number: u64, mut entry: Entry, out: &mut Outbox) {
-        let name = entry.change.result.name.clone();
-        let service = entry.control.source.clone();
+        let Some(ControlRecord { source: service, name, .. }) = entry.controls.first().cloned() else { return };
         let refusal = |reason: &str| Refusal::CutOff { name: name.clone(), reason: reason.to_owned() };
         let Some(shared) =
             self.peers.electing.groups.get_mut(&service).filter(|s| s.established.is_some() || defect(Defect::LeadUnestablished))
