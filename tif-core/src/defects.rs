@@ -209,6 +209,16 @@ defects! {
     HalveStep,
     /// A step waits in the line of its first control only.
     QueueOnce,
+    /// A change that is to be confirmed is never taken back for want of time.
+    NeverRevert,
+    /// A change that ends with its session outlives it.
+    OutliveSession,
+    /// The indicator that guards a change is not heeded.
+    IgnoreGuard,
+    /// That a change is confirmed, or taken back, holds before it is durable.
+    SettleUnwritten,
+    /// A control that waits for its confirmation is changed by others.
+    IgnoreHold,
     "calls":
     /// A call whose id is known is made again.
     CallAgain,

@@ -30,7 +30,7 @@ impl Agent {
             return self.on_change_stored(now, number, out);
         }
         // Nobody waits for it any more.
-        self.take_effect(entry, out);
+        self.take_effect(now, entry, out);
     }
 
     /// Another term has begun, and it is known what became of a change that was not accepted before it.

@@ -104,6 +104,10 @@ impl Agent {
             let reason = format!("a call of more than {} bytes", limits::RESULT_LEN_MAX);
             return self.refuse(out, conn, req, Refusal::Malformed { reason });
         }
+        if super::settling::is_reserved(&request_id) {
+            let reason = format!("request ids like {request_id} are the agent's own: choose another");
+            return self.refuse(out, conn, req, Refusal::Malformed { reason });
+        }
         self.give_up_lost_calls(out);
         // One space of ids: also a change has it for itself.
         // spec: CTL-3, TST-4

@@ -8,17 +8,20 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use super::exporting::Exporter;
 use super::io::{ChangeRecord, Conn, ControlRecord, ControlValue, Moment, Output, Record};
+use super::settling::is_reserved;
 use super::table::Instrument;
 use super::{Agent, Outbox, Question, Requester, Timer, Underway, Waiting};
 use crate::defects::{Defect, defect};
 use crate::limits;
 use crate::machine::book::Entry;
+use crate::machine::confirm::{Keep, Terms};
 use crate::machine::control::{ControlName, Known};
 use crate::model::{
     Changed, Descriptor, InstrumentId, Key, Kind, Name, Refusal, RequestId, SetResult, Setting, Slot, Time, Value, Version,
 };
-use crate::wire::{Admission, ToProcess};
+use crate::wire::{Admission, KeepAsked, ToProcess};
 
 /// What was asked.
 #[derive(Debug)]
@@ -27,6 +30,7 @@ pub(super) struct Asked {
     pub settings: Vec<Setting>,
     pub admission: Admission,
     pub reason: Option<String>,
+    pub keep: Option<KeepAsked>,
 }
 
 /// One control of a change.
@@ -52,6 +56,8 @@ pub(super) struct Change {
     pub key: Key,
     admission: Admission,
     reason: Option<String>,
+    /// If it is to be confirmed.
+    pub keep: Option<Terms>,
     who: Name,
     uid: u32,
     /// It was the first in line for each of its controls.
@@ -106,6 +112,10 @@ impl Agent {
         if request.len() > limits::SET_LEN_MAX || asked.reason.as_ref().is_some_and(|r| r.len() > limits::REASON_LEN_MAX) {
             let reason =
                 format!("a request of more than {} bytes, or a reason of more than {}", limits::SET_LEN_MAX, limits::REASON_LEN_MAX);
+            return self.refuse(out, conn, req, Refusal::Malformed { reason });
+        }
+        if is_reserved(&asked.request_id) {
+            let reason = format!("request ids like {} are the agent's own: choose another", asked.request_id);
             return self.refuse(out, conn, req, Refusal::Malformed { reason });
         }
         // One space of ids: also a call has it for itself.
@@ -169,6 +179,7 @@ impl Agent {
     fn admit_change(&self, now: Moment, conn: Conn, requester: Requester, request: String, asked: Asked) -> Result<Change, Refusal> {
         let session = self.sessions.get(&conn).ok_or_else(|| Refusal::Denied { reason: "not registered".into() })?;
         let uid = session.credentials.uid;
+        let keep = self.admit_keep(conn, &asked.request_id, asked.keep)?;
         let mut parts: Vec<Part> = Vec::with_capacity(asked.settings.len());
         let mut exporter = None;
         for setting in asked.settings {
@@ -189,6 +200,7 @@ impl Agent {
             key,
             admission: asked.admission,
             reason: asked.reason,
+            keep,
             who: session.name.clone(),
             uid,
             begun: false,
@@ -222,17 +234,34 @@ impl Agent {
         {
             return Err(Refusal::StaleKey { got: expected, current: Some(key) });
         }
-        let writers = &instrument.descriptor.writers;
-        if uid != 0 && !writers.is_empty() && !writers.iter().any(|w| w.parse() == Ok(uid)) {
-            let reason = format!("`{name}` may be changed by user id {} and root; you are user id {uid}", writers.join(", "));
-            return Err(Refusal::Denied { reason });
-        }
+        self.may_write(uid, instrument)?;
         let value =
             instrument.descriptor.admit(&value).map_err(|e| Refusal::Unfit { name: instrument.address(), reason: e.to_string() })?;
         let control = (instrument.source.clone(), instrument.record.clone());
         self.ledger.check_version(&control, &instrument.descriptor, if_version)?;
+        self.check_hold(&control, &instrument.address())?;
         let memorized = matches!(instrument.descriptor.kind, Kind::Control { memorized: true, .. });
         Ok((Part { control, instrument: id, address: instrument.address(), value, memorized, if_version, applied: false }, key))
+    }
+
+    /// Whether a user may change a control, and confirm a change of it.
+    // spec: CTL-2
+    pub(super) fn may_write(&self, uid: u32, instrument: &Instrument) -> Result<(), Refusal> {
+        let writers = &instrument.descriptor.writers;
+        if uid == 0 || writers.is_empty() || writers.iter().any(|w| w.parse() == Ok(uid)) {
+            return Ok(());
+        }
+        let (name, writers) = (instrument.address(), writers.join(", "));
+        Err(Refusal::Denied { reason: format!("`{name}` may be changed by user id {writers} and root; you are user id {uid}") })
+    }
+
+    /// Another change may wait to be confirmed, and hold a control until then.
+    // spec: CTL-6
+    fn check_hold(&self, control: &ControlName, address: &str) -> Result<(), Refusal> {
+        match self.keeping.holder(control) {
+            Some(by) if !defect(Defect::IgnoreHold) => Err(Refusal::Held { name: address.to_owned(), by: by.clone() }),
+            _ => Ok(()),
+        }
     }
 
     /// It begins, if it is first in line for each of its controls.
@@ -290,6 +319,7 @@ impl Agent {
         for part in &change.parts {
             let instrument = self.table.find(part.instrument).ok_or_else(|| self.table.not_found(&part.address, &part.address))?;
             self.ledger.check_version(&part.control, &instrument.descriptor, part.if_version)?;
+            self.check_hold(&part.control, &part.address)?;
             let Some((key, _)) = instrument.here() else {
                 return Err(Refusal::NoExporter { name: part.address.clone(), state: instrument.quality.to_string() });
             };
@@ -403,6 +433,7 @@ impl Agent {
                 uid: change.uid,
                 reason: change.reason.clone(),
                 at: now.stamp,
+                keep: change.keep.clone().map_or(Keep::ForGood, Keep::Until),
             },
         })
     }
@@ -412,20 +443,18 @@ impl Agent {
         let Some(entry) = self.entry_of(now, number) else { return };
         let Some(change) = self.changes.get(&number) else { return };
         let lines: Vec<ControlName> = change.controls().cloned().collect();
-        self.take_effect(entry, out);
+        self.take_effect(now, entry, out);
         self.timers.set(now.time + limits::APPLY_TIMEOUT, Timer::Applied(number));
         self.next_in_lines(&lines, number);
     }
 
     /// A change is accepted: all of it stands on the board before its service is told.
     // spec: CTL-6
-    pub(super) fn take_effect(&mut self, entry: Entry, out: &mut Outbox) {
+    pub(super) fn take_effect(&mut self, now: Moment, entry: Entry, out: &mut Outbox) {
         let mut told = BTreeSet::new();
-        for control in entry.controls.iter().take(if defect(Defect::HalveStep) { 1 } else { usize::MAX }) {
-            // By its name: it may have been withdrawn and declared again meanwhile.
-            let id = self.table.id_of(&control.name, &control.source);
-            if let Some((key, slot)) = id.and_then(|id| self.table.find(id)).and_then(Instrument::here) {
-                let control = ControlValue { slot, version: control.version, value: control.value.clone() };
+        for record in entry.controls.iter().take(if defect(Defect::HalveStep) { 1 } else { usize::MAX }) {
+            for (key, slot) in self.boards_of(record) {
+                let control = ControlValue { slot, version: record.version, value: record.value.clone() };
                 out.push(Output::Control { key, control });
                 told.insert(key);
             }
@@ -433,7 +462,23 @@ impl Agent {
         for key in told {
             self.tell(out, key, ToProcess::Apply);
         }
-        self.ledger.apply(entry);
+        self.ledger.apply(entry.clone());
+        self.keep(now, &entry, out);
+    }
+
+    /// Where a control has its place: on the board of who stands behind it, and of who is about to and has read his board already, perhaps.
+    // spec: CTL-7
+    fn boards_of(&self, control: &ControlRecord) -> Vec<(Key, Slot)> {
+        // By its name: it may have been withdrawn and declared again meanwhile.
+        let id = self.table.id_of(&control.name, &control.source);
+        let here = id.and_then(|id| self.table.find(id)).and_then(Instrument::here);
+        let leads = |key: Key, e: &Exporter| match e.grouped {
+            true => e.service == control.source && self.groups.get(&e.service).is_some_and(|g| g.leader() == Some(key)),
+            false => e.name == control.source,
+        };
+        let others = self.exporters.iter().filter(|(key, e)| here.is_none_or(|(at, _)| at != **key) && leads(**key, e));
+        let slot = |e: &Exporter| e.declared.iter().find(|(_, d)| d.record() == control.name).map(|(slot, _)| *slot);
+        here.into_iter().chain(others.filter_map(|(key, e)| Some((*key, slot(e)?)))).collect()
     }
 
     /// It is accepted: durable here, and where it must be on other CPUs.

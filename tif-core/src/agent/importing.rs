@@ -559,6 +559,9 @@ impl Agent {
             instrument.read = true;
             self.stats.reports_in += 1;
             self.propagate(now, id, out);
+            if self.keeping.is_guard(id) {
+                self.on_guard(now, id);
+            }
         }
         let Some(token) = token else { return };
         // A number that is not a question to the shell is nothing that it could answer.
@@ -690,7 +693,7 @@ impl Agent {
     }
 
     /// Sets the watch word, and the service's clock going for a dynamic one.
-    fn watch(&mut self, id: InstrumentId, out: &mut Outbox) {
+    pub(super) fn watch(&mut self, id: InstrumentId, out: &mut Outbox) {
         let Some(instrument) = self.table.find_mut(id) else { return };
         let dynamic = instrument.is_dynamic();
         // What a reader had computed is old.

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::machine::book::{Book, Entry};
+use crate::machine::book::{Book, Entry, Unsettled};
 use crate::machine::calls::CallRecord;
+use crate::machine::confirm::Keep;
 use crate::machine::versions::{Incompatible, Offer};
 use crate::machine::{replication, witness};
 use crate::model::{
@@ -22,6 +23,9 @@ pub struct Conn(pub u64);
 const PEERS: u64 = 1 << 63;
 
 impl Conn {
+    /// What stands for the agent itself, where it looks at an indicator that guards a change. Far beyond what the shell counts to.
+    pub(crate) const GUARD: Conn = Conn(PEERS - 1);
+
     /// What stands for another CPU's agent where a connection is meant.
     pub(crate) fn of_peer(node: NodeId) -> Conn {
         Conn(PEERS | u64::from(node.0))
@@ -447,6 +451,10 @@ pub struct ChangeRecord {
     pub reason: Option<String>,
     /// When, on the wall clock.
     pub at: Stamp,
+    /// Whether it stays.
+    // spec: CTL-6
+    #[serde(default)]
+    pub keep: Keep,
 }
 
 /// What an agent is told when it starts: its configuration, and what its store remembers.
@@ -475,6 +483,9 @@ pub struct Start {
     pub controls: Vec<ControlRecord>,
     /// The latest changes, oldest first, at most [`crate::limits::RESULTS_KEPT_MAX`].
     pub changes: Vec<ChangeRecord>,
+    /// Those that wait to be confirmed, however old.
+    // spec: CTL-6
+    pub unsettled: Unsettled,
     /// The latest calls, in the order in which they began, at most [`crate::limits::CALLS_KEPT_MAX`].
     pub calls: Vec<CallRecord>,
     /// The terms of services.

@@ -30,6 +30,7 @@ mod peers;
 mod portrait;
 mod restoring;
 mod session;
+mod settling;
 mod stats;
 mod table;
 mod timers;
@@ -38,6 +39,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::defects::{Defect, defect};
+use crate::machine::book::Entry;
+use crate::machine::confirm::Keep;
 use crate::machine::control::{ControlName, Ledger};
 use crate::machine::group::Group;
 use crate::machine::heartbeat::Heartbeats;
@@ -80,6 +83,8 @@ enum Timer {
     Rounds,
     /// Heartbeats of processes on other kernels may be missing.
     Heartbeats,
+    /// A change that is to be confirmed may have to be taken back.
+    Keep,
     /// Look at groups that may have members on several CPUs.
     Groups,
     /// The stream to another CPU's agent has something to send, or to send again.
@@ -114,6 +119,7 @@ pub struct Agent {
     ledger: Ledger,
     changes: BTreeMap<u64, changing::Change>,
     busy: BTreeMap<ControlName, VecDeque<u64>>,
+    keeping: settling::Keeping,
     calls: calling::Calls,
     questions: BTreeMap<u64, Question>,
     tickets: BTreeMap<Ticket, Waiting>,
@@ -196,6 +202,8 @@ enum Waiting {
     Outage(crate::model::OutageId),
     /// A change, before it is accepted.
     Change(u64),
+    /// That a change stays, or is taken back.
+    Settling(Box<Entry>),
     /// A call: that it begins, before the procedure hears of it; or what became of it, before anybody is told.
     Call(u64),
     /// The same, when all have been told because it could not be written at first. It is tried again.
@@ -233,6 +241,7 @@ impl Agent {
             ledger: Ledger::default(),
             changes: BTreeMap::new(),
             busy: BTreeMap::new(),
+            keeping: settling::Keeping::default(),
             calls: calling::Calls::default(),
             questions: BTreeMap::new(),
             tickets: BTreeMap::new(),
@@ -288,6 +297,7 @@ impl Agent {
         }
         self.look_at_groups(now, out);
         self.start_next_changes(now, out);
+        self.settle_due(now, out);
         self.cut_off_overrun(now, out);
         self.launch_due(now, out);
         self.route(now, out);
@@ -367,8 +377,9 @@ impl Agent {
             ToAgent::Unsubscribe { subscription } => self.on_unsubscribe(conn, subscription, out),
             ToAgent::List { req, pattern, after, limit } => self.on_list(conn, req, &pattern, after, limit, out),
             ToAgent::Sense { req, patterns, patience } => self.on_sense(now, conn, req, patterns, patience, out),
-            ToAgent::Set { req, request_id, settings, admission, reason } => {
-                let asked = changing::Asked { request_id, settings, admission, reason };
+            ToAgent::Confirm { req, name, request_id } => self.on_confirm(now, conn, req, &name, request_id, out),
+            ToAgent::Set { req, request_id, settings, admission, reason, keep } => {
+                let asked = changing::Asked { request_id, settings, admission, reason, keep };
                 self.on_set(now, conn, req, asked, out);
             }
             ToAgent::Fire { req, request_id, name, arguments } => self.on_fire(now, conn, req, request_id, &name, arguments, out),
@@ -411,6 +422,7 @@ impl Agent {
                 Timer::Applied(change) => self.finish_change(change, false, out),
                 Timer::Rounds => self.make_rounds(now, out),
                 Timer::Heartbeats => self.count_heartbeats(now, out),
+                Timer::Keep => self.on_keep_due(now),
                 Timer::Groups => self.on_groups_due(now, out),
                 Timer::Stream(node) => self.peers.stir(node),
             }
@@ -427,6 +439,8 @@ impl Agent {
         self.write_again(now, out);
         self.end_again(out);
         self.write_calls_again(out);
+        self.look_at_guards(now, out);
+        self.give_confirming_up(now, out);
         self.elect_missing(now, out);
         self.promote_missing(now, out);
         self.forget_again(out);
@@ -481,6 +495,7 @@ impl Agent {
                 }
             }
             Some(Waiting::Change(change)) => self.on_change_stored(now, change, out),
+            Some(Waiting::Settling(entry)) => self.take_effect(now, *entry, out),
             Some(Waiting::Call(call)) => self.on_call_stored(now, call, out),
             Some(Waiting::Replicated(record)) => self.on_replicated_stored(now, *record, out),
             Some(Waiting::Ended(_)) => self.promote_missing(now, out),
@@ -498,6 +513,11 @@ impl Agent {
             Some(Waiting::Outage(id)) => drop(self.untold.insert(id)),
             Some(Waiting::Term(service, elected, None)) => self.on_term_not_stored(now, &service, elected, out),
             Some(Waiting::Change(change)) => self.refuse_change(change, &refusal, out),
+            Some(Waiting::Settling(entry)) => {
+                if let Keep::Settles(id, _) = &entry.change.keep {
+                    self.on_not_settled(now, id, &refusal, out);
+                }
+            }
             Some(Waiting::Call(call)) => self.on_call_not_stored(call, &refusal, out),
             Some(Waiting::Outcome(id)) => self.on_outcome_not_stored(id),
             Some(Waiting::Replicated(record)) => self.on_replicated_not_stored(&record, &refusal, out),

@@ -94,7 +94,7 @@ impl Agent {
         });
         let tickets = self.tickets.iter().map(|(ticket, waiting)| format!("write {}: {waiting:?}", ticket.0));
         let deadline = self.deadline().map(|at| format!("the next deadline, in {:?}", at.since(now)));
-        questions.chain(tickets).chain(deadline).collect()
+        questions.chain(tickets).chain(self.keeping.portrait()).chain(deadline).collect()
     }
 }
 

@@ -29,6 +29,8 @@ impl Agent {
         for change in start.changes {
             self.ledger.remember(change);
         }
+        self.ledger.restore_unsettled(start.unsettled);
+        self.take_up_unsettled(now, None);
         for call in start.calls {
             self.calls.journal.restore(call);
         }

@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use super::confirm::Keep;
 use super::replication::State;
 use crate::agent::io::{ChangeRecord, ControlRecord};
-use crate::model::RequestId;
+use crate::model::{Name, RequestId};
 
 /// Answers that a book keeps; the oldest go first. All of it travels to a CPU that joins.
 // spec: SEC-2
@@ -26,17 +27,56 @@ pub struct Entry {
     pub change: ChangeRecord,
 }
 
+/// The accepted changes that wait to be confirmed, each with what it changed: however old they are, an end comes.
+// spec: CTL-6
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Unsettled(BTreeMap<RequestId, Entry>);
+
+impl Unsettled {
+    /// A change is accepted: it may be one of them, or the end of one.
+    pub fn take_in(&mut self, entry: &Entry) {
+        match &entry.change.keep {
+            Keep::ForGood => {}
+            Keep::Until(_) => drop(self.0.insert(entry.change.request_id.clone(), entry.clone())),
+            Keep::Settles(id, _) => drop(self.0.remove(id)),
+        }
+    }
+
+    /// All, by id.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.0.values()
+    }
+
+    /// Those of one source.
+    pub fn of_source(&self, source: &Name) -> impl Iterator<Item = &Entry> {
+        self.iter().filter(move |entry| entry.controls.first().is_some_and(|control| control.source == *source))
+    }
+
+    /// Those of a source are others from now on.
+    pub fn replace(&mut self, source: &Name, by: &Unsettled) {
+        self.0.retain(|_, entry| entry.controls.first().is_none_or(|control| control.source != *source));
+        self.0.extend(by.0.clone());
+    }
+}
+
+impl FromIterator<Entry> for Unsettled {
+    fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Unsettled {
+        Unsettled(entries.into_iter().map(|entry| (entry.change.request_id.clone(), entry)).collect())
+    }
+}
+
 /// All of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Book {
     controls: BTreeMap<String, ControlRecord>,
     answers: VecDeque<ChangeRecord>,
+    unsettled: Unsettled,
 }
 
 impl Book {
     /// With these values and no answer: what a store remembers from the time when it was the only one.
-    pub fn of(controls: impl IntoIterator<Item = ControlRecord>) -> Book {
-        Book { controls: controls.into_iter().map(|c| (c.name.clone(), c)).collect(), answers: VecDeque::new() }
+    pub fn of(controls: impl IntoIterator<Item = ControlRecord>, unsettled: Unsettled) -> Book {
+        Book { controls: controls.into_iter().map(|c| (c.name.clone(), c)).collect(), answers: VecDeque::new(), unsettled }
     }
 
     /// The controls that were changed.
@@ -52,6 +92,11 @@ impl Book {
     /// The answers, oldest first.
     pub fn answers(&self) -> impl DoubleEndedIterator<Item = &ChangeRecord> {
         self.answers.iter()
+    }
+
+    /// Those that wait to be confirmed.
+    pub fn unsettled(&self) -> &Unsettled {
+        &self.unsettled
     }
 
     /// Whether nothing was ever changed.
@@ -70,6 +115,7 @@ impl State for Book {
 
     fn apply(&mut self, entry: &Entry) {
         self.controls.extend(entry.controls.iter().map(|control| (control.name.clone(), control.clone())));
+        self.unsettled.take_in(entry);
         self.answers.push_back(entry.change.clone());
         while self.answers.len() > ANSWERS_MAX {
             self.answers.pop_front();
@@ -102,7 +148,7 @@ mod tests {
             repeated: false,
         };
         let request = format!("set orders.batch {n}");
-        let change = ChangeRecord { request_id, request, result, who: source, uid: 0, reason: None, at: Stamp(0) };
+        let change = ChangeRecord { request_id, request, result, who: source, uid: 0, reason: None, at: Stamp(0), keep: Keep::ForGood };
         Entry { controls: vec![control], change }
     }
 

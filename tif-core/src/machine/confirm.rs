@@ -32,15 +32,17 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::limits;
 use crate::machine::control::ControlName;
-use crate::model::{Key, Number, RequestId, Time, Value};
+use crate::model::{Key, Name, Number, RequestId, Time, Value};
 
 /// How long it takes until a revert that could not be written down is tried again.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// An indicator, and where it must stay.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Guard {
     /// The indicator's address.
     pub indicator: String,
@@ -58,7 +60,7 @@ impl Guard {
 }
 
 /// On what terms a change is kept.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Terms {
     within: Duration,
     guard: Option<Guard>,
@@ -80,10 +82,37 @@ impl Terms {
         }
         Ok(Terms { within, guard, session })
     }
+
+    /// Within which time it is to be confirmed.
+    pub fn within(&self) -> Duration {
+        self.within
+    }
+
+    /// The indicator that guards it.
+    pub fn guard(&self) -> Option<&Guard> {
+        self.guard.as_ref()
+    }
+
+    /// The process that must stay connected.
+    pub fn session(&self) -> Option<Key> {
+        self.session
+    }
+}
+
+/// Whether a change stays.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub enum Keep {
+    /// It does.
+    #[default]
+    ForGood,
+    /// If it is confirmed on these terms.
+    Until(Terms),
+    /// It is itself the end of an earlier one: confirmed, with no controls, or reverted, with the old values.
+    Settles(RequestId, End),
 }
 
 /// Why a change was taken back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, thiserror::Error)]
 pub enum Cause {
     /// Nobody confirmed it in time.
     #[error("it was not confirmed in time")]
@@ -97,7 +126,7 @@ pub enum Cause {
 }
 
 /// How it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum End {
     /// It stays.
     Confirmed,
@@ -200,6 +229,8 @@ struct Waiting {
 #[derive(Clone, Debug, Default)]
 pub struct Confirmations {
     waiting: BTreeMap<RequestId, Waiting>,
+    /// Which of them holds a control.
+    held: BTreeMap<ControlName, RequestId>,
     ended: BTreeMap<RequestId, End>,
     order: VecDeque<RequestId>,
 }
@@ -241,25 +272,58 @@ impl Confirmations {
     /// As [`Confirmations::admit`].
     pub fn begin(&mut self, now: Time, id: RequestId, before: Vec<(ControlName, Value)>, terms: Terms) -> Result<(), Refused> {
         self.admit(&id, before.iter().map(|(control, _)| control))?;
-        let until = now + terms.within;
-        self.waiting.insert(id, Waiting { state: State::Pending, until, terms, before });
+        self.hold(now, id, before, terms);
         Ok(())
     }
 
-    /// Puts back what the store remembers of a change without an end. What was bound to a session is to be reverted.
-    ///
-    /// # Errors
-    /// As [`Confirmations::admit`].
-    pub fn restore(
-        &mut self,
-        now: Time,
-        id: RequestId,
-        before: Vec<(ControlName, Value)>,
-        terms: Terms,
-    ) -> Result<Option<Revert>, Refused> {
+    fn hold(&mut self, now: Time, id: RequestId, before: Vec<(ControlName, Value)>, terms: Terms) {
+        let until = now + terms.within;
+        self.drop_waiting(&id);
+        self.held.extend(before.iter().map(|(control, _)| (control.clone(), id.clone())));
+        self.waiting.insert(id, Waiting { state: State::Pending, until, terms, before });
+    }
+
+    /// Puts back what the journal holds of a change without an end, be there ever so many. What was bound to a session is to be reverted.
+    pub fn restore(&mut self, now: Time, id: RequestId, before: Vec<(ControlName, Value)>, terms: Terms) -> Option<Revert> {
         let bound = terms.session.is_some();
-        self.begin(now, id.clone(), before, terms)?;
-        Ok(if bound { self.give_up(&id, Cause::SessionEnded) } else { None })
+        self.take_up(now, id, before, terms, bound)
+    }
+
+    /// A change that was admitted is durable, and its session may have ended meanwhile. It is taken up whatever else waits by now: it must have an end.
+    pub fn take_up(&mut self, now: Time, id: RequestId, before: Vec<(ControlName, Value)>, terms: Terms, ended: bool) -> Option<Revert> {
+        self.hold(now, id.clone(), before, terms);
+        if ended { self.give_up(&id, Cause::SessionEnded) } else { None }
+    }
+
+    /// The requests that made them.
+    pub fn ids(&self) -> impl Iterator<Item = &RequestId> {
+        self.waiting.keys()
+    }
+
+    /// Another CPU decides from now on what becomes of the changes of this source.
+    pub fn forget(&mut self, source: &Name) {
+        self.waiting.retain(|_, w| w.before.iter().all(|((of, _), _)| of != source));
+        self.held.retain(|(of, _), _| of != source);
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// The indicators that guard any.
+    pub fn guards(&self) -> impl Iterator<Item = &str> {
+        self.waiting.values().filter_map(|w| w.terms.guard.as_ref()).map(|g| g.indicator.as_str())
+    }
+
+    /// The source of the controls of one that waits.
+    pub fn source(&self, id: &RequestId) -> Option<&Name> {
+        self.waiting.get(id).and_then(|w| w.before.first()).map(|((source, _), _)| source)
     }
 
     /// Puts back, or adds, how one ended. The oldest are forgotten.
@@ -277,7 +341,7 @@ impl Confirmations {
 
     /// The request whose change holds a control.
     pub fn holder(&self, control: &ControlName) -> Option<&RequestId> {
-        self.waiting.iter().find(|(_, w)| w.before.iter().any(|(held, _)| held == control)).map(|(id, _)| id)
+        self.held.get(control)
     }
 
     /// How a change ended, if it did.
@@ -347,16 +411,19 @@ impl Confirmations {
         self.waiting.values().filter_map(due).min()
     }
 
-    /// The end that was to be written down is durable: it holds.
-    pub fn on_written(&mut self, id: &RequestId) -> Option<End> {
-        let end = match self.waiting.get(id)?.state {
-            State::Confirming(_) => End::Confirmed,
-            State::Reverting(cause, None) => End::Reverted(cause),
-            State::Pending | State::Reverting(_, Some(_)) => return None,
-        };
-        self.waiting.remove(id);
+    /// An end is durable: it holds, whoever wrote it down. Whether it is news.
+    pub fn on_settled(&mut self, id: &RequestId, end: End) -> bool {
+        let waited = self.drop_waiting(id);
         self.remember(id.clone(), end);
-        Some(end)
+        waited
+    }
+
+    fn drop_waiting(&mut self, id: &RequestId) -> bool {
+        let Some(waiting) = self.waiting.remove(id) else { return false };
+        for (control, _) in waiting.before {
+            self.held.remove(&control);
+        }
+        true
     }
 
     /// It could not be written down.

@@ -36,6 +36,16 @@ fn waiting() -> Confirmations {
     all
 }
 
+/// What is on its way to the store is durable.
+fn written(all: &mut Confirmations) -> Option<End> {
+    let end = match all.waiting.get(&id("a"))?.state {
+        State::Confirming(_) => End::Confirmed,
+        State::Reverting(cause, None) => End::Reverted(cause),
+        State::Pending | State::Reverting(_, Some(_)) => return None,
+    };
+    all.on_settled(&id("a"), end).then_some(end)
+}
+
 fn revert(cause: Cause) -> Vec<Revert> {
     vec![Revert { id: id("a"), cause, to: before() }]
 }
@@ -48,7 +58,7 @@ fn what_is_confirmed_in_time_stays() {
     assert_eq!(all.confirm(START, &id("a")), Ok(Confirm::Write));
     assert_eq!(all.confirm(START, &id("a")), Ok(Confirm::UnderWay));
     assert_eq!(all.end(&id("a")), None, "it holds only when it is durable");
-    assert_eq!(all.on_written(&id("a")), Some(End::Confirmed));
+    assert_eq!(written(&mut all), Some(End::Confirmed));
     assert_eq!(all.confirm(START + WITHIN, &id("a")), Ok(Confirm::Done));
     assert!(all.on_time(START + WITHIN).is_empty() && all.on_session_ended(key(1)).is_empty());
     assert!(all.on_value("orders.depth", &Value::U64(101)).is_empty());
@@ -69,7 +79,7 @@ fn it_is_taken_back_for_each_of_the_causes_and_to_the_old_values() {
         assert_eq!(happens(&mut all), revert(cause));
         assert!(happens(&mut all).is_empty(), "it is on its way");
         assert_eq!(all.confirm(START, &id("a")), Err(Refused::TooLate { id: id("a"), cause }));
-        assert_eq!(all.on_written(&id("a")), Some(End::Reverted(cause)));
+        assert_eq!(written(&mut all), Some(End::Reverted(cause)));
         assert_eq!(all.confirm(START, &id("a")), Err(Refused::TooLate { id: id("a"), cause }));
     }
 }
@@ -104,7 +114,7 @@ fn a_store_that_fails_delays_the_end_and_does_not_change_it() {
     let again = START + WITHIN + RETRY_AFTER;
     assert_eq!(all.deadline(), Some(again));
     assert_eq!(all.on_time(again), revert(Cause::NotConfirmed));
-    assert_eq!(all.on_written(&id("a")), Some(End::Reverted(Cause::NotConfirmed)));
+    assert_eq!(written(&mut all), Some(End::Reverted(Cause::NotConfirmed)));
 
     let mut all = waiting();
     assert_eq!(all.confirm(START, &id("a")), Ok(Confirm::Write));
@@ -129,12 +139,12 @@ fn after_a_restart_time_counts_anew_and_no_session_is_left() {
     let mut all = Confirmations::default();
     let alone = Terms::new(WITHIN, Some(guard()), None).unwrap();
     let later = START + WITHIN + WITHIN;
-    assert_eq!(all.restore(later, id("a"), before(), alone), Ok(None));
+    assert_eq!(all.restore(later, id("a"), before(), alone), None);
     assert!(all.on_time(later).is_empty());
     assert_eq!(all.deadline(), Some(later + WITHIN));
 
     let mut all = Confirmations::default();
-    assert_eq!(all.restore(later, id("a"), before(), terms()), Ok(revert(Cause::SessionEnded).pop()));
+    assert_eq!(all.restore(later, id("a"), before(), terms()), revert(Cause::SessionEnded).pop());
 }
 
 // spec: CTL-6, SEC-2
@@ -227,7 +237,7 @@ impl Seen {
                 self.reverts(reverts);
             }
             Step::Written => {
-                let end = self.all.on_written(&id("a"));
+                let end = written(&mut self.all);
                 assert_eq!(end, self.writing.take(), "what is told is what was written");
                 self.end = self.end.or(end);
             }

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::agent::io::{ChangeRecord, ControlRecord, ControlValue};
 use crate::defects::{Defect, defect};
 use crate::limits;
-use crate::machine::book::{Book, Entry};
+use crate::machine::book::{Book, Entry, Unsettled};
+use crate::machine::confirm::{End, Keep};
 use crate::model::{Descriptor, Name, Refusal, RequestId, Slot, Value, Version};
 
 /// One control: the source it belongs to and its name with dimensions.
@@ -42,6 +43,7 @@ pub struct Ledger {
     values: BTreeMap<ControlName, Held>,
     results: BTreeMap<RequestId, ChangeRecord>,
     order: VecDeque<RequestId>,
+    unsettled: Unsettled,
 }
 
 impl Ledger {
@@ -68,6 +70,7 @@ impl Ledger {
     // spec: CTL-4, CTL-7
     pub fn take_book(&mut self, source: &Name, book: &Book) {
         self.values.retain(|(of, _), _| of != source);
+        self.unsettled.replace(source, book.unsettled());
         for control in book.controls() {
             self.restore(control.clone());
         }
@@ -130,10 +133,42 @@ impl Ledger {
 
     /// An accepted change that is durable.
     pub fn apply(&mut self, entry: Entry) {
+        self.unsettled.take_in(&entry);
         for control in entry.controls {
             self.restore(control);
         }
         self.remember(entry.change);
+    }
+
+    /// Puts back what the store remembers of those that wait to be confirmed.
+    pub fn restore_unsettled(&mut self, unsettled: Unsettled) {
+        self.unsettled = unsettled;
+    }
+
+    /// Those that wait to be confirmed.
+    // spec: CTL-6
+    pub fn unsettled(&self) -> &Unsettled {
+        &self.unsettled
+    }
+
+    /// How each ended that is remembered to have ended.
+    pub fn settled(&self) -> impl Iterator<Item = (&RequestId, End)> {
+        self.order.iter().filter_map(|id| self.results.get(id)).filter_map(|change| match &change.keep {
+            Keep::Settles(id, end) => Some((id, *end)),
+            _ => None,
+        })
+    }
+
+    /// The value of a control that was changed.
+    pub fn value(&self, control: &ControlName) -> Option<&Value> {
+        self.values.get(control).map(|held| &held.value)
+    }
+
+    /// What a control that was changed is to be with its next change.
+    pub fn next(&self, control: &ControlName, value: Value) -> Option<ControlRecord> {
+        let held = self.values.get(control)?;
+        let (source, name) = control.clone();
+        Some(ControlRecord { source, name, version: Version(held.version.0 + 1), value, memorized: held.memorized })
     }
 
     /// Whether a control's version is at least this: the change that made it is durable.
@@ -215,7 +250,16 @@ mod tests {
             repeated: false,
         };
         let request = format!("set orders.batch {value}");
-        let change = ChangeRecord { request_id: id.parse().unwrap(), request, result, who: source(), uid: 0, reason: None, at: Stamp(0) };
+        let change = ChangeRecord {
+            request_id: id.parse().unwrap(),
+            request,
+            result,
+            who: source(),
+            uid: 0,
+            reason: None,
+            at: Stamp(0),
+            keep: Keep::ForGood,
+        };
         (record, change)
     }
 

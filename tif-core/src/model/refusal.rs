@@ -157,6 +157,24 @@ pub enum Refusal {
         /// Why, and how things stand.
         reason: String,
     },
+    /// Another change of the control waits to be confirmed, and holds it until then.
+    // spec: CTL-6
+    #[error("{name} is held by the change {by}, which waits to be confirmed: confirm it, or wait for its end")]
+    Held {
+        /// Which control.
+        name: String,
+        /// The request that holds it.
+        by: RequestId,
+    },
+    /// It cannot be confirmed, or not any more.
+    // spec: CTL-6
+    #[error("{name}: {reason}")]
+    NotConfirmed {
+        /// What was to be confirmed.
+        name: String,
+        /// Why not, and how things stand.
+        reason: String,
+    },
     /// The service did not answer in time.
     #[error("{name}: {reason}")]
     TimedOut {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::machine::confirm::{End, Guard};
 use crate::machine::versions::Offer;
 use crate::model::{
     Arming, Cause, Coarsen, Descriptor, Dimensions, Epoch, Incarnation, InstrumentId, Key, Literal, Name, Notice, Outage, Pattern,
@@ -152,6 +153,18 @@ pub struct Admission {
     pub dry_run: bool,
 }
 
+/// On what terms a change is to stay, as it is asked for.
+// spec: CTL-6
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeepAsked {
+    /// It is taken back unless it is confirmed within this time.
+    pub within: Duration,
+    /// It is taken back as soon as this indicator leaves its range.
+    pub guard: Option<Guard>,
+    /// It is taken back when the connection ends on which it is asked for.
+    pub while_connected: bool,
+}
+
 /// From a process to its agent. `req` numbers requests of one connection; the answer carries it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToAgent {
@@ -266,6 +279,18 @@ pub enum ToAgent {
         admission: Admission,
         /// Why.
         reason: Option<String>,
+        /// On what terms it is to stay, if it has to be confirmed.
+        keep: Option<KeepAsked>,
+    },
+    /// The change that holds a control may stay.
+    // spec: CTL-6
+    Confirm {
+        /// The request.
+        req: u64,
+        /// The control, or one of those of the same step.
+        name: String,
+        /// Only if it is this change.
+        request_id: Option<RequestId>,
     },
     /// Call a procedure.
     Fire {
@@ -492,6 +517,22 @@ pub enum ToProcess {
         /// What became of it.
         result: SetResult,
     },
+    /// A change stays.
+    // spec: CTL-6
+    Confirmed {
+        /// The request.
+        req: u64,
+        /// Which.
+        request_id: RequestId,
+    },
+    /// A change that was to be confirmed, and was made on this connection, has its end.
+    // spec: CTL-6
+    Settled {
+        /// Which.
+        request_id: RequestId,
+        /// How it ended.
+        end: End,
+    },
     /// A procedure has ended.
     Fired {
         /// The request.
@@ -666,6 +707,7 @@ impl ToProcess {
             | ToProcess::Sensed { req, .. }
             | ToProcess::SetDone { req, .. }
             | ToProcess::Fired { req, .. }
+            | ToProcess::Confirmed { req, .. }
             | ToProcess::Armed { req, .. }
             | ToProcess::Processes { req, .. }
             | ToProcess::Outages { req, .. }

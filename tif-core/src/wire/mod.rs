@@ -11,8 +11,8 @@ use crate::machine::versions::Offer;
 
 pub use codec::{CodecError, FrameReader, decode, encode};
 pub use messages::{
-    Admission, Announced, Announcement, Credentials, Drained, Envelope, Hello, Identity, ListRow, OutageRow, ProcessRow, Registration,
-    ReportsEnd, Resume, SegmentFacts, ToAgent, ToProcess, ToldOutage, Welcome,
+    Admission, Announced, Announcement, Credentials, Drained, Envelope, Hello, Identity, KeepAsked, ListRow, OutageRow, ProcessRow,
+    Registration, ReportsEnd, Resume, SegmentFacts, ToAgent, ToProcess, ToldOutage, Welcome,
 };
 
 pub use peers::{Greeting, GroupMessage, Member, PeerBody, PeerFrame, ToPeer};

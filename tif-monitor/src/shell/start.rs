@@ -104,6 +104,7 @@ impl Shell {
             alive: living.iter().map(|(p, _)| p.key).collect(),
             controls: remembered.controls,
             changes: remembered.changes,
+            unsettled: remembered.unsettled,
             calls: remembered.calls,
             terms: remembered.terms,
             outages: remembered.outages,

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
 use tif_core::limits::{CALLS_KEPT_MAX, OUTAGES_KEPT_MAX, PROCESS_NUMBERS_AHEAD, RESULTS_KEPT_MAX};
-use tif_core::machine::book::{Book, Entry};
+use tif_core::machine::book::{Book, Entry, Unsettled};
 use tif_core::machine::calls::{CallRecord, Outcome};
+use tif_core::machine::confirm::Keep;
 use tif_core::machine::replication::{self, Log, Seq};
 use tif_core::machine::witness::{Ballot, Member, Term, Vote};
 use tif_core::model::{
@@ -85,6 +86,7 @@ fn change(id: &str) -> ChangeRecord {
         uid: 1000,
         reason: Some("load test".into()),
         at: Stamp(u64::MAX),
+        keep: Keep::ForGood,
     }
 }
 
@@ -140,7 +142,7 @@ fn votes_and_logs_are_remembered_as_they_were_last(again: &Again) {
     let entry = |n: u64| Entry { controls: vec![control("orders.batch", n, true)], change: change(&format!("r{n}")) };
     let log = |service: &str, record| Record::Replicated { service: name(service), record: Box::new(record) };
     let appended = |epoch, n| replication::Record::Appended { epoch: Epoch(epoch), seq: Seq(n), entry: entry(n) };
-    let whole = Log { epoch: Epoch(4), seq: Seq(9), state: Book::of([control("billing.rate", 9, true)]) };
+    let whole = Log { epoch: Epoch(4), seq: Seq(9), state: Book::of([control("billing.rate", 9, true)], Unsettled::default()) };
     store
         .commit(&[
             Record::Vote { service: name("orders"), vote: Vote::default() },

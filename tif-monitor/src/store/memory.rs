@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
 use tif_core::limits::{CALLS_KEPT_MAX, OUTAGES_KEPT_MAX, PROCESS_NUMBERS_AHEAD, RESULTS_KEPT_MAX};
-use tif_core::machine::book::{Book, Entry};
+use tif_core::machine::book::{Book, Entry, Unsettled};
 use tif_core::machine::calls::CallRecord;
 use tif_core::machine::replication::Log;
 use tif_core::machine::witness::Vote;
@@ -26,6 +26,7 @@ struct Contents {
     processes: BTreeMap<Name, ProcessRecord>,
     controls: BTreeMap<(Name, String), ControlRecord>,
     changes: BTreeMap<u64, ChangeRecord>,
+    unsettled: Unsettled,
     change_of: BTreeMap<RequestId, u64>,
     changes_count: u64,
     calls: Vec<CallRecord>,
@@ -49,7 +50,9 @@ impl Contents {
             Record::Process(process) => {
                 self.write_process(process);
             }
-            Record::Change(Entry { controls, change }) => {
+            Record::Change(entry) => {
+                self.unsettled.take_in(entry);
+                let Entry { controls, change } = entry;
                 self.controls.extend(controls.iter().map(|control| ((control.source.clone(), control.name.clone()), control.clone())));
                 self.changes_count += 1;
                 if let Some(before) = self.change_of.insert(change.request_id.clone(), self.changes_count) {
@@ -116,6 +119,7 @@ impl StateStore for Memory {
             processes: contents.processes.values().cloned().collect(),
             controls: contents.controls.values().cloned().collect(),
             changes: contents.changes.values().cloned().collect(),
+            unsettled: contents.unsettled.clone(),
             calls: contents.calls.clone(),
             terms: contents.terms.iter().map(|(service, epoch)| (service.clone(), *epoch)).collect(),
             outages: contents.outages.values().cloned().collect(),

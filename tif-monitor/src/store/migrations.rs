@@ -94,6 +94,15 @@ pub const STEPS: &[&str] = &[
         call       BLOB NOT NULL
     ) STRICT;
 ",
+    "
+    -- Whether a change stays,
+    ALTER TABLE changes ADD COLUMN keep BLOB;
+    -- and those of which that is not known yet, each with what it changed.
+    CREATE TABLE unsettled (
+        request_id TEXT PRIMARY KEY,
+        entry      BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// The newest version.

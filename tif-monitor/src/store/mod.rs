@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
 #[cfg(doc)]
 use tif_core::limits::PROCESS_NUMBERS_AHEAD;
-use tif_core::machine::book::Book;
+use tif_core::machine::book::{Book, Unsettled};
 use tif_core::machine::calls::CallRecord;
 use tif_core::machine::replication::Log;
 use tif_core::machine::witness::Vote;
@@ -47,6 +47,8 @@ pub struct Remembered {
     pub controls: Vec<ControlRecord>,
     /// The latest changes, oldest first.
     pub changes: Vec<ChangeRecord>,
+    /// Those that wait to be confirmed, however old.
+    pub unsettled: Unsettled,
     /// The latest calls of procedures, in the order in which they began.
     pub calls: Vec<CallRecord>,
     /// The terms of services, by name.

@@ -6,8 +6,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
 use tif_core::limits::{CALLS_KEPT_MAX, OUTAGES_KEPT_MAX, PROCESS_NUMBERS_AHEAD, RESULTS_KEPT_MAX};
-use tif_core::machine::book::Entry;
+use tif_core::machine::book::{Entry, Unsettled};
 use tif_core::machine::calls::CallRecord;
+use tif_core::machine::confirm::Keep;
 use tif_core::model::{Epoch, Incarnation, Key, Name, NodeId, Outage, ProcId, RequestId, Role, Stamp, Version};
 use tif_core::wire::Credentials;
 
@@ -49,9 +50,10 @@ fn role(row: &Row<'_>) -> rusqlite::Result<Role> {
 pub fn write(db: &Connection, record: &Record) -> rusqlite::Result<()> {
     match record {
         Record::Process(process) => write_process(db, process),
-        Record::Change(Entry { controls, change }) => {
+        Record::Change(entry @ Entry { controls, change }) => {
             controls.iter().try_for_each(|control| write_control(db, control))?;
-            write_change(db, change)
+            write_change(db, change)?;
+            write_unsettled(db, entry)
         }
         Record::Call(call) => write_call(db, call),
         Record::NotCalled(id) => {
@@ -111,11 +113,30 @@ fn write_control(db: &Connection, c: &ControlRecord) -> rusqlite::Result<()> {
 
 // spec: CTL-8
 fn write_change(db: &Connection, c: &ChangeRecord) -> rusqlite::Result<()> {
-    db.prepare_cached("INSERT OR REPLACE INTO changes (request_id, request, result, who, uid, reason, at) VALUES (?, ?, ?, ?, ?, ?, ?)")?
-        .execute(params![c.request_id.as_str(), c.request, pack(&c.result)?, c.who.as_str(), c.uid, c.reason, bits(c.at.0)])?;
+    let keep = if c.keep == Keep::ForGood { None } else { Some(pack(&c.keep)?) };
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO changes (request_id, request, result, who, uid, reason, at, keep) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![c.request_id.as_str(), c.request, pack(&c.result)?, c.who.as_str(), c.uid, c.reason, bits(c.at.0), keep])?;
     let oldest = db.last_insert_rowid().saturating_sub(i64::try_from(RESULTS_KEPT_MAX).unwrap_or(i64::MAX));
     db.prepare_cached("DELETE FROM changes WHERE seq <= ?")?.execute([oldest])?;
     Ok(())
+}
+
+// spec: CTL-6
+fn write_unsettled(db: &Connection, entry: &Entry) -> rusqlite::Result<()> {
+    match &entry.change.keep {
+        Keep::ForGood => Ok(()),
+        Keep::Until(_) => {
+            db.prepare_cached("INSERT OR REPLACE INTO unsettled (request_id, entry) VALUES (?, ?)")?
+                .execute(params![entry.change.request_id.as_str(), pack(entry)?])?;
+            Ok(())
+        }
+        Keep::Settles(id, _) => {
+            db.prepare_cached("DELETE FROM unsettled WHERE request_id = ?")?.execute([id.as_str()])?;
+            Ok(())
+        }
+    }
 }
 
 /// Begun is an entry without an outcome; its outcome leaves it in its place.
@@ -215,8 +236,19 @@ pub fn changes(db: &Connection) -> rusqlite::Result<Vec<ChangeRecord>> {
             uid: row.get("uid")?,
             reason: row.get("reason")?,
             at: Stamp(number(row, "at")?),
+            keep: match row.get::<_, Option<Vec<u8>>>("keep")? {
+                Some(keep) => rmp_serde::from_slice(&keep).map_err(nonsense)?,
+                None => Keep::ForGood,
+            },
         })
     })?;
+    rows.collect()
+}
+
+/// The changes that wait to be confirmed.
+pub fn unsettled(db: &Connection) -> rusqlite::Result<Unsettled> {
+    let mut statement = db.prepare("SELECT entry FROM unsettled ORDER BY request_id")?;
+    let rows = statement.query_map([], |row| unpack(row, "entry"))?;
     rows.collect()
 }
 

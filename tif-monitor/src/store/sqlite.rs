@@ -151,6 +151,7 @@ impl StateStore for Sqlite {
                 processes: rows::processes(db)?,
                 controls: rows::controls(db)?,
                 changes: rows::changes(db)?,
+                unsettled: rows::unsettled(db)?,
                 calls: rows::calls(db)?,
                 terms: rows::terms(db)?,
                 outages: rows::outages(db)?,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tif_core::model::value::parse_duration;
 
-use super::{arm, disarm, drain, exit, fire, get, ls, ps, set, wait, watch};
+use super::{arm, confirm, disarm, drain, exit, fire, get, ls, ps, set, wait, watch};
 
 /// Discover, watch, sense and change the instruments of this CPU's services.
 #[derive(Debug, Parser)]
@@ -61,6 +61,7 @@ pub(super) enum Command {
     Get(get::Get),
     Watch(watch::Watch),
     Set(set::Set),
+    Confirm(confirm::Confirm),
     Fire(fire::Fire),
     Arm(arm::Arm),
     Disarm(disarm::Disarm),

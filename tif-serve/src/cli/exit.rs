@@ -5,7 +5,7 @@
 pub enum Exit {
     /// 0: done; the condition is true.
     Done,
-    /// 1: the condition is false; the procedure answered with its error.
+    /// 1: the condition is false; the procedure answered with its error; the change was taken back.
     False,
     /// 2: the command line, or a value that the instrument does not take.
     Usage,
@@ -29,7 +29,7 @@ pub enum Exit {
 pub(super) const HELP: &str = "\
 Exit status:
   0    done; the condition is true
-  1    the condition is false; a fired procedure answered with its error
+  1    the condition is false; a fired procedure answered with its error; a change was taken back
   2    usage; a value that the instrument does not take
   3    not found: no such instrument or CPU
   4    denied, or too many at once

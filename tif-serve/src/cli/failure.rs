@@ -83,6 +83,10 @@ impl From<Refusal> for Failure {
             Refusal::Protocol { .. } => Failure::new(Exit::Unreachable, what, "use a tif-serve of the agent's release"),
             Refusal::Malformed { .. } => Failure::usage(what, "`tif-serve --help`"),
             Refusal::Busy { .. } => Failure::new(Exit::Denied, what, "again when others are done"),
+            Refusal::Held { ref name, .. } => {
+                Failure::new(Exit::Stale, &what, format!("`tif-serve confirm '{name}'`, or again when it is over"))
+            }
+            Refusal::NotConfirmed { .. } => Failure::new(Exit::Stale, what, "`tif-serve get` shows the present value"),
             Refusal::NotHandedOver { .. } => Failure::new(Exit::Unreachable, what, "`tif-serve ps` shows the processes and their roles"),
             Refusal::CutOff { .. } => {
                 Failure::new(Exit::Unreachable, what, "again when the CPUs reach each other; `tif-serve outages` shows why")

@@ -1,5 +1,6 @@
 //! An event as one line for people.
 
+use tif_core::machine::confirm::End;
 use tif_core::model::notice::NoticeEvent;
 use tif_core::model::{Alarm, Cause, Outage, Quality, Stamp, Unit};
 
@@ -46,6 +47,8 @@ pub(super) fn line(event: &Event, now: Stamp) -> Option<String> {
         Event::Outage(outage) => outage_line(outage),
         Event::Link(Link::Up { cpu, .. }) => (now, format!("agent of {cpu}: connected")),
         Event::Link(Link::Down { since }) => (*since, "agent: connection lost".to_owned()),
+        Event::Settled { request_id, end: End::Confirmed } => (now, format!("the change {request_id} stays")),
+        Event::Settled { request_id, end: End::Reverted(cause) } => (now, format!("the change {request_id} was taken back: {cause}")),
         Event::Coalesced(count) => {
             (now, format!("{count} {} coalesced on the way", if *count == 1 { "report was" } else { "reports were" }))
         }

@@ -6,6 +6,7 @@
 
 mod args;
 mod arm;
+mod confirm;
 mod declaration;
 mod disarm;
 mod drain;
@@ -70,6 +71,7 @@ fn dispatch(command: Command, session: &mut Session<'_, '_>) -> Result<Exit, Fai
         Command::Get(args) => get::run(args, session),
         Command::Watch(args) => watch::run(args, session),
         Command::Set(args) => set::run(args, session),
+        Command::Confirm(args) => confirm::run(&args, session),
         Command::Fire(args) => fire::run(args, session),
         Command::Arm(args) => arm::run(args, session),
         Command::Disarm(args) => disarm::run(args, session),

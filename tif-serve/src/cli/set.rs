@@ -1,27 +1,34 @@
 //! `set`: change a control, or several of one exporter in one step.
 
 use std::io;
+use std::time::Duration;
 
-use tif_core::model::{Changed, RequestId, SetResult, Setting, Version};
-use tif_core::wire::Admission;
+use crossbeam_channel::{Receiver, never, select};
+use tif_core::limits::CONFIRM_WITHIN_MAX;
+use tif_core::machine::confirm::{End, Guard};
+use tif_core::model::value::parse_duration;
+use tif_core::model::{Changed, Number, RequestId, SetResult, Setting, Version};
+use tif_core::wire::{Admission, KeepAsked};
 
-use super::args::{Format, parsed};
+use super::args::{Format, parsed, time};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::output;
 use super::session::Session;
-use crate::importer::{SetRequest, new_request_id};
+use crate::importer::{Event, Importer, Link, SetRequest, new_request_id};
 use crate::json::SetRow;
 
 /// Change a control, or several of one exporter in one step
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "tif-serve set [OPTIONS] <NAME> <VALUE>\n       tif-serve set [OPTIONS] <NAME=VALUE>...",
+    group = clap::ArgGroup::new("kept").multiple(true),
     after_help = "The value is read by the control's type: true or false (or on, off, yes, no, 1, 0), a number (negative ones, too), \
 a choice's name, a duration as 250ms. What is beyond its type or range is refused, never cut to fit. Write -- before other text that begins with a dash.\n\
 Several controls of one exporter are changed together: all of them, or, if one is refused, none.\n\
+A change that is to be confirmed holds its controls until then: nobody else changes them.\n\
 A request id that was used before does nothing and answers what became of it: repeat a command that failed on the way with the id it told.\n\
-JSON, a line for each control: v, request_id, result (accepted or checked), version, replicated, old, new, name, applied, repeated, dry_run."
+JSON, a line for each control: v, request_id, result (accepted or checked), version, replicated, old, new, name, applied, repeated, dry_run, and confirm_within_ms where that is so."
 )]
 pub(super) struct Set {
     /// Which control, and to what; or NAME=VALUE, once or more
@@ -39,19 +46,52 @@ pub(super) struct Set {
     /// Check everything, change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Take it back unless `tif-serve confirm` says within this time that it may stay
+    #[arg(long, value_name = "TIME", value_parser = time, group = "kept")]
+    confirm_within: Option<Duration>,
+    /// Take it back as soon as an indicator of this CPU leaves its range, as orders.depth=0..100 or orders.rate=10..
+    #[arg(long, value_name = "NAME=LOW..HIGH", value_parser = guard, requires = "kept")]
+    guard: Option<Guard>,
+    /// Take it back when this command ends, by Ctrl-C or however, unless it is confirmed before: the command waits for that
+    #[arg(long, group = "kept")]
+    while_connected: bool,
 }
 
-/// `NAME VALUE`, or each word `NAME=VALUE`. The sign is the first that does not stand in the braces of a dimension.
+/// An indicator and the least and the greatest value that are good; either may be left away.
+// spec: CTL-6
+fn guard(text: &str) -> Result<Guard, String> {
+    let wrong = || "write an indicator and its range, as orders.depth=0..100, orders.depth=..100 or orders.rate=10..".to_owned();
+    let (name, range) = sign(text).map(|at| (&text[..at], &text[at + 1..])).ok_or_else(wrong)?;
+    let (low, high) = range.split_once("..").ok_or_else(wrong)?;
+    let number = |text: &str, open: f64| match text.trim() {
+        "" => Some(Number::Float(open)),
+        text => {
+            let whole = text.parse::<i64>().map(i128::from).or_else(|_| text.parse::<u64>().map(i128::from)).ok().map(Number::Whole);
+            let float = || text.parse::<f64>().ok().filter(|v| v.is_finite()).map(Number::Float);
+            whole.or_else(float).or_else(|| parse_duration(text).map(|d| Number::Float(d.as_secs_f64())))
+        }
+    };
+    let (low, high) = (number(low, f64::NEG_INFINITY).ok_or_else(wrong)?, number(high, f64::INFINITY).ok_or_else(wrong)?);
+    if name.is_empty() || range.trim() == ".." {
+        return Err(wrong());
+    }
+    Ok(Guard { indicator: name.to_owned(), low, high })
+}
+
+/// Where the sign is that stands first, but not in the braces of a dimension.
+fn sign(word: &str) -> Option<usize> {
+    let mut depth = 0i32;
+    let at = word.char_indices().find(|(_, c)| {
+        depth += i32::from(*c == '{') - i32::from(*c == '}');
+        *c == '=' && depth == 0
+    });
+    at.map(|(at, _)| at)
+}
+
+/// `NAME VALUE`, or each word `NAME=VALUE`.
 // spec: CTL-6
 fn settings(words: Vec<String>, if_version: Option<Version>) -> Result<Vec<Setting>, Failure> {
-    let split = |word: &str| {
-        let mut depth = 0i32;
-        let at = word.char_indices().find(|(_, c)| {
-            depth += i32::from(*c == '{') - i32::from(*c == '}');
-            *c == '=' && depth == 0
-        });
-        at.map(|(at, _)| Setting::new(&word[..at], &word[at + 1..]))
-    };
+    let split = |word: &str| sign(word).map(|at| Setting::new(&word[..at], &word[at + 1..]));
     let hint = "write NAME VALUE for one control, or NAME=VALUE for each; `tif-serve set --help` tells more";
     let mut settings = match &words[..] {
         [name, value] if split(name).is_none() => vec![Setting::new(name, value)],
@@ -79,25 +119,64 @@ pub(super) fn run(args: Set, session: &mut Session<'_, '_>) -> Result<Exit, Fail
     let settings = settings(args.settings, args.if_version.map(Version))?;
     let importer = session.connect()?;
     let id = args.request_id.unwrap_or_else(new_request_id);
-    let request = SetRequest { settings, request_id: Some(id.clone()), admission, reason: args.reason };
+    let keep = (args.confirm_within.is_some() || args.while_connected).then(|| KeepAsked {
+        within: args.confirm_within.unwrap_or(CONFIRM_WITHIN_MAX),
+        guard: args.guard,
+        while_connected: args.while_connected,
+    });
+    let within = keep.as_ref().filter(|_| !args.dry_run).map(|keep| keep.within);
+    let request = SetRequest { settings, request_id: Some(id.clone()), admission, reason: args.reason, keep };
+    let interrupts = if args.while_connected { (session.screen.interrupts)() } else { never() };
     let result = session.unless_interrupted(&importer, &id, || importer.set(request))??;
     let done = || {
         let names: Vec<String> = result.changed.iter().map(|c| format!("{} (version {})", c.name, c.version)).collect();
         let what = if result.dry_run { "was checked" } else { "was accepted" };
         format!("the change of {} {what} (request {})", names.join(", "), result.request_id)
     };
-    print(&result, session).map_err(Failure::unwritten(done))?;
-    Ok(Exit::Done)
+    print(&result, within, session).map_err(Failure::unwritten(done))?;
+    // The answer to a repetition tells of a change that another connection made.
+    if !args.while_connected || args.dry_run || result.repeated {
+        return Ok(Exit::Done);
+    }
+    wait(&importer, &id, &interrupts, session)
 }
 
-fn print(result: &SetResult, session: &mut Session<'_, '_>) -> io::Result<()> {
+/// Until it is known whether it stays.
+// spec: CTL-6
+fn wait(importer: &Importer, id: &RequestId, interrupts: &Receiver<()>, session: &mut Session<'_, '_>) -> Result<Exit, Failure> {
+    let lost = || Failure::new(Exit::Unreachable, format!("the connection to the agent is over: {id} is taken back"), "the same again");
+    loop {
+        let event = select! {
+            recv(interrupts) -> _ => {
+                session.screen.note(&format!("{id} is taken back, as this command ends"));
+                return Ok(Exit::Interrupted);
+            }
+            recv(importer.events()) -> event => event.map_err(|_| lost())?,
+        };
+        match event {
+            Event::Settled { request_id, end } if request_id == *id => {
+                let (words, exit) = match end {
+                    End::Confirmed => (format!("{id} was confirmed and stays"), Exit::Done),
+                    End::Reverted(cause) => (format!("{id} was taken back: {cause}"), Exit::False),
+                };
+                session.screen.note(&words);
+                return Ok(exit);
+            }
+            Event::Link(Link::Down { .. }) => return Err(lost()),
+            _ => {}
+        }
+    }
+}
+
+fn print(result: &SetResult, within: Option<Duration>, session: &mut Session<'_, '_>) -> io::Result<()> {
     for changed in &result.changed {
         if session.global.output == Format::Table {
-            let facts = facts(result, changed);
+            let mut facts = facts(result, changed);
+            facts.extend(within.map(|within| format!("to be confirmed within {within:?}: tif-serve confirm '{}'", changed.name)));
             let (old, new) = (changed.old.show(&changed.choices), changed.new.show(&changed.choices));
             session.screen.say(&format!("{}: {old} → {new} ({})", changed.name, facts.join(", ")))?;
         } else {
-            output::object(session.screen, &SetRow::new(result, changed))?;
+            output::object(session.screen, &SetRow::new(result, changed, within))?;
         }
     }
     session.screen.flush()

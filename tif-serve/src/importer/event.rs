@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tif_core::model::{Key, Name, Notice, Outage, Report, Stamp};
+use tif_core::machine::confirm::End;
+use tif_core::model::{Key, Name, Notice, Outage, Report, RequestId, Stamp};
 use tif_core::wire::Announcement;
 
 /// One thing that happened, in the order in which it is to be applied.
@@ -38,6 +39,14 @@ pub enum Event {
     Notice(Notice),
     /// An outage has begun, or (with an end) is over.
     Outage(Outage),
+    /// A change that was to be confirmed, and was made on this connection, stays or was taken back.
+    // spec: CTL-6
+    Settled {
+        /// Which.
+        request_id: RequestId,
+        /// How it ended.
+        end: End,
+    },
     /// The connection to the agent came or went.
     Link(Link),
     /// So many reports were coalesced on the way, because they were not read fast enough. The newest value of each instrument did come.

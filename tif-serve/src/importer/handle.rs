@@ -135,12 +135,32 @@ impl Importer {
     // spec: CTL-3
     pub fn set(&self, request: SetRequest) -> Result<SetResult, RequestError> {
         let request_id = request.request_id.unwrap_or_else(new_request_id);
-        let SetRequest { settings, admission, reason, .. } = request;
-        let message =
-            |req| ToAgent::Set { req, request_id: request_id.clone(), settings: settings.clone(), admission, reason: reason.clone() };
+        let SetRequest { settings, admission, reason, keep, .. } = request;
+        let message = |req| ToAgent::Set {
+            req,
+            request_id: request_id.clone(),
+            settings: settings.clone(),
+            admission,
+            reason: reason.clone(),
+            keep: keep.clone(),
+        };
         match self.ask(Some(request_id.clone()), true, message)? {
             ToProcess::SetDone { result, .. } => Ok(result),
             other => Err(unexpected("the change's result", &other)),
+        }
+    }
+
+    /// Lets the change stay that holds this control; with `request_id` only if it is that one. Answers which it was. How one ends that was made on this
+    /// connection, [`Event::Settled`] tells.
+    ///
+    /// # Errors
+    /// Refused: nothing waits to be confirmed, or it was taken back. Otherwise as any request; it may be asked again.
+    // spec: CTL-6
+    pub fn confirm(&self, name: &str, request_id: Option<&RequestId>) -> Result<RequestId, RequestError> {
+        let message = |req| ToAgent::Confirm { req, name: name.to_owned(), request_id: request_id.cloned() };
+        match self.ask(None, true, message)? {
+            ToProcess::Confirmed { request_id, .. } => Ok(request_id),
+            other => Err(unexpected("that it is confirmed", &other)),
         }
     }
 

@@ -228,6 +228,7 @@ impl Reader {
                     self.out.push(Event::Notice(notice));
                 }
             }
+            ToProcess::Settled { request_id, end } => self.out.push(Event::Settled { request_id, end }),
             ToProcess::Ping { nonce } => self.interest.send(ToAgent::Pong { nonce }),
             // spec: PSM-7
             ToProcess::StaleKey { .. } => return Some(Over::Deposed),
@@ -247,6 +248,7 @@ impl Reader {
             | ToProcess::Listed { req, .. }
             | ToProcess::Sensed { req, .. }
             | ToProcess::SetDone { req, .. }
+            | ToProcess::Confirmed { req, .. }
             | ToProcess::Fired { req, .. }
             | ToProcess::Armed { req, .. }
             | ToProcess::Processes { req, .. }

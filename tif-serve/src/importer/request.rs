@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tif_core::model::{Literal, Refusal, Report, RequestId, Setting};
-use tif_core::wire::{Admission, Announcement};
+use tif_core::wire::{Admission, Announcement, KeepAsked};
 
 /// A change of a control, or of several of one exporter in one step.
 // spec: CTL-6
@@ -18,12 +18,21 @@ pub struct SetRequest {
     pub admission: Admission,
     /// Why, for the audit.
     pub reason: Option<String>,
+    /// On what terms it is to stay, if it has to be confirmed: [`Importer::confirm`](super::Importer::confirm).
+    // spec: CTL-6
+    pub keep: Option<KeepAsked>,
 }
 
 impl SetRequest {
     /// One control, whatever its version is.
     pub fn of(name: impl Into<String>, value: impl Into<Literal>) -> SetRequest {
-        SetRequest { settings: vec![Setting::new(name, value)], request_id: None, admission: Admission::default(), reason: None }
+        SetRequest {
+            settings: vec![Setting::new(name, value)],
+            request_id: None,
+            admission: Admission::default(),
+            reason: None,
+            keep: None,
+        }
     }
 }
 

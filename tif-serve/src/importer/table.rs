@@ -75,7 +75,7 @@ impl Table {
             Event::Removed(announcement) => self.remove(&key_of(announcement)),
             Event::Link(link) => self.link = Some(link.clone()),
             Event::Coalesced(n) => self.coalesced += n,
-            Event::Notice(_) | Event::Outage(_) => {}
+            Event::Notice(_) | Event::Outage(_) | Event::Settled { .. } => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::{Value as Json, json};
+use tif_core::machine::confirm::End;
 use tif_core::model::notice::NoticeEvent;
 use tif_core::model::{Notice, Stamp};
 
@@ -55,6 +56,11 @@ pub fn event(event: &Event, now: Stamp) -> Option<EventLine> {
         }
         Event::Link(Link::Down { since }) => {
             EventLine::Other(json!({"v": VERSION, "event": "link", "link": "down", "since": rfc3339(*since)}))
+        }
+        Event::Settled { request_id, end } => {
+            let cause = if let End::Reverted(cause) = end { Some(cause.to_string()) } else { None };
+            let (id, stays) = (request_id.to_string(), *end == End::Confirmed);
+            EventLine::Other(json!({"v": VERSION, "event": "settled", "request_id": id, "confirmed": stays, "cause": cause}))
         }
         Event::Coalesced(count) => EventLine::Other(json!({"v": VERSION, "event": "coalesced", "count": count})),
     })

@@ -225,11 +225,14 @@ pub struct SetRow {
     pub repeated: bool,
     /// Only checked.
     pub dry_run: bool,
+    /// It is taken back unless it is confirmed within this time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confirm_within_ms: Option<u64>,
 }
 
 impl SetRow {
     /// From the agent's answer, of one of its controls.
-    pub fn new(result: &SetResult, changed: &Changed) -> SetRow {
+    pub fn new(result: &SetResult, changed: &Changed, within: Option<Duration>) -> SetRow {
         SetRow {
             v: VERSION,
             request_id: result.request_id.to_string(),
@@ -242,6 +245,7 @@ impl SetRow {
             applied: result.applied,
             repeated: result.repeated,
             dry_run: result.dry_run,
+            confirm_within_ms: within.map(|within| u64::try_from(within.as_millis()).unwrap_or(u64::MAX)),
         }
     }
 }

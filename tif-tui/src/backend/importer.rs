@@ -73,7 +73,8 @@ pub(crate) fn fact(event: Event, now: Stamp) -> Option<Fact> {
                 importer::Standing::Lost => Standing::Lost { since: now },
             },
         },
-        Event::Synced { .. } => return None,
+        // A change that is to be confirmed is made on the command line only.
+        Event::Synced { .. } | Event::Settled { .. } => return None,
         Event::Notice(_) => Fact::ProcessChanged,
         Event::Outage(outage) => Fact::Outage(outage),
         Event::Link(link) => Fact::Link(self::link(link)),

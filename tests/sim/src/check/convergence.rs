@@ -2,7 +2,10 @@
 // spec: SYN-6, MON-2, MON-7
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use tif_core::machine::book::Entry;
+use tif_core::machine::confirm::{Guard, Keep};
 use tif_core::model::significance::Threshold;
 use tif_core::model::{Coarsen, Kind, Name, Outage, Quality, Slot, Value, Version};
 use tif_core::wire::Identity;
@@ -41,6 +44,21 @@ pub fn look(worlds: &[&World]) -> Verdict {
             if let Some(exporter) = world.processes[*who].exporter() {
                 look_at_controls(world, source, exporter)?;
             }
+            // spec: CTL-6
+            let log = world.store.logs.get(source).map(|log| log.state.unsettled());
+            let all = log.into_iter().chain([&world.store.unsettled]).flat_map(|all| all.of_source(source));
+            let all: Vec<&Entry> = all.collect();
+            for entry in &all {
+                if let Keep::Until(terms) = &entry.change.keep
+                    && let Some((who, slot, _)) = terms.guard().and_then(|guard| guard_of(world, guard))
+                {
+                    watched.entry((world.node, who)).or_default().insert(slot);
+                }
+            }
+            if let Some(entry) = all.iter().find(|entry| !may_wait(world, entry)) {
+                let what = format!("the change {} of {source} has no end on {}", entry.change.request_id, world.cpu());
+                return wrong("keeps", what);
+            }
         }
     }
     // spec: MON-2
@@ -59,6 +77,26 @@ pub fn look(worlds: &[&World]) -> Verdict {
         }
     }
     Ok(())
+}
+
+/// Whether a change that is to be confirmed has none of the causes to be taken back, and had enough time.
+// spec: CTL-6
+fn may_wait(world: &World, entry: &Entry) -> bool {
+    let Keep::Until(terms) = &entry.change.keep else { return false };
+    let is_connected = |key| !world.living(|p| p.key == Some(key) && p.welcomed && !p.left).is_empty();
+    let is_good = |guard: &Guard| guard_of(world, guard).is_none_or(|(_, _, value)| guard.allows(&value));
+    terms.within() > Duration::from_secs(60) && terms.session().is_none_or(is_connected) && terms.guard().is_none_or(is_good)
+}
+
+/// Where the indicator is that guards a change, and its value.
+fn guard_of(world: &World, guard: &Guard) -> Option<(Who, Slot, Value)> {
+    world.standing().into_iter().find_map(|(source, who)| {
+        let exporter = world.processes[who].exporter()?;
+        let named = |record: String| record == guard.indicator || format!("{record}@{source}") == guard.indicator;
+        let mut cells = exporter.cells.iter();
+        let found = cells.find(|(_, cell)| exporter.record(cell).is_some_and(|(_, record)| named(record)));
+        found.map(|(slot, cell)| (who, *slot, cell.value.clone()))
+    })
 }
 
 /// A process: its CPU and its place in that world's list.

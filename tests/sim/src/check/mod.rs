@@ -12,6 +12,7 @@ mod freshness;
 mod handovers;
 mod heartbeats;
 mod ids;
+pub(crate) mod keeps;
 mod keys;
 mod launches;
 mod marks;
@@ -65,6 +66,7 @@ pub struct Checks {
     pub(crate) handovers: handovers::Handovers,
     pub(crate) heartbeats: heartbeats::Heartbeats,
     pub(crate) ids: ids::Ids,
+    pub(crate) keeps: keeps::Keeps,
     pub(crate) keys: keys::Keys,
     pub(crate) launches: launches::Launches,
     pub(crate) marks: marks::Marks,
@@ -89,6 +91,11 @@ impl Checks {
     /// How often an importer was told of a handover that ended well.
     pub fn handovers(&self) -> u64 {
         self.handovers.count()
+    }
+
+    /// How many changes that were to be confirmed have had their end.
+    pub fn settled(&self) -> u64 {
+        self.keeps.ended()
     }
 
     /// How many processes on other kernels were presumed dead.

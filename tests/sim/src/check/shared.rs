@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use tif_core::agent::io::ChangeRecord;
 use tif_core::machine::book::Book;
+use tif_core::machine::confirm::Keep;
 use tif_core::machine::replication::{Log, State};
 use tif_core::model::{Epoch, Name, RequestId, SetResult, Value, Version};
 
@@ -60,7 +62,18 @@ impl SharedGroups {
         }
         // One that was declared anew a moment ago is not known to its agent yet.
         let is_late = |name: &str, version: Version| version == Version(0) && name.ends_with(".batch");
+        // That a change is taken back may be on its way to the others, and to the board.
+        // spec: CTL-6
+        let settles = |change: &&ChangeRecord| matches!(change.keep, Keep::Settles(..));
+        let ends: Vec<&ChangeRecord> = log.state.answers().filter(settles).collect();
+        let is_ending = |name: &str, version: Version| {
+            let changed = ends.iter().flat_map(|change| &change.result.changed);
+            changed.into_iter().any(|c| c.name.split('@').next() == Some(name) && c.version == Version(version.0 + 1))
+        };
         for control in log.state.controls().filter(|_| log.epoch == *epoch) {
+            if runs.get(&control.name).is_some_and(|version| is_ending(&control.name, *version)) {
+                continue;
+            }
             if let Some(version) = runs.get(&control.name).filter(|v| **v != control.version && !is_late(&control.name, **v)) {
                 let what = format!("cpu{node} leads {service} in term {epoch} with version {version} of {control:?}");
                 return wrong("shared", what);

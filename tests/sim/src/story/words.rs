@@ -72,6 +72,7 @@ pub fn said(body: &ToAgent) -> String {
             let wanted: Vec<String> = settings.iter().map(wanted).collect();
             format!("request {req}, {request_id}: set {}{}", wanted.join(" and "), conditions(admission))
         }
+        ToAgent::Confirm { req, name, .. } => format!("request {req}: what holds {name} may stay"),
         ToAgent::Fire { req, request_id, name, .. } => format!("request {req}, {request_id}: call {name}"),
         ToAgent::Processes { req } => format!("request {req}: which processes are there?"),
         ToAgent::Lookup { req, name } => format!("request {req}: look {name} up"),

@@ -586,8 +586,8 @@ impl World {
     fn ask_retry(&mut self, who: Who, set: ToAgent) {
         if let ToAgent::Fire { request_id, name, arguments, .. } = set {
             self.request(who, |req| ToAgent::Fire { req, request_id, name, arguments });
-        } else if let ToAgent::Set { request_id, settings, admission, reason, .. } = set {
-            self.request(who, |req| ToAgent::Set { req, request_id, settings, admission, reason });
+        } else if let ToAgent::Set { request_id, settings, admission, reason, keep, .. } = set {
+            self.request(who, |req| ToAgent::Set { req, request_id, settings, admission, reason, keep });
         }
     }
 

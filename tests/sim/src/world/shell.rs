@@ -1,8 +1,9 @@
 //! The agent's shell, modelled: what it feeds the agent with, and what it does for it.
 
 use tif_core::agent::Agent;
-use tif_core::agent::io::{Conn, Input, Output, ProcessRecord, Record};
+use tif_core::agent::io::{ChangeRecord, Conn, Input, Output, ProcessRecord, Record};
 use tif_core::limits;
+use tif_core::machine::confirm::{End, Keep};
 use tif_core::machine::link::{Body, Frame};
 use tif_core::model::notice::NoticeEvent;
 use tif_core::model::{Cause, Epoch, Incarnation, Key, Name, NodeId, Role, SetResult, Version};
@@ -399,6 +400,13 @@ impl World {
         if let ToProcess::Fired { request_id, result, .. } = message {
             self.on_call(crate::check::calls::Event::Told(request_id.clone(), result.clone()));
         }
+        if let ToProcess::Confirmed { request_id, .. } = message
+            && self.cpus == 1
+        {
+            let is_it = |c: &ChangeRecord| matches!(&c.keep, Keep::Settles(id, End::Confirmed) if id == request_id);
+            let result = self.checks.keeps.on_told(request_id, self.store.changes.iter().any(is_it));
+            self.judge(result);
+        }
         if let ToProcess::SetDone { result, .. } = message {
             let durable = self.store.durable_of(result);
             if self.cpus > 1 {
@@ -446,6 +454,10 @@ impl World {
             }
             let result = self.checks.controls.on_commit(record);
             self.judge(result);
+            if let Record::Change(entry) = record {
+                let result = self.checks.keeps.on_entry(entry);
+                self.judge(result);
+            }
         }
         let hides = self.has(Defect::AcknowledgeFailedWrites);
         Some((ticket, (record.is_none() && !hides).then(|| "no space left on device".to_owned())))

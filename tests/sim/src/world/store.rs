@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tif_core::agent::io::{ChangeRecord, ControlRecord, LaunchPolicy, Moment, ProcessRecord, Record, Start, Ticket};
 use tif_core::limits::PROCESS_NUMBERS_AHEAD;
-use tif_core::machine::book::{Book, Entry};
+use tif_core::machine::book::{Book, Entry, Unsettled};
 use tif_core::machine::calls::CallRecord;
 use tif_core::machine::replication::Log;
 use tif_core::machine::witness::Vote;
@@ -21,6 +21,8 @@ pub struct Store {
     pub controls: BTreeMap<(Name, String), ControlRecord>,
     /// All accepted changes, oldest first.
     pub changes: Vec<ChangeRecord>,
+    /// Those that wait to be confirmed.
+    pub unsettled: Unsettled,
     /// The journal of calls.
     pub calls: Vec<CallRecord>,
     /// The terms.
@@ -87,7 +89,9 @@ impl Store {
                 self.proc_max = self.proc_max.max(process.key.proc.0 + PROCESS_NUMBERS_AHEAD);
                 self.processes.insert(process.name.clone(), process);
             }
-            Record::Change(Entry { controls, change }) => {
+            Record::Change(entry) => {
+                self.unsettled.take_in(&entry);
+                let Entry { controls, change } = entry;
                 self.controls.extend(controls.into_iter().map(|control| ((control.source.clone(), control.name.clone()), control)));
                 self.changes.push(change);
             }
@@ -146,6 +150,7 @@ impl Store {
             alive,
             controls: self.controls.values().cloned().collect(),
             changes: self.changes.clone(),
+            unsettled: self.unsettled.clone(),
             calls: self.calls.clone(),
             terms: self.terms.iter().map(|(service, epoch)| (service.clone(), *epoch)).collect(),
             outages: self.outages.values().cloned().collect(),

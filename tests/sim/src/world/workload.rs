@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tif_core::model::{Arming, Cause, Coarsen, FaultAction, Key, Kind, RequestId, Setting, Slot, Value};
-use tif_core::wire::{Admission, Identity, ToAgent};
+use tif_core::machine::confirm::Guard;
+use tif_core::model::{Arming, Cause, Coarsen, FaultAction, Key, Kind, Number, RequestId, Setting, Slot, Value};
+use tif_core::wire::{Admission, Identity, KeepAsked, ToAgent};
 
 use super::importer::Wish;
 use super::{By, Event, MS, SECOND, Who, World, catalogue, name};
 use crate::acts::Track;
+use crate::check::keeps::WITHIN_MIN;
 
 const PATTERNS: [&str; 9] = [
     "**",
@@ -299,13 +301,31 @@ impl World {
     pub fn set(&mut self, who: Who, control: &str, value: &str, id: &str, admission: Admission) -> Option<u64> {
         let request_id: RequestId = id.parse().ok()?;
         let settings = vec![Setting::new(control, value)];
-        self.request(who, |req| ToAgent::Set { req, request_id, settings, admission, reason: None })
+        self.request(who, |req| ToAgent::Set { req, request_id, settings, admission, reason: None, keep: None })
     }
 
     /// Asks for a step of several controls.
     pub fn set_all(&mut self, who: Who, settings: Vec<Setting>, id: &str, admission: Admission) -> Option<u64> {
         let request_id: RequestId = id.parse().ok()?;
-        self.request(who, |req| ToAgent::Set { req, request_id, settings, admission, reason: None })
+        self.request(who, |req| ToAgent::Set { req, request_id, settings, admission, reason: None, keep: None })
+    }
+
+    /// The same, on these terms.
+    pub fn set_to_keep(
+        &mut self,
+        who: Who,
+        settings: Vec<Setting>,
+        id: &str,
+        admission: Admission,
+        keep: Option<KeepAsked>,
+    ) -> Option<u64> {
+        let request_id: RequestId = id.parse().ok()?;
+        self.request(who, |req| ToAgent::Set { req, request_id, settings, admission, reason: None, keep })
+    }
+
+    /// Confirms what holds a control.
+    pub fn confirm(&mut self, who: Who, control: &str) -> Option<u64> {
+        self.request(who, |req| ToAgent::Confirm { req, name: control.to_owned(), request_id: None })
     }
 
     fn set_something(&mut self) {
@@ -326,7 +346,24 @@ impl World {
             let others = ["batch", "limit", "scratch"].map(|path| with_path(&control, path));
             settings.extend((1..).zip(others.into_iter().filter(|c| *c != control)).map(|(n, c)| Setting::new(c, (value + n).to_string())));
         }
-        self.set_all(who, settings.clone(), &id, admission);
+        let keep = (self.weather.steps && value.is_multiple_of(5)).then(|| KeepAsked {
+            // What has another cause to be taken back waits for that.
+            within: if value.is_multiple_of(3) || value.is_multiple_of(4) {
+                Duration::from_secs(3600)
+            } else {
+                WITHIN_MIN + Duration::from_millis(value % 2000)
+            },
+            guard: value.is_multiple_of(3).then(|| Guard {
+                indicator: with_path(&control, "queue.depth"),
+                low: Number::Whole(0),
+                high: Number::Float(value as f64 / 50.0),
+            }),
+            while_connected: value.is_multiple_of(4),
+        });
+        self.set_to_keep(who, settings.clone(), &id, admission, keep);
+        if self.weather.steps && value % 4 == 3 {
+            self.confirm(who, &control);
+        }
         if self.random.percent(25) {
             // Impatient: the same once more, from itself or another.
             let who = if self.random.percent(50) { Some(who) } else { self.an_importer() };

@@ -140,7 +140,8 @@ impl Agent {
             }
             let mut shared = Shared::new(&self.peers.electing, None, None);
             // What was accepted while this CPU was the only one.
-            shared.begin_with(self.ledger.of_source(service).collect(), service);
+            let unsettled = self.ledger.unsettled().of_source(service).cloned().collect();
+            shared.begin_with(self.ledger.of_source(service).collect(), unsettled, service);
             self.peers.electing.groups.insert(service.clone(), shared);
             self.take_steps(Moment::default(), service, out);
         }
@@ -216,7 +217,7 @@ impl Agent {
             if group.leader() == Some(primary) && group.epoch() == term.epoch {
                 return self.promote_again(now, service, Elected { key: primary, epoch: term.epoch }, out);
             }
-            if group.epoch() < term.epoch {
+            if group.epoch() < term.epoch && !self.is_led_beside(service, primary) {
                 return self.promote_elected(now, service, primary, term.epoch, out);
             }
         } else if !self.is_gone(now, term.primary) {
@@ -232,12 +233,18 @@ impl Agent {
         self.stand(now, service, term, primary, out);
     }
 
+    /// Whether another member of this CPU may still believe to lead: it did when the agent before this one wrote it down, and is not back. Beside it nobody of
+    /// this CPU leads: it comes back, and finds its term over, or ends.
+    // spec: GRP-8
+    fn is_led_beside(&self, service: &Name, primary: Key) -> bool {
+        let may_lead = |key: &Key, e: &Exporter| e.grouped && e.service == *service && e.led_before && *key != primary;
+        self.exporters.iter().any(|(key, e)| may_lead(key, e))
+    }
+
     /// Asks the register to name a member of this CPU in the next term.
     fn stand(&mut self, now: Moment, service: &Name, term: &Term, primary: Key, out: &mut Outbox) {
-        // Beside one that still believes to lead nobody of this CPU does: it comes back, and finds its term over, or ends. Members elsewhere need not wait.
-        // spec: GRP-8
-        let is_unfenced = |key: &Key, e: &Exporter| e.grouped && e.service == *service && e.led_before && *key != primary;
-        if self.exporters.iter().any(|(key, e)| is_unfenced(key, e)) {
+        // Members elsewhere need not wait.
+        if self.is_led_beside(service, primary) {
             return;
         }
         let me = self.peers.electing.me;

@@ -108,6 +108,7 @@ impl Agent {
                 None => return Some(body),
             },
             ToAgent::Fire { req, name, request_id, .. } => (*req, name.clone(), Some(request_id.clone())),
+            ToAgent::Confirm { req, name, .. } => (*req, name.clone(), None),
             ToAgent::Arm { req, name, .. } | ToAgent::Disarm { req, name } => (*req, name.clone(), None),
             _ => return Some(body),
         };
@@ -323,6 +324,7 @@ fn renumbered(mut body: ToAgent, number: u64) -> ToAgent {
         | ToAgent::Outages { req }
         | ToAgent::Set { req, .. }
         | ToAgent::Fire { req, .. }
+        | ToAgent::Confirm { req, .. }
         | ToAgent::Arm { req, .. }
         | ToAgent::Disarm { req, .. } => *req = number,
         _ => {}
@@ -333,9 +335,11 @@ fn renumbered(mut body: ToAgent, number: u64) -> ToAgent {
 /// The same answer to the requester's own number.
 fn answered_as(mut answer: ToProcess, number: u64) -> ToProcess {
     match &mut answer {
-        ToProcess::Refused { req, .. } | ToProcess::SetDone { req, .. } | ToProcess::Fired { req, .. } | ToProcess::Armed { req, .. } => {
-            *req = number;
-        }
+        ToProcess::Refused { req, .. }
+        | ToProcess::SetDone { req, .. }
+        | ToProcess::Confirmed { req, .. }
+        | ToProcess::Fired { req, .. }
+        | ToProcess::Armed { req, .. } => *req = number,
         _ => {}
     }
     answer

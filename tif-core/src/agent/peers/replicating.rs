@@ -11,7 +11,7 @@ use super::super::io::{ControlRecord, Moment, Output, Record};
 use super::super::{Agent, Outbox, Waiting};
 use super::electing::{ATTEMPT, Electing};
 use crate::defects::{Defect, defect};
-use crate::machine::book::{Book, Entry};
+use crate::machine::book::{Book, Entry, Unsettled};
 use crate::machine::group::Group;
 use crate::machine::replication::{self, Fact, Log, NotProposed, Output as Wanted, Proposal, Replica};
 use crate::machine::witness::{Acceptor, Ask, Member, Proposer, Reply, Term, Vote};
@@ -89,11 +89,11 @@ impl Shared {
     }
 
     /// The log begins with what was accepted before there was one.
-    pub(super) fn begin_with(&mut self, controls: Vec<ControlRecord>, service: &Name) {
+    pub(super) fn begin_with(&mut self, controls: Vec<ControlRecord>, unsettled: Unsettled, service: &Name) {
         if controls.is_empty() {
             return;
         }
-        let log = Log { state: Book::of(controls), ..Log::default() };
+        let log = Log { state: Book::of(controls, unsettled), ..Log::default() };
         self.replica = Replica::new(self.replica.member(), log.clone());
         let record = Box::new(replication::Record::Replaced(log));
         self.steps.push_back(Step::Store(Box::new(Record::Replicated { service: service.clone(), record })));
@@ -305,6 +305,8 @@ impl Agent {
                     shared.established = Some(epoch);
                     let book = shared.replica.log().state.clone();
                     self.ledger.take_book(service, &book);
+                    self.give_up_unsettled(service, out);
+                    self.take_up_unsettled(now, Some(service));
                     self.peers.electing.stir();
                     self.show_controls(service, out);
                 }
@@ -313,6 +315,7 @@ impl Agent {
             Fact::Settled { entry, kept, replicated } => self.on_change_settled(entry, kept, replicated, out),
             Fact::Deposed { .. } => {
                 (shared.established, shared.register) = (None, None);
+                self.give_up_unsettled(service, out);
                 self.peers.electing.stir();
             }
         }
@@ -376,6 +379,29 @@ impl Agent {
             self.refuse_change(number, &refusal, out);
         }
         self.take_steps(now, &service, out);
+    }
+
+    /// The same for the end of a change that was to be confirmed.
+    ///
+    /// # Errors
+    /// If it cannot be accepted now.
+    // spec: CTL-4, CTL-6
+    pub(in super::super) fn propose_end(&mut self, now: Moment, service: &Name, entry: Entry, out: &mut Outbox) -> Result<(), Refusal> {
+        let name = entry.change.request.clone();
+        let cut_off = |reason: &str| Refusal::CutOff { name: name.clone(), reason: reason.to_owned() };
+        let Some(shared) = self.peers.electing.groups.get_mut(service).filter(|s| s.established.is_some()) else {
+            return Err(cut_off("this CPU cannot make sure now that it leads the service"));
+        };
+        let mut wanted = Wants::new();
+        let proposed = shared.replica.propose(entry, &mut wanted);
+        shared.follow_up(service, wanted);
+        self.take_steps(now, service, out);
+        match proposed {
+            // What is known already was proposed before, and is heard of when it is settled.
+            Ok(_) => Ok(()),
+            Err(NotProposed::Full) => Err(Refusal::Busy { name: name.clone(), reason: "too many changes wait for the backup".into() }),
+            Err(NotProposed::CutOff | NotProposed::NotLeading) => Err(cut_off("the CPUs that must have it cannot be reached")),
+        }
     }
 
     /// Requesters do not wait for ever.

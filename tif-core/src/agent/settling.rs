@@ -1,0 +1,360 @@
+//! Changes that are to be confirmed: they are held, and then stay or are taken back.
+//!
+//! ```text
+//! accepted → its controls are held → confirmed: an entry without controls is accepted → it stays
+//!                                  → a cause to go back: one with the old values is → they are in effect again
+//! ```
+//! The end goes the way of every accepted change: journal, other CPUs where there are any, board. So whoever leads next finds in the journal what waits, and
+//! how the rest ended. What decides is `machine::confirm`.
+// spec: CTL-6
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::io::{ChangeRecord, Conn, Moment, Record};
+use super::{Agent, Outbox, Requester, Resource, Timer, Waiting};
+use crate::defects::{Defect, defect};
+use crate::limits;
+use crate::machine::book::Entry;
+use crate::machine::confirm::{Cause, Confirm, Confirmations, End, Guard, Keep, Revert, Terms};
+use crate::machine::control::ControlName;
+use crate::model::{Changed, InstrumentId, Kind, Name, Refusal, RequestId, SetResult, Time, Value, ValueType};
+use crate::wire::{KeepAsked, ToProcess};
+
+/// Who confirms waits so long for other CPUs.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The ids of the ends are those of the changes with one of these.
+const ENDINGS: [&str; 2] = [":confirmed", ":reverted"];
+
+/// All changes that are to be confirmed.
+#[derive(Debug, Default)]
+pub(super) struct Keeping {
+    machine: Confirmations,
+    /// What is to be taken back since this step.
+    due: Vec<Revert>,
+    /// Who waits for what he has confirmed to be durable.
+    confirming: BTreeMap<RequestId, Vec<(Requester, Time)>>,
+    /// Who made it, and is to be told of its end.
+    makers: BTreeMap<RequestId, Conn>,
+    /// The indicators that are looked at, by their addresses.
+    guards: BTreeMap<InstrumentId, String>,
+}
+
+impl Keeping {
+    /// The request whose change holds a control.
+    pub fn holder(&self, control: &ControlName) -> Option<&RequestId> {
+        self.machine.holder(control)
+    }
+
+    /// Whether an instrument guards any.
+    pub fn is_guard(&self, id: InstrumentId) -> bool {
+        self.guards.contains_key(&id)
+    }
+
+    /// What waits, in words.
+    pub fn portrait(&self) -> impl Iterator<Item = String> {
+        self.machine.ids().map(|id| format!("the change {id} waits to be confirmed"))
+    }
+}
+
+/// Whether an id is one of those that the agent gives itself.
+pub(super) fn is_reserved(id: &RequestId) -> bool {
+    ENDINGS.iter().any(|ending| id.as_str().ends_with(ending))
+}
+
+impl Agent {
+    /// On what terms a change is to stay.
+    // spec: CTL-6, SEC-2
+    pub(super) fn admit_keep(&self, conn: Conn, id: &RequestId, asked: Option<KeepAsked>) -> Result<Option<Terms>, Refusal> {
+        let Some(KeepAsked { within, guard, while_connected }) = asked else { return Ok(None) };
+        let longest = limits::REQUEST_ID_LEN_MAX - ENDINGS.iter().map(|e| e.len()).max().unwrap_or_default();
+        let malformed = |reason: String| Refusal::Malformed { reason };
+        if id.as_str().len() > longest {
+            return Err(malformed(format!("the id of a change that is to be confirmed has at most {longest} characters")));
+        }
+        let underway = self.changes.values().filter(|change| change.keep.is_some() && change.result.is_none()).count();
+        if self.keeping.machine.len() + underway >= limits::UNCONFIRMED_MAX {
+            return Err(Refusal::TooMany { what: "changes that wait to be confirmed".into(), max: limits::UNCONFIRMED_MAX as u64 });
+        }
+        if while_connected && conn.peer().is_some() {
+            return Err(malformed("a change that ends with its connection is to be asked for on the CPU of its exporter".into()));
+        }
+        let guard = guard.map(|guard| self.admit_guard(guard)).transpose()?;
+        let session = self.sessions.get(&conn).filter(|_| while_connected).map(|s| s.key);
+        Terms::new(within, guard, session).map(Some).map_err(|refused| malformed(refused.to_string()))
+    }
+
+    fn admit_guard(&self, guard: Guard) -> Result<Guard, Refusal> {
+        let id = self.table.resolve(&guard.indicator, |i, at| self.is_at(i, at))?;
+        let instrument = self.table.find(id).ok_or_else(|| self.table.not_found(&guard.indicator, &guard.indicator))?;
+        let name = instrument.address();
+        let is_number = !matches!(instrument.descriptor.value_type, ValueType::Text);
+        if !is_number || matches!(instrument.descriptor.kind, Kind::TestPoint(_)) {
+            let kind = instrument.descriptor.kind.word().to_owned();
+            return Err(Refusal::WrongKind { name, kind, wanted: "a guard is an instrument with a number".into() });
+        }
+        if instrument.here().is_none() {
+            return Err(Refusal::NoExporter { name, state: instrument.quality.to_string() });
+        }
+        let guard = Guard { indicator: name.clone(), ..guard };
+        match instrument.value.as_ref().filter(|_| self.interest.is_wanted(&Resource::Instrument(id))) {
+            Some(value) if !guard.allows(value) => {
+                let now = value.show(&instrument.descriptor.choices).to_string();
+                Err(Refusal::Unfit { name, reason: format!("it is {now} already, and is to stay from {} to {}", guard.low, guard.high) })
+            }
+            _ => Ok(guard),
+        }
+    }
+
+    /// A change is accepted: it may be one that is to be confirmed, or the end of one.
+    pub(super) fn keep(&mut self, now: Moment, entry: &Entry, out: &mut Outbox) {
+        match &entry.change.keep {
+            Keep::ForGood => {}
+            Keep::Until(terms) => {
+                let id = &entry.change.request_id;
+                let maker = self.changes.values().find(|c| c.underway.request_id == *id).and_then(|c| c.underway.requesters.first());
+                if let Some((conn, _)) = maker.filter(|(conn, _)| conn.peer().is_none()) {
+                    self.keeping.makers.insert(id.clone(), *conn);
+                }
+                // Its session may have ended while it was written down.
+                let ended = terms.session().is_some_and(|key| !self.sessions.values().any(|s| s.key == key));
+                let revert = self.keeping.machine.take_up(now.time, id.clone(), before(entry), terms.clone(), ended);
+                self.keeping.due.extend(revert);
+                self.look_at_guards(now, out);
+            }
+            Keep::Settles(id, end) => self.on_settled(now, id, *end, out),
+        }
+    }
+
+    /// It stays, or is taken back.
+    fn on_settled(&mut self, now: Moment, id: &RequestId, end: End, out: &mut Outbox) {
+        self.keeping.machine.on_settled(id, end);
+        for ((conn, req), _) in self.keeping.confirming.remove(id).unwrap_or_default() {
+            self.end_request(conn);
+            match end {
+                End::Confirmed => self.send(out, conn, ToProcess::Confirmed { req, request_id: id.clone() }),
+                End::Reverted(cause) => self.refuse(out, conn, req, too_late(id, cause)),
+            }
+        }
+        if let Some(conn) = self.keeping.makers.remove(id).filter(|conn| self.sessions.contains_key(conn)) {
+            self.send(out, conn, ToProcess::Settled { request_id: id.clone(), end });
+        }
+        self.look_at_guards(now, out);
+    }
+
+    /// Somebody confirms the change that holds a control.
+    // spec: CTL-6
+    pub(super) fn on_confirm(&mut self, now: Moment, conn: Conn, req: u64, name: &str, id: Option<RequestId>, out: &mut Outbox) {
+        let refused = |reason: String| Refusal::NotConfirmed { name: name.to_owned(), reason };
+        let found = self.table.resolve(name, |i, at| self.is_at(i, at));
+        let instrument = match found.and_then(|id| self.table.find(id).ok_or_else(|| self.table.not_found(name, name))) {
+            Ok(instrument) => instrument,
+            Err(refusal) => return self.refuse(out, conn, req, refusal),
+        };
+        let Some(session) = self.sessions.get(&conn) else { return };
+        let (who, uid) = (session.name.clone(), session.credentials.uid);
+        if let Err(refusal) = self.may_write(uid, instrument) {
+            return self.refuse(out, conn, req, refusal);
+        }
+        let control = (instrument.source.clone(), instrument.record.clone());
+        let holder = self.keeping.holder(&control).cloned();
+        let which = match (id, holder) {
+            (Some(id), holder) if holder.is_none() || holder.as_ref() == Some(&id) => id,
+            (Some(_), Some(by)) => return self.refuse(out, conn, req, refused(format!("the change that waits to be confirmed is {by}"))),
+            (None, Some(by)) => by,
+            (None, None) => return self.refuse(out, conn, req, refused("no change of it waits to be confirmed".into())),
+            (Some(id), None) => id,
+        };
+        if !self.begin_request(conn, req, out) {
+            return;
+        }
+        match self.keeping.machine.confirm(now.time, &which) {
+            Ok(Confirm::Done) => {
+                self.end_request(conn);
+                self.send(out, conn, ToProcess::Confirmed { req, request_id: which });
+            }
+            Ok(write) => {
+                self.keeping.confirming.entry(which.clone()).or_default().push(((conn, req), now.time));
+                if write == Confirm::Write {
+                    self.settle(now, &which, End::Confirmed, Vec::new(), (who, uid), out);
+                }
+            }
+            Err(why) => {
+                self.end_request(conn);
+                self.refuse(out, conn, req, refused(why.to_string()));
+            }
+        }
+    }
+
+    /// An end is to be written down.
+    fn settle(&mut self, now: Moment, id: &RequestId, end: End, to: Vec<(ControlName, Value)>, by: (Name, u32), out: &mut Outbox) {
+        let Some(source) = self.keeping.machine.source(id).cloned() else { return };
+        let (ending, request) = match end {
+            End::Confirmed => (ENDINGS[0], format!("confirm {id}")),
+            End::Reverted(cause) => (ENDINGS[1], format!("revert {id}: {cause}")),
+        };
+        let Ok(request_id) = format!("{id}{ending}").parse::<RequestId>() else { return };
+        let (mut controls, mut changed) = (Vec::new(), Vec::new());
+        for (control, value) in to {
+            let Some(next) = self.ledger.next(&control, value) else { continue };
+            let instrument = self.table.id_of(&control.1, &control.0).and_then(|id| self.table.find(id));
+            changed.push(Changed {
+                name: instrument.map_or_else(|| control.1.clone(), |i| i.address()),
+                old: self.ledger.value(&control).cloned().unwrap_or_else(|| next.value.clone()),
+                new: next.value.clone(),
+                choices: instrument.map(|i| i.descriptor.choices.clone()).unwrap_or_default(),
+                version: next.version,
+            });
+            controls.push(next);
+        }
+        let result =
+            SetResult { request_id: request_id.clone(), changed, replicated: false, applied: false, dry_run: false, repeated: false };
+        let (who, uid) = by;
+        let keep = Keep::Settles(id.clone(), end);
+        let change = ChangeRecord { request_id, request, result, who, uid, reason: None, at: now.stamp, keep };
+        let entry = Entry { controls, change };
+        if defect(Defect::SettleUnwritten) {
+            return self.take_effect(now, entry, out);
+        }
+        if !self.is_shared(&source) {
+            return self.store(Record::Change(entry.clone()), Waiting::Settling(Box::new(entry)), out);
+        }
+        if let Err(refusal) = self.propose_end(now, &source, entry, out) {
+            self.on_not_settled(now, id, &refusal, out);
+        }
+    }
+
+    /// It could not be written down: whoever confirmed is told so, and what is to be taken back is tried again.
+    // spec: SEC-3
+    pub(super) fn on_not_settled(&mut self, now: Moment, id: &RequestId, refusal: &Refusal, out: &mut Outbox) {
+        for ((conn, req), _) in self.keeping.confirming.remove(id).unwrap_or_default() {
+            self.end_request(conn);
+            self.refuse(out, conn, req, refusal.clone());
+        }
+        self.keeping.due.extend(self.keeping.machine.on_not_written(now.time, id));
+    }
+
+    /// A process has gone, or its connection.
+    pub(super) fn on_maker_gone(&mut self, key: crate::model::Key) {
+        if !defect(Defect::OutliveSession) {
+            self.keeping.due.extend(self.keeping.machine.on_session_ended(key));
+        }
+    }
+
+    /// The end of a step: what is due is taken back.
+    pub(super) fn settle_due(&mut self, now: Moment, out: &mut Outbox) {
+        if self.keeping.machine.is_empty() {
+            return;
+        }
+        // One that cannot be written down is due later again, not now.
+        for Revert { id, cause, to } in std::mem::take(&mut self.keeping.due) {
+            let by = (self.cpu.clone(), 0);
+            self.settle(now, &id, End::Reverted(cause), to, by, out);
+        }
+        if let Some(at) = self.keeping.machine.deadline().filter(|_| !defect(Defect::NeverRevert)) {
+            self.timers.set(at, Timer::Keep);
+        }
+    }
+
+    pub(super) fn on_keep_due(&mut self, now: Moment) {
+        self.keeping.due.extend(self.keeping.machine.on_time(now.time));
+    }
+
+    /// What waits is as the journal has it: this CPU decides from now on what becomes of it.
+    // spec: CTL-6, CTL-7
+    pub(super) fn take_up_unsettled(&mut self, now: Moment, source: Option<&Name>) {
+        for (id, end) in self.ledger.settled() {
+            self.keeping.machine.remember(id.clone(), end);
+        }
+        let of_source = |entry: &&Entry| source.is_none_or(|source| entry.controls.first().is_some_and(|c| c.source == *source));
+        for entry in self.ledger.unsettled().iter().filter(of_source) {
+            if let Keep::Until(terms) = &entry.change.keep {
+                let id = entry.change.request_id.clone();
+                self.keeping.due.extend(self.keeping.machine.restore(now.time, id, before(entry), terms.clone()));
+            }
+        }
+    }
+
+    /// Another CPU decides, or none can: who has confirmed hears nothing more here.
+    pub(super) fn give_up_unsettled(&mut self, source: &Name, out: &mut Outbox) {
+        self.keeping.machine.forget(source);
+        let machine = &self.keeping.machine;
+        self.keeping.due.retain(|revert| machine.source(&revert.id).is_some());
+        let open: Vec<RequestId> = self.keeping.confirming.keys().filter(|id| machine.source(id).is_none()).cloned().collect();
+        for id in open {
+            let refusal = unknown(&id);
+            for ((conn, req), _) in self.keeping.confirming.remove(&id).unwrap_or_default() {
+                self.end_request(conn);
+                self.refuse(out, conn, req, refusal.clone());
+            }
+        }
+    }
+
+    /// Who confirms does not wait for ever.
+    pub(super) fn give_confirming_up(&mut self, now: Moment, out: &mut Outbox) {
+        let mut late = Vec::new();
+        for (id, requesters) in &mut self.keeping.confirming {
+            requesters.retain(|(requester, since)| {
+                let is_late = now.time.since(*since) >= PATIENCE;
+                if is_late {
+                    late.push((*requester, unknown(id)));
+                }
+                !is_late
+            });
+        }
+        self.keeping.confirming.retain(|_, requesters| !requesters.is_empty());
+        for ((conn, req), refusal) in late {
+            self.end_request(conn);
+            self.refuse(out, conn, req, refusal);
+        }
+    }
+
+    /// The indicators that guard a change are watched, wherever they are by now, and others no longer.
+    // spec: CTL-6, MON-2
+    pub(super) fn look_at_guards(&mut self, now: Moment, out: &mut Outbox) {
+        if self.keeping.guards.is_empty() && self.keeping.machine.guards().next().is_none() {
+            return;
+        }
+        let wanted: BTreeSet<String> = self.keeping.machine.guards().map(str::to_owned).collect();
+        let found = |address: String| Some((self.table.resolve(&address, |i, at| self.is_at(i, at)).ok()?, address));
+        let wanted: BTreeMap<InstrumentId, String> = wanted.into_iter().filter_map(found).collect();
+        let before = std::mem::replace(&mut self.keeping.guards, wanted.clone());
+        for id in before.keys().filter(|id| !wanted.contains_key(id)) {
+            if self.interest.withdraw_all(&Resource::Instrument(*id), Conn::GUARD) {
+                self.unwatch(*id, out);
+            }
+        }
+        for id in wanted.keys().filter(|id| !before.contains_key(id)) {
+            if self.interest.declare(&Resource::Instrument(*id), Conn::GUARD) {
+                self.watch(*id, out);
+            } else {
+                self.on_guard(now, *id);
+            }
+        }
+    }
+
+    /// An indicator that guards changes was read.
+    // spec: CTL-6
+    pub(super) fn on_guard(&mut self, _now: Moment, id: InstrumentId) {
+        let Some(address) = self.keeping.guards.get(&id) else { return };
+        let value = self.table.find(id).filter(|i| i.read).and_then(|i| i.value.as_ref());
+        if let Some(value) = value.filter(|_| !defect(Defect::IgnoreGuard)) {
+            self.keeping.due.extend(self.keeping.machine.on_value(address, value));
+        }
+    }
+}
+
+/// The controls of a change with the values that they had.
+fn before(entry: &Entry) -> Vec<(ControlName, Value)> {
+    let controls = entry.controls.iter().map(|control| (control.source.clone(), control.name.clone()));
+    controls.zip(entry.change.result.changed.iter().map(|changed| changed.old.clone())).collect()
+}
+
+fn too_late(id: &RequestId, cause: Cause) -> Refusal {
+    Refusal::NotConfirmed { name: id.to_string(), reason: format!("too late: {cause}; the old values are back") }
+}
+
+fn unknown(id: &RequestId) -> Refusal {
+    let reason = "other CPUs have not answered; whether it is confirmed is not known: ask again".to_owned();
+    Refusal::TimedOut { name: id.to_string(), reason, request_id: None }
+}
