@@ -5,13 +5,15 @@ mod fake;
 use std::ffi::OsString;
 use std::path::Path;
 use std::thread::{JoinHandle, spawn};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, unbounded};
 use fake::{FakeAgent, NOW, gauge, life, outage, report};
+use tif_core::machine::confirm::{Cause, End, Guard};
 use tif_core::model::control::Comparison;
 use tif_core::model::notice::NoticeEvent;
-use tif_core::model::{Changed, Notice, Refusal, Report, RequestId, SetResult, Setting, Value, Version};
-use tif_core::wire::{Announced, ToAgent, ToProcess};
+use tif_core::model::{Changed, Notice, Number, Refusal, Report, RequestId, SetResult, Setting, Value, Version};
+use tif_core::wire::{Announced, KeepAsked, ToAgent, ToProcess};
 use tif_serve::cli::{Exit, Screen, run};
 
 /// How a command ended, and what it printed.
@@ -103,6 +105,10 @@ fn zoo(message: &ToAgent) -> Vec<ToProcess> {
                 repeated: false,
             },
         }],
+        ToAgent::Confirm { req, request_id, .. } => {
+            let request_id = request_id.clone().unwrap_or_else(|| "k0".parse().unwrap());
+            vec![ToProcess::Confirmed { req: *req, request_id }]
+        }
         ToAgent::Fire { req, request_id, arguments, .. } => {
             let result = if arguments.is_empty() { Err("nothing to flush".into()) } else { Ok("17".into()) };
             vec![ToProcess::Fired { req: *req, request_id: request_id.clone(), result, repeated: false }]
@@ -139,7 +145,7 @@ fn refused(line: &str, refusal: Refusal) -> Ran {
 #[test]
 fn help_tells_the_commands_the_exit_statuses_and_the_json() {
     insta::assert_snapshot!("help", alone("--help").out);
-    for command in ["ls", "get", "watch", "set", "fire", "arm", "disarm", "drain", "ps", "outages", "wait"] {
+    for command in ["ls", "get", "watch", "set", "confirm", "fire", "arm", "disarm", "drain", "ps", "outages", "wait"] {
         let ran = alone(&format!("{command} --help"));
         assert_eq!(ran.exit, Exit::Done);
         insta::assert_snapshot!(format!("help-{command}"), ran.out);
@@ -241,7 +247,9 @@ fn a_mistake_in_the_command_line_is_status_2_and_says_what_would_be_right() {
         ("set demo.x", "no value is given for `demo.x`"),
         ("set demo.x=1 demo.y", "`demo.y` is not NAME=VALUE"),
         ("set demo.x=1 demo.y=2 --if-version 3", "one control only"),
-        ("set demo.x 1 --confirm-within 3s", "--confirm-within"),
+        ("set demo.x 1 --confirm-within 0s", "--confirm-within"),
+        ("set demo.x 1 --guard demo.y=0..1", "--confirm-within"),
+        ("set demo.x 1 --confirm-within 3s --guard demo.y=..", "orders.depth=0..100"),
     ] {
         let ran = alone(line);
         assert_eq!(ran.exit, Exit::Usage, "{line}: {}", ran.err);
@@ -274,6 +282,40 @@ fn several_controls_are_asked_for_in_one_step_and_each_is_told() {
     assert_eq!(ran.out.lines().count(), 2, "{}", ran.out);
     let (_, asked) = with("set 'demo.shard{id=3}' 7", zoo);
     assert!(matches!(asked.first(), Some(ToAgent::Set { settings, .. }) if *settings == [Setting::new("demo.shard{id=3}", "7")]));
+}
+
+// spec: CTL-6
+#[test]
+fn on_what_terms_a_change_stays_reaches_the_agent_and_is_told() {
+    let (ran, asked) = with("set demo.workers 5 --confirm-within 3s --guard demo.rate{shard=1}=-2.5..", zoo);
+    assert!(ran.out.contains("to be confirmed within 3s: tif-serve confirm 'demo.workers'"), "{}", ran.out);
+    let Some(ToAgent::Set { keep: Some(keep), .. }) = asked.first() else { panic!("{asked:?}") };
+    let guard = Guard { indicator: "demo.rate{shard=1}".into(), low: Number::Float(-2.5), high: Number::Float(f64::INFINITY) };
+    assert_eq!(*keep, KeepAsked { within: Duration::from_secs(3), guard: Some(guard), while_connected: false });
+    let ran = with("set demo.workers 5 --confirm-within 3s --output jsonl", zoo).0;
+    assert!(ran.out.contains("\"confirm_within_ms\":3000"), "{}", ran.out);
+    let (ran, asked) = with("confirm demo.workers --request-id k1", zoo);
+    assert!(ran.exit == Exit::Done && ran.out.contains("the change k1 stays"), "{}", ran.out);
+    assert!(matches!(asked.first(), Some(ToAgent::Confirm { name, request_id: Some(_), .. }) if name == "demo.workers"), "{asked:?}");
+}
+
+// spec: CTL-6
+#[test]
+fn a_command_that_holds_a_change_ends_with_its_end() {
+    for (end, exit, words) in
+        [(End::Confirmed, Exit::Done, "was confirmed"), (End::Reverted(Cause::GuardLeft), Exit::False, "its guard left")]
+    {
+        let answer = move |message: &ToAgent| {
+            let mut answers = zoo(message);
+            if let ToAgent::Set { request_id, .. } = message {
+                answers.push(ToProcess::Settled { request_id: request_id.clone(), end });
+            }
+            answers
+        };
+        let (ran, asked) = with("set demo.workers 5 --while-connected", answer);
+        assert!(ran.exit == exit && ran.err.contains(words), "{}", ran.err);
+        assert!(matches!(asked.first(), Some(ToAgent::Set { keep: Some(keep), .. }) if keep.while_connected), "{asked:?}");
+    }
 }
 
 // spec: CTL-3, CTL-5

@@ -197,6 +197,11 @@ fn no_crate_that_is_delivered_has_a_switch_for_defects() {
 fn an_answer_that_is_not_what_was_asked_is_found() {
     see(Mutant::HalveStep, Flights::One, 50, &["controls"]);
     see(Mutant::QueueOnce, Flights::Both, 100, &["controls", "shared"]);
+    see(Mutant::NeverRevert, Flights::Both, 50, &["keeps"]);
+    see(Mutant::IgnoreHold, Flights::Both, 100, &["keeps", "controls"]);
+    see(Mutant::IgnoreGuard, Flights::Both, 100, &["keeps"]);
+    see(Mutant::SettleUnwritten, Flights::One, 100, &["keeps", "controls"]);
+    see(Mutant::SucceedUnwritten, Flights::One, 100, &["succession"]);
     for mutant in [Mutant::IgnoreVersion, Mutant::IgnoreValidator, Mutant::DoDryRun, Mutant::AnswerOfAnother] {
         let found = hunt(mutant, 40, Flights::Both);
         assert!(matches!(found, Found::Flying { check: "admissions", .. }), "{mutant:?}: {found:?}");

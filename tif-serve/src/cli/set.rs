@@ -34,7 +34,7 @@ pub(super) struct Set {
     /// Which control, and to what; or NAME=VALUE, once or more
     #[arg(required = true, value_name = "NAME=VALUE", allow_negative_numbers = true)]
     settings: Vec<String>,
-    /// The change's own id, of at most 64 letters, digits and ._:- [default: a random one]
+    /// The change's own id, of at most 64 letters, digits and ._:-, 54 if it is to be confirmed [default: a random one]
     #[arg(long, value_name = "ID", value_parser = parsed::<RequestId>)]
     request_id: Option<RequestId>,
     /// Only if the control is at this version

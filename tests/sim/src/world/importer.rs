@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tif_core::limits::STALE_AFTER_OUTAGE;
+use tif_core::machine::confirm::End;
 use tif_core::machine::sync::{self, Ended, Source};
-use tif_core::model::{Coarsen, InstrumentId, Key, Name, Outage, Pattern, Quality, Refusal, Report, SetResult, Time};
+use tif_core::model::{Coarsen, InstrumentId, Key, Name, Outage, Pattern, Quality, Refusal, Report, RequestId, SetResult, Time};
 use tif_core::wire::{Announcement, ToAgent, ToProcess, ToldOutage};
 
 /// One instrument as this importer shows it.
@@ -110,6 +111,10 @@ pub struct Importer {
     pub mismatches: u64,
     /// How changes were answered last, by request.
     pub answers: BTreeMap<u64, Result<SetResult, Refusal>>,
+    /// Which changes it has confirmed, by request.
+    pub confirmed: BTreeMap<u64, RequestId>,
+    /// How those ended that it made and that were to be confirmed.
+    pub settled: BTreeMap<RequestId, End>,
 }
 
 impl Importer {
@@ -139,6 +144,8 @@ impl Importer {
     /// A message of the agent's. True: everything must be asked for again.
     pub fn on_message(&mut self, now: Time, message: &ToProcess) -> bool {
         match message {
+            ToProcess::Confirmed { req, request_id } => drop(self.confirmed.insert(*req, request_id.clone())),
+            ToProcess::Settled { request_id, end } => drop(self.settled.insert(request_id.clone(), *end)),
             ToProcess::SetDone { req, result } => drop(self.answers.insert(*req, Ok(result.clone()))),
             ToProcess::Refused { req, refusal } => drop(self.answers.insert(*req, Err(refusal.clone()))),
             ToProcess::ReportsBegin { source, key, relieves } => {

@@ -120,7 +120,7 @@ impl Agent {
     }
 
     fn on_own_answer(&mut self, message: ToProcess, out: &mut Outbox) {
-        if let Some(req) = number_of(&message) {
+        if let Some(req) = message.answers() {
             self.on_answer(self.key.node, req, message, out);
         }
     }
@@ -136,25 +136,10 @@ impl Agent {
             ToProcess::Outage(outage) => self.on_far_outage(now, node, &outage, out),
             ToProcess::Notice(notice) | ToProcess::LookedUp { notice, .. } => self.on_far_notice(node, notice),
             other => {
-                if let Some(req) = number_of(&other) {
+                if let Some(req) = other.answers() {
                     self.on_answer(node, req, other, out);
                 }
             }
         }
-    }
-}
-
-/// Which request a message answers.
-fn number_of(message: &ToProcess) -> Option<u64> {
-    match message {
-        ToProcess::Refused { req, .. }
-        | ToProcess::Listed { req, .. }
-        | ToProcess::Sensed { req, .. }
-        | ToProcess::SetDone { req, .. }
-        | ToProcess::Fired { req, .. }
-        | ToProcess::Armed { req, .. }
-        | ToProcess::Processes { req, .. }
-        | ToProcess::Outages { req, .. } => Some(*req),
-        _ => None,
     }
 }

@@ -1,0 +1,297 @@
+//! Changes that are to be confirmed: kept if somebody says so in time, otherwise taken back.
+// spec: CTL-6
+
+use std::time::Duration;
+
+use tif_core::machine::confirm::{Cause as Why, End, Guard};
+use tif_core::model::{Cause, Coarsen, Number, Refusal, Setting, Slot, Value};
+use tif_core::wire::{Admission, Identity, KeepAsked};
+use tif_sim::system::System;
+use tif_sim::world::{Weather, Who, World, name};
+
+const KILLED: Cause = Cause::Signal { signal: 9, core: false };
+const BATCH: &str = "cache.batch@cache-1";
+const LIMIT: &str = "cache.limit@cache-1";
+
+/// A world in which nothing happens by itself, with one exporter and two importers.
+struct Scene {
+    world: World,
+    owner: Who,
+    maker: Who,
+    other: Who,
+}
+
+fn scene() -> Scene {
+    let mut world = World::new(7, Weather { still: true, ..Weather::default() });
+    let owner = world.spawn_exporter(Identity::Exactly(name("cache-1")), "cache", false);
+    let maker = world.spawn_importer(Identity::Exactly(name("imp-1")));
+    let other = world.spawn_importer(Identity::Exactly(name("imp-2")));
+    world.run_ms(1000);
+    world.subscribe(other, "**", Coarsen::default());
+    world.run_ms(500);
+    Scene { world, owner, maker, other }
+}
+
+fn within(seconds: u64) -> KeepAsked {
+    KeepAsked { within: Duration::from_secs(seconds), guard: None, while_connected: false }
+}
+
+fn guarded() -> KeepAsked {
+    let guard = Guard { indicator: "cache.queue.depth@cache-1".into(), low: Number::Whole(0), high: Number::Whole(50) };
+    KeepAsked { guard: Some(guard), ..within(3600) }
+}
+
+impl Scene {
+    fn run_ms(&mut self, ms: u64) {
+        self.world.run_ms(ms);
+        assert_eq!(self.world.violation, None);
+    }
+
+    /// Both controls in one step. Whether it was accepted.
+    fn change(&mut self, keep: KeepAsked, id: &str) -> Result<(), Refusal> {
+        let settings = vec![Setting::new(BATCH, "40"), Setting::new(LIMIT, "50")];
+        let req = self.world.set_to_keep(self.maker, settings, id, Admission::default(), Some(keep)).unwrap();
+        self.run_ms(400);
+        let answers = &self.world.processes[self.maker].importer().unwrap().answers;
+        answers.get(&req).cloned().expect("an answer").map(|_| ())
+    }
+
+    fn confirm(&mut self, who: Who) -> Result<(), Refusal> {
+        let req = self.world.confirm(who, LIMIT).unwrap();
+        self.run_ms(400);
+        let importer = self.world.processes[who].importer().unwrap();
+        match (importer.confirmed.get(&req), importer.answers.get(&req)) {
+            (Some(_), None) => Ok(()),
+            (None, Some(Err(refusal))) => Err(refusal.clone()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn runs_with(&self) -> [u64; 2] {
+        ["batch", "limit"].map(|path| {
+            let exporter = self.world.processes[self.owner].exporter().unwrap();
+            let cell = exporter.cells.values().find(|cell| cell.descriptor.path.as_str() == path).unwrap();
+            let Value::U64(value) = cell.value else { panic!("{:?}", cell.value) };
+            value
+        })
+    }
+
+    fn depth(&mut self, value: f64) {
+        let cells = &self.world.processes[self.owner].exporter().unwrap().cells;
+        let slot: Slot = *cells.iter().find(|(_, c)| c.descriptor.path.as_str() == "queue.depth").unwrap().0;
+        self.world.store_value(self.owner, slot, Value::F64(value));
+    }
+
+    fn told(&self) -> Vec<End> {
+        self.world.processes[self.maker].importer().unwrap().settled.values().copied().collect()
+    }
+}
+
+#[test]
+fn what_nobody_confirms_is_taken_back_whole_when_its_time_is_up_and_its_maker_is_told() {
+    let mut scene = scene();
+    let before = scene.runs_with();
+    scene.change(within(3), "k1").unwrap();
+    assert_eq!(scene.runs_with(), [40, 50]);
+    scene.run_ms(2000);
+    assert_eq!((scene.runs_with(), scene.told()), ([40, 50], vec![]));
+    scene.run_ms(1000);
+    assert_eq!((scene.runs_with(), scene.told()), (before, vec![End::Reverted(Why::NotConfirmed)]));
+    let late = scene.confirm(scene.other);
+    assert!(matches!(late, Err(Refusal::NotConfirmed { .. })), "{late:?}");
+}
+
+#[test]
+fn what_anybody_confirms_stays_whatever_comes_later() {
+    let mut scene = scene();
+    scene.change(guarded(), "k1").unwrap();
+    assert_eq!(scene.confirm(scene.other), Ok(()));
+    assert_eq!(scene.told(), [End::Confirmed]);
+    scene.depth(90.0);
+    scene.world.break_link(scene.maker);
+    scene.run_ms(5000);
+    scene.world.kill_agent();
+    scene.world.start_agent();
+    scene.run_ms(5000);
+    assert_eq!(scene.runs_with(), [40, 50]);
+    // And its controls are free.
+    scene.world.set(scene.other, BATCH, "41", "o1", Admission::default());
+    scene.run_ms(1000);
+    assert_eq!(scene.runs_with(), [41, 50]);
+}
+
+#[test]
+fn as_soon_as_its_guard_leaves_the_range_it_is_taken_back() {
+    let mut scene = scene();
+    let before = scene.runs_with();
+    scene.depth(20.0);
+    scene.change(guarded(), "k1").unwrap();
+    scene.depth(50.0);
+    scene.run_ms(1000);
+    assert_eq!(scene.runs_with(), [40, 50]);
+    scene.depth(50.5);
+    scene.run_ms(300);
+    assert_eq!((scene.runs_with(), scene.told()), (before, vec![End::Reverted(Why::GuardLeft)]));
+    // It is out of its range already: refused, and nothing is changed.
+    let refused = scene.change(guarded(), "k2");
+    assert!(matches!(refused, Err(Refusal::Unfit { .. })), "{refused:?}");
+    assert_eq!(scene.runs_with(), before);
+}
+
+#[test]
+fn what_ends_with_its_session_is_taken_back_when_that_ends() {
+    let mut scene = scene();
+    let before = scene.runs_with();
+    let keep = KeepAsked { while_connected: true, ..within(3600) };
+    scene.change(keep.clone(), "k1").unwrap();
+    scene.world.end_process(scene.other, KILLED);
+    scene.run_ms(1000);
+    assert_eq!(scene.runs_with(), [40, 50]);
+    scene.world.end_process(scene.maker, KILLED);
+    scene.run_ms(1000);
+    assert_eq!(scene.runs_with(), before);
+}
+
+#[test]
+fn an_agent_that_is_killed_takes_back_what_was_bound_to_a_session_and_gives_the_rest_its_whole_time_anew() {
+    for bound in [true, false] {
+        let mut scene = scene();
+        let before = scene.runs_with();
+        scene.change(KeepAsked { while_connected: bound, ..within(4) }, "k1").unwrap();
+        scene.run_ms(3000);
+        scene.world.kill_agent();
+        scene.run_ms(500);
+        scene.world.start_agent();
+        scene.run_ms(3000);
+        assert_eq!(scene.runs_with(), if bound { before } else { [40, 50] });
+        scene.run_ms(1500);
+        assert_eq!(scene.runs_with(), before);
+    }
+}
+
+#[test]
+fn until_its_end_nobody_else_changes_its_controls_and_afterwards_anybody_may() {
+    let mut scene = scene();
+    scene.change(within(2), "k1").unwrap();
+    let req = scene.world.set(scene.other, LIMIT, "60", "o1", Admission::default()).unwrap();
+    scene.run_ms(300);
+    let answer = scene.world.processes[scene.other].importer().unwrap().answers.get(&req).cloned();
+    assert!(matches!(&answer, Some(Err(Refusal::Held { by, .. })) if by.as_str() == "k1"), "{answer:?}");
+    scene.run_ms(2000);
+    let before = scene.runs_with();
+    scene.world.set(scene.other, LIMIT, "60", "o2", Admission::default());
+    scene.run_ms(500);
+    assert_eq!(scene.runs_with(), [before[0], 60]);
+}
+
+// spec: SEC-3
+#[test]
+fn while_the_store_cannot_be_written_nothing_is_confirmed_or_taken_back_and_then_it_is() {
+    let mut scene = scene();
+    let before = scene.runs_with();
+    scene.change(within(2), "k1").unwrap();
+    scene.world.store_full = true;
+    let refused = scene.confirm(scene.other);
+    assert!(matches!(refused, Err(Refusal::Store { .. })), "{refused:?}");
+    scene.run_ms(4000);
+    assert_eq!((scene.runs_with(), scene.told()), ([40, 50], vec![]));
+    scene.world.store_full = false;
+    scene.run_ms(1500);
+    assert_eq!((scene.runs_with(), scene.told()), (before, vec![End::Reverted(Why::NotConfirmed)]));
+}
+
+#[test]
+fn a_service_that_dies_of_a_change_comes_back_without_it() {
+    let mut scene = scene();
+    let before = scene.runs_with();
+    scene.change(within(2), "k1").unwrap();
+    scene.world.end_process(scene.owner, KILLED);
+    scene.run_ms(3000);
+    scene.owner = scene.world.spawn_exporter(Identity::Exactly(name("cache-1")), "cache", false);
+    scene.run_ms(1500);
+    assert_eq!(scene.runs_with(), before);
+}
+
+// spec: SEC-2
+#[test]
+fn what_makes_no_sense_is_refused_and_changes_nothing() {
+    let mut scene = scene();
+    let before = scene.runs_with();
+    let guard = |indicator: &str, low: f64, high: f64| KeepAsked {
+        guard: Some(Guard { indicator: indicator.into(), low: Number::Float(low), high: Number::Float(high) }),
+        ..within(60)
+    };
+    let depth = "cache.queue.depth@cache-1";
+    for (n, keep) in [
+        within(0),
+        within(48 * 3600),
+        guard("cache.nothing@cache-1", 0.0, 1.0),
+        guard("cache.state@cache-1", 0.0, 1.0),
+        guard(depth, 2.0, 1.0),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let refused = scene.change(keep.clone(), &format!("w{n}"));
+        assert!(refused.is_err(), "{keep:?}");
+    }
+    assert!(scene.change(within(60), &"x".repeat(64)).is_err(), "no room for the id of its end");
+    assert!(scene.change(within(60), "k1:reverted").is_err(), "the agent's own");
+    let nothing = scene.confirm(scene.other);
+    assert!(matches!(nothing, Err(Refusal::NotConfirmed { .. })), "{nothing:?}");
+    assert_eq!(scene.runs_with(), before);
+}
+
+// Several CPUs.
+
+fn runs_with(system: &System, path: &str) -> Option<(u32, u64)> {
+    let orders = name("orders");
+    system.worlds.iter().find_map(|world| {
+        let exporter = world.processes[*world.standing().get(&orders)?].exporter()?;
+        let cell = exporter.cells.values().find(|cell| cell.descriptor.path.as_str() == path)?;
+        let Value::U64(value) = cell.value else { return None };
+        Some((world.node, value))
+    })
+}
+
+/// A member on each of three CPUs, the first of which leads, and an importer on each. A change that waits to be confirmed.
+fn system(keep: KeepAsked) -> (System, Vec<Who>) {
+    let mut system = System::new(3, 7, Weather { still: true, ..Weather::default() });
+    system.worlds[0].spawn_member("orders");
+    assert!(system.run_ms(2000), "{:?}", system.violation());
+    for i in 1..3 {
+        system.worlds[i].spawn_member("orders");
+    }
+    let importers = system.worlds.iter_mut().map(|w| w.spawn_importer(Identity::Exactly(name(&World::name_on(w.node, "imp-1")))));
+    let importers: Vec<Who> = importers.collect();
+    assert!(system.run_ms(3000), "{:?}", system.violation());
+    let settings = vec![Setting::new("orders.batch", "41"), Setting::new("orders.limit", "51")];
+    system.worlds[2].set_to_keep(importers[2], settings, "k1", Admission::default(), Some(keep));
+    assert!(system.run_ms(1000), "{:?}", system.violation());
+    assert_eq!(runs_with(&system, "limit"), Some((1, 51)));
+    (system, importers)
+}
+
+// spec: CTL-4, GRP-7
+#[test]
+fn the_successor_on_another_cpu_takes_back_what_nobody_confirms() {
+    let (mut system, _) = system(within(5));
+    system.stop_cpu(0);
+    assert!(system.run_ms(4000), "{:?}", system.violation());
+    assert!(matches!(runs_with(&system, "limit"), Some((2.., 51))), "{:?}", runs_with(&system, "limit"));
+    assert!(system.run_ms(6000), "{:?}", system.violation());
+    assert!(matches!((runs_with(&system, "batch"), runs_with(&system, "limit")), (Some((2.., 64)), Some((2.., 64)))));
+}
+
+// spec: CTL-4, GRP-7
+#[test]
+fn what_was_asked_of_one_cpu_is_confirmed_at_its_successor() {
+    let (mut system, importers) = system(within(5));
+    system.stop_cpu(0);
+    assert!(system.run_ms(4000), "{:?}", system.violation());
+    let req = system.worlds[2].confirm(importers[2], "orders.batch").unwrap();
+    assert!(system.run_ms(10_000), "{:?}", system.violation());
+    let importer = system.worlds[2].processes[importers[2]].importer().unwrap();
+    assert!(importer.confirmed.contains_key(&req), "{:?}", importer.answers.get(&req));
+    assert!(matches!((runs_with(&system, "batch"), runs_with(&system, "limit")), (Some((2.., 41)), Some((2.., 51)))));
+}
