@@ -7,6 +7,7 @@
 
 pub mod acts;
 pub mod check;
+pub mod load;
 pub mod mutants;
 mod random;
 mod run;

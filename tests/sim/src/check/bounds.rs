@@ -11,8 +11,18 @@ use tif_core::wire::ToProcess;
 use super::{Verdict, wrong};
 
 /// See the module.
-#[derive(Debug, Default)]
-pub struct Bounds;
+#[derive(Debug)]
+pub struct Bounds {
+    /// So many instruments there are at most, here and on other CPUs.
+    instruments_max: u64,
+}
+
+impl Default for Bounds {
+    // A dozen exporters with twenty instruments, and some that are just going.
+    fn default() -> Bounds {
+        Bounds { instruments_max: 400 }
+    }
+}
 
 /// What came out of one queue in one go.
 #[derive(Debug, Default)]
@@ -22,11 +32,17 @@ pub struct Drained {
 }
 
 impl Bounds {
+    /// This world has so many instruments.
+    pub fn expect(&mut self, instruments_max: u64) {
+        self.instruments_max = instruments_max;
+    }
+
     /// The agent's figures.
     pub fn look(&self, stats: &Stats) -> Verdict {
-        // Three importers with five wishes each, a dozen exporters with twenty instruments.
+        let max = self.instruments_max;
+        // Three importers with five wishes each.
         for (what, got, max) in
-            [("subscriptions", stats.subscriptions, 64), ("instruments", stats.instruments, 400), ("watched", stats.watched, 400)]
+            [("subscriptions", stats.subscriptions, 64), ("instruments", stats.instruments, max), ("watched", stats.watched, max)]
         {
             if got > max {
                 return wrong("bounds", format!("{got} {what}, more than the {max} that this world can account for"));

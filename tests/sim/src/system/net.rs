@@ -7,6 +7,7 @@ use tif_core::model::NodeId;
 use tif_core::wire::PeerFrame;
 
 use crate::Random;
+use crate::load::Meter;
 use crate::world::MS;
 
 /// What is under way, and how bad the ways are.
@@ -22,12 +23,17 @@ pub struct Net {
     pub doubles: u64,
     /// Datagrams that were sent.
     pub sent: u64,
+    /// Counts what is sent, if that is wanted.
+    pub meter: Option<Meter>,
 }
 
 impl Net {
     /// A datagram sets out.
     pub fn send(&mut self, random: &mut Random, now: u64, from: NodeId, to: NodeId, frame: Box<PeerFrame>) {
         self.sent += 1;
+        if let Some(meter) = &mut self.meter {
+            meter.weigh(from.0, &frame);
+        }
         if self.cut.contains(&(from, to)) || random.percent(self.loss) {
             return;
         }

@@ -489,6 +489,11 @@ impl World {
         self.ring(who);
     }
 
+    /// There will be so many instruments here and on other CPUs.
+    pub fn expect_instruments(&mut self, max: u64) {
+        self.checks.bounds.expect(max);
+    }
+
     /// An exporter changes its table, and rings the doorbell.
     pub fn change_exporter(&mut self, who: Who, change: impl FnOnce(&mut super::exporter::Exporter)) {
         if let Some(exporter) = self.processes[who].exporter_mut() {

@@ -1,6 +1,7 @@
 //! Flies seeds, and shows what happened in one of them. See docs/simulation.md.
 
 mod fly;
+mod load;
 mod replay;
 mod show;
 mod shrink;
@@ -32,6 +33,7 @@ enum Command {
     Acts(shrink::ListActs),
     Shrink(shrink::Shrink),
     Mutants(Mutants),
+    Load(load::Load),
 }
 
 /// What is flown, beside the seed.
@@ -114,5 +116,6 @@ fn main() -> ExitCode {
         Command::Acts(acts) => acts.run(),
         Command::Shrink(shrink) => shrink.run(),
         Command::Mutants(mutants) => mutants.run(),
+        Command::Load(load) => load.run(),
     }
 }
