@@ -215,7 +215,7 @@ fn fly_all(plan: Plan, acts_of: &dyn Fn(u32) -> Acts) -> System {
     let end = system.now() + plan.length(&mut system.random);
     let end = system.acts.calm_at().unwrap_or(end);
     let stop = plan.until.unwrap_or(u64::MAX);
-    while system.now() < end && system.step < stop && system.advance() {}
+    system.run_to(end, stop);
     if system.violation().is_none() && system.step < stop {
         system.calm_down();
         heal_system(&mut system, stop);

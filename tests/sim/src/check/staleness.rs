@@ -24,13 +24,12 @@ type Rows = BTreeMap<(Name, String), (Time, u64)>;
 const SLACK: u64 = 7 * SECOND;
 
 impl Staleness {
-    /// An importer has just heard an end mark: it may show something as fresh for a moment only.
-    pub fn on_end_mark(&mut self, who: usize, importer: &Importer, now: u64) {
+    /// An importer has just heard the end mark of a source: it may show something as fresh for a moment only.
+    pub fn on_end_mark(&mut self, who: usize, importer: &Importer, source: &Name, now: u64) {
         let rows = self.rows.entry(who).or_default();
-        for (source, view) in &importer.views {
-            for (record, row) in view.rows.iter().filter(|(record, _)| view.machine.is_fresh(record)) {
-                rows.insert((source.clone(), record.clone()), (row.added, now));
-            }
+        let Some(view) = importer.views.get(source) else { return };
+        for (record, row) in view.rows.iter().filter(|(record, _)| view.machine.is_fresh(record)) {
+            rows.insert((source.clone(), record.clone()), (row.added, now));
         }
     }
 

@@ -2,6 +2,8 @@
 
 pub mod net;
 
+use std::collections::BTreeSet;
+
 use tif_core::agent::io::Input;
 use tif_core::machine::versions::Offer;
 use tif_core::model::NodeId;
@@ -40,6 +42,11 @@ pub struct System {
     /// The timeline of what is between the CPUs, if it is kept.
     pub timeline: Vec<Line>,
     trace: bool,
+    /// When something happens next in which world, in order; and in each world.
+    agenda: BTreeSet<(u64, usize)>,
+    next_of: Vec<Option<u64>>,
+    /// The time of the world that is furthest, as far as the present run has seen.
+    latest: u64,
     /// When which cut heals.
     mends: Vec<(u64, Mend)>,
 }
@@ -112,6 +119,9 @@ impl System {
             acts: Acts::default(),
             timeline: Vec::new(),
             trace: weather.trace,
+            agenda: BTreeSet::new(),
+            next_of: Vec::new(),
+            latest: 0,
             mends: Vec::new(),
         };
         system.introduce();
@@ -215,11 +225,14 @@ impl System {
         }
     }
 
-    /// One event, anywhere. False if something was wrong.
-    pub fn advance(&mut self) -> bool {
-        match self.next() {
-            Some((at, next)) => self.happen(at, next),
-            None => false,
+    /// Everything until it is this late, but no step after this one.
+    pub fn run_to(&mut self, end: u64, stop: u64) {
+        self.look_at_agendas();
+        while self.latest < end && self.step < stop {
+            match self.next() {
+                Some((at, next)) if self.happen(at, next) => {}
+                _ => return,
+            }
         }
     }
 
@@ -227,30 +240,36 @@ impl System {
     fn next(&self) -> Option<(u64, Next)> {
         let fate = self.trouble_at.into_iter().chain(self.mends.iter().map(|(at, _)| *at)).min().map(|at| (at, Next::Fate));
         let net = self.net.next().map(|at| (at, Next::Net));
-        let worlds = self.worlds.iter().enumerate().filter_map(|(i, w)| Some((w.next()?, Next::World(i))));
-        fate.into_iter().chain(net).chain(worlds).min()
+        let world = self.agenda.first().map(|(at, i)| (*at, Next::World(*i)));
+        fate.into_iter().chain(net).chain(world).min()
     }
 
     fn happen(&mut self, at: u64, next: Next) -> bool {
         self.step += 1;
-        match next {
-            Next::Fate => self.fate(at),
+        let i = match next {
+            Next::Fate => {
+                self.fate(at);
+                self.look_at_agendas();
+                return self.violation().is_none();
+            }
             Next::Net => {
-                if let Some((from, to, frame)) = self.net.take() {
-                    let i = to.0 as usize - 1;
-                    self.worlds[i].now = self.worlds[i].now.max(at);
-                    self.worlds[i].step = self.step;
-                    self.worlds[i].receive(from, frame);
-                    self.collect(i);
-                }
+                let Some((from, to, frame)) = self.net.take() else { return true };
+                let i = to.0 as usize - 1;
+                self.worlds[i].now = self.worlds[i].now.max(at);
+                self.worlds[i].step = self.step;
+                self.worlds[i].receive(from, frame);
+                i
             }
             Next::World(i) => {
                 self.worlds[i].step = self.step;
                 self.worlds[i].advance();
-                self.collect(i);
+                i
             }
-        }
-        self.violation().is_none()
+        };
+        // Nothing else is touched: with many CPUs not all of them are looked at for each event.
+        self.collect(i);
+        self.look_at_agenda(i);
+        self.worlds[i].violation.is_none()
     }
 
     /// Everything up to a time.
@@ -260,6 +279,8 @@ impl System {
 
     /// Everything up to a time, but no step after this one.
     pub fn run_until_step(&mut self, end: u64, stop: u64) -> bool {
+        // What others did to the worlds since the last run is not known.
+        self.look_at_agendas();
         while self.step < stop {
             match self.next() {
                 Some((at, next)) if at <= end => {
@@ -276,6 +297,26 @@ impl System {
             }
         }
         self.violation().is_none()
+    }
+
+    /// When something happens next in each world is looked at anew.
+    fn look_at_agendas(&mut self) {
+        self.agenda.clear();
+        self.next_of = vec![None; self.worlds.len()];
+        for i in 0..self.worlds.len() {
+            self.look_at_agenda(i);
+        }
+    }
+
+    fn look_at_agenda(&mut self, i: usize) {
+        let next = self.worlds[i].next();
+        self.latest = self.latest.max(self.worlds[i].now);
+        if self.next_of.get(i).is_some_and(|known| *known != next) {
+            if let Some(before) = std::mem::replace(&mut self.next_of[i], next) {
+                self.agenda.remove(&(before, i));
+            }
+            self.agenda.extend(next.map(|at| (at, i)));
+        }
     }
 
     /// Everything for so many milliseconds.

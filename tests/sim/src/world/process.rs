@@ -521,9 +521,9 @@ impl World {
                 let result = self.checks.ids.on_announced(self.processes[who].agent, announced);
                 self.judge(result);
             }
-            ToProcess::ReportsEnd(_) => {
+            ToProcess::ReportsEnd(end) => {
                 if let Trade::Importer(importer) = &self.processes[who].trade {
-                    self.checks.staleness.on_end_mark(who, importer, self.now);
+                    self.checks.staleness.on_end_mark(who, importer, &end.source, self.now);
                 }
             }
             ToProcess::Outage(outage) => {

@@ -44,6 +44,10 @@ impl Agent {
 
     /// Tells the others which processes are asked for, where that has changed.
     pub(super) fn send_lookups(&mut self, now: Moment, out: &mut Outbox) {
+        // Of each step, so not for nothing.
+        if self.peers.looked_for.is_empty() {
+            return;
+        }
         let nodes: Vec<NodeId> = self.peers.greeted().collect();
         for name in std::mem::take(&mut self.peers.looked_for) {
             let wanted = self.is_looked_for(&name);
