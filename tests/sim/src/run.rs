@@ -29,6 +29,8 @@ pub struct Plan {
     pub trace: bool,
     /// Stop at this step.
     pub until: Option<u64>,
+    /// How many CPUs, where there are several; none: the seed decides.
+    pub cpus: Option<u32>,
 }
 
 impl Plan {
@@ -39,7 +41,7 @@ impl Plan {
             1..5 => Pace::Breeze,
             _ => Pace::Storm,
         };
-        Plan { seed, trouble_s: 12, pace, defect: None, agent: None, trace: false, until: None }
+        Plan { seed, trouble_s: 12, pace, defect: None, agent: None, trace: false, until: None, cpus: None }
     }
 
     fn weather(self) -> Weather {
@@ -67,6 +69,11 @@ pub struct Outcome {
     pub timeline: Vec<Line>,
     /// A number that two runs of the same seed have in common.
     pub fingerprint: u64,
+    /// How many CPUs there were.
+    pub cpus: usize,
+    /// After how long without trouble everything was right, in milliseconds, if it was.
+    // I26
+    pub healed_ms: Option<u64>,
 }
 
 /// How long everything may take to come right.
@@ -90,7 +97,8 @@ fn fly(plan: Plan) -> Outcome {
 fn outcome_of_world(world: &mut World) -> Outcome {
     let fingerprint = world.random.any() ^ world.now;
     let timeline = std::mem::take(&mut world.timeline);
-    Outcome { violation: world.violation.take(), steps: world.step, simulated_ms: world.now / MS, timeline, fingerprint }
+    let (steps, simulated_ms, healed_ms) = (world.step, world.now / MS, world.healed_after.map(|ns| ns / MS));
+    Outcome { violation: world.violation.take(), steps, simulated_ms, timeline, fingerprint, cpus: 1, healed_ms }
 }
 
 fn fly_world(plan: Plan, acts: Acts) -> World {
@@ -109,7 +117,10 @@ fn fly_world(plan: Plan, acts: Acts) -> World {
 }
 
 fn heal(world: &mut World, stop: u64) {
-    let mut end = world.now + HEALS_WITHIN;
+    let began = world.now;
+    let mut end = began + HEALS_WITHIN;
+    // Where somebody on another kernel has to be given up for his silence, that takes as long as he said that he may be silent.
+    let waits = world.given_up_at() > began;
     loop {
         end = end.max(world.given_up_at() + HEALS_WITHIN);
         let next = world.now + 50 * MS;
@@ -117,7 +128,7 @@ fn heal(world: &mut World, stop: u64) {
             return;
         }
         match convergence::look(&[world]) {
-            Ok(()) => return,
+            Ok(()) => return world.healed_after = (!waits).then_some(world.now - began),
             Err(mut violation) if world.now >= end => {
                 violation.step = world.step;
                 violation.at_ms = world.now / MS;
@@ -152,7 +163,9 @@ fn outcome_of_system(system: &mut System) -> Outcome {
     timeline.extend(system.worlds.iter_mut().flat_map(|world| std::mem::take(&mut world.timeline)));
     timeline.sort_by_key(|line| line.step);
     let fingerprint = system.random.any() ^ system.now();
-    Outcome { violation: system.violation().cloned(), steps: system.step, simulated_ms: system.now() / MS, timeline, fingerprint }
+    let (steps, simulated_ms, cpus) = (system.step, system.now() / MS, system.worlds.len());
+    let healed_ms = system.worlds[0].healed_after.map(|ns| ns / MS);
+    Outcome { violation: system.violation().cloned(), steps, simulated_ms, timeline, fingerprint, cpus, healed_ms }
 }
 
 /// Of which all acts are kept, or of which some are left out.
@@ -193,13 +206,13 @@ fn film_with(plan: Plan, system: bool, script: Option<Arc<Script>>) -> Film {
 }
 
 fn fly_all(plan: Plan, acts_of: &dyn Fn(u32) -> Acts) -> System {
-    let cpus = match plan.seed % 8 {
+    let cpus = plan.cpus.unwrap_or(match plan.seed % 8 {
         0..3 => 2,
         3..5 => 3,
         5 => 4,
         6 => 5,
         _ => 2 + (plan.seed / 8 % 8) as u32,
-    };
+    });
     // The foreign one is no voter, so that the others do without it.
     let releases = match plan.seed / 8 % 4 {
         0 if cpus > 3 => Releases::MixedAndForeign,
@@ -224,7 +237,9 @@ fn fly_all(plan: Plan, acts_of: &dyn Fn(u32) -> Acts) -> System {
 }
 
 fn heal_system(system: &mut System, stop: u64) {
-    let mut end = system.now() + SYSTEM_HEALS_WITHIN;
+    let began = system.now();
+    let mut end = began + SYSTEM_HEALS_WITHIN;
+    let mut waits = false;
     loop {
         // Not in step with what changes every so often.
         let next = system.now() + 37 * MS;
@@ -233,8 +248,9 @@ fn heal_system(system: &mut System, stop: u64) {
         }
         let given_up = system.worlds.iter().map(World::given_up_at).max().unwrap_or_default();
         end = end.max(given_up + SYSTEM_HEALS_WITHIN);
+        waits |= given_up > began;
         match system.look() {
-            Ok(()) => return,
+            Ok(()) => return system.worlds[0].healed_after = (!waits).then(|| system.now() - began),
             Err(mut violation) if system.now() >= end => {
                 violation.step = system.step;
                 violation.at_ms = system.now() / MS;

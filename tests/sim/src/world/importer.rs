@@ -191,7 +191,8 @@ impl Importer {
                             // Old values, said again: they get no younger.
                             // spec: SYN-4
                             view.machine.on_still_lost(now);
-                            view.aging = view.outage.is_none();
+                            // One that an earlier agent told of another life is over with this begin.
+                            view.aging = view.outage.as_ref().is_none_or(|o| o.key != end.key);
                         }
                     }
                     Ended::Mismatch => {

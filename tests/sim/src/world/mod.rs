@@ -251,6 +251,8 @@ pub struct World {
     pub wall_ahead: i64,
     /// Trouble is over.
     pub calm: bool,
+    /// After how long without trouble everything was right.
+    pub healed_after: Option<u64>,
     /// Commits fail.
     pub store_fails: bool,
     /// No write is done at all.
@@ -318,6 +320,7 @@ impl World {
             acts: Acts::default(),
             wall_ahead: 0,
             calm: weather.still,
+            healed_after: None,
             store_fails: false,
             store_full: false,
             launches: Vec::new(),

@@ -40,6 +40,8 @@ struct Sums {
     simulated_ms: u64,
     /// How often each check failed, and the first seed that it failed with.
     failed: BTreeMap<&'static str, (u64, u64)>,
+    /// After how long everything was right, in milliseconds, by the number of CPUs.
+    healed: BTreeMap<usize, Vec<u64>>,
     shown: Option<Instant>,
 }
 
@@ -56,6 +58,7 @@ impl Sums {
         self.seeds += 1;
         self.steps += outcome.steps;
         self.simulated_ms += outcome.simulated_ms;
+        self.healed.entry(outcome.cpus).or_default().extend(outcome.healed_ms);
         if let Some(violation) = &outcome.violation {
             let (count, first) = self.failed.entry(violation.check).or_insert((0, seed));
             (*count, *first) = (*count + 1, seed.min(*first));
@@ -95,8 +98,7 @@ impl Fly {
         });
         clear(terminal);
         let sums = sums.into_inner().unwrap_or_else(PoisonError::into_inner);
-        self.close(&sums, began.elapsed(), jobs);
-        if sums.failures() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        self.close(sums, began.elapsed(), jobs)
     }
 
     fn progress(&self, sums: &Sums, began: Instant) {
@@ -114,7 +116,7 @@ impl Fly {
         let _ = write!(stderr, "\r\x1b[K{line}").and_then(|()| stderr.flush());
     }
 
-    fn close(&self, sums: &Sums, took: Duration, jobs: usize) {
+    fn close(&self, mut sums: Sums, took: Duration, jobs: usize) -> ExitCode {
         let minutes = took.as_secs_f64() / 60.0;
         let per_minute = sums.hours() / minutes;
         println!("{} seeds, {} failures, {} steps", sums.seeds, sums.failures(), sums.steps);
@@ -127,6 +129,16 @@ impl Fly {
         for (check, (count, first)) in &sums.failed {
             println!("  {check:<14} failed {count:>6} times, first with seed {first}");
         }
+        for (cpus, healed) in &mut sums.healed {
+            healed.sort_unstable();
+            let at = |part: f64| healed.get((healed.len() as f64 * part) as usize).or(healed.last()).copied().unwrap_or_default();
+            let (median, most, last) = (at(0.5), at(0.99), at(1.0));
+            println!(
+                "  {cpus} CPUs were right again {median} ms after the trouble in half of {} runs, {most} in 99 %, {last} in all",
+                healed.len()
+            );
+        }
+        if sums.failures() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }
 

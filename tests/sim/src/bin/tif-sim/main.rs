@@ -42,6 +42,9 @@ struct Flight {
     /// Several CPUs with a fabric between them, instead of one.
     #[arg(long)]
     system: bool,
+    /// So many, 2 to 9; the seed decides if it is not said.
+    #[arg(long, requires = "system", value_parser = clap::value_parser!(u32).range(2..=9))]
+    cpus: Option<u32>,
     /// With this deliberate defect: of the agent's code (`tif-sim mutants` lists them) or of the world around it.
     #[arg(long, value_name = "NAME", value_parser = wrong)]
     defect: Option<Wrong>,
@@ -63,7 +66,7 @@ fn wrong(name: &str) -> Result<Wrong, String> {
 
 impl Flight {
     fn plan(&self, seed: u64) -> Plan {
-        let plan = Plan::of(seed);
+        let plan = Plan { cpus: self.cpus, ..Plan::of(seed) };
         match self.defect {
             None => plan,
             Some(Wrong::Agent(defect)) => Plan { agent: Some(defect), ..plan },
@@ -77,7 +80,8 @@ impl Flight {
 
     /// The same on a command line.
     fn words(&self) -> String {
-        let system = if self.system { " --system" } else { "" };
+        let cpus = self.cpus.map(|cpus| format!(" --cpus {cpus}")).unwrap_or_default();
+        let system = if self.system { format!(" --system{cpus}") } else { String::new() };
         let defect = match self.defect {
             None => String::new(),
             Some(Wrong::Agent(defect)) => format!(" --defect {defect:?}"),
