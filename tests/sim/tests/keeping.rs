@@ -295,3 +295,21 @@ fn what_was_asked_of_one_cpu_is_confirmed_at_its_successor() {
     assert!(importer.confirmed.contains_key(&req), "{:?}", importer.answers.get(&req));
     assert!(matches!((runs_with(&system, "batch"), runs_with(&system, "limit")), (Some((2.., 41)), Some((2.., 51)))));
 }
+
+// spec: SEC-3
+#[test]
+fn a_guard_that_is_out_of_its_range_when_the_change_is_taken_up_again_takes_it_back_though_its_value_does_not_change_any_more() {
+    let guard = Guard { indicator: "orders.queue.depth".into(), low: Number::Whole(0), high: Number::Whole(50) };
+    let (mut system, _) = system(KeepAsked { guard: Some(guard), ..within(3600) });
+    let leader = system.worlds[0].standing()[&name("orders")];
+    let cells = &system.worlds[0].processes[leader].exporter().unwrap().cells;
+    let slot: Slot = *cells.iter().find(|(_, c)| c.descriptor.path.as_str() == "queue.depth").unwrap().0;
+    // It leaves its range while nothing can be written down; what this CPU had begun is forgotten with the failed write.
+    system.worlds[0].store_full = true;
+    system.worlds[0].store_value(leader, slot, Value::F64(90.0));
+    assert!(system.run_ms(1500), "{:?}", system.violation());
+    assert_eq!(runs_with(&system, "limit"), Some((1, 51)));
+    system.worlds[0].store_full = false;
+    assert!(system.run_ms(5000), "{:?}", system.violation());
+    assert_eq!((runs_with(&system, "batch"), runs_with(&system, "limit")), (Some((1, 64)), Some((1, 64))));
+}

@@ -4,6 +4,7 @@ use tif_core::defects::Defect;
 use tif_core::model::{Cause, Coarsen};
 use tif_core::wire::Identity;
 use tif_sim::acts::{ActId, Script, Track};
+use tif_sim::load::{Phase, Size, measure};
 use tif_sim::mutants::{Flights, Found, hunt};
 use tif_sim::shrink::{NotShrunk, shrink};
 use tif_sim::world::{Weather, World, name};
@@ -116,4 +117,29 @@ fn a_failing_run_of_several_cpus_is_made_short() {
 #[test]
 fn a_run_that_does_not_fail_is_not_made_short() {
     assert_eq!(shrink(Plan::of(3), false, 10).map(|shrunk| shrunk.kept), Err(NotShrunk::Passes));
+}
+
+fn load(size: Size) -> Vec<Phase> {
+    let mut phases = Vec::new();
+    measure(size, |phase| phases.push(phase.clone())).unwrap();
+    phases
+}
+
+// spec: MON-2, FAB-3
+#[test]
+fn what_agents_say_without_interest_grows_with_the_cpus_only_and_with_it_by_what_is_followed() {
+    let (small, large) = (Size { cpus: 4, processes: 1, instruments: 10 }, Size { cpus: 4, processes: 4, instruments: 100 });
+    let (few, many) = (load(small), load(large));
+    let idle = |phases: &[Phase]| phases.iter().filter(|p| p.what == "nothing happens").map(|p| (p.frames, p.bytes)).collect::<Vec<_>>();
+    assert_eq!(idle(&few), idle(&many));
+    // Ten heartbeats a second to each of three others.
+    assert!(idle(&few).iter().all(|(frames, _)| *frames == 300.0), "{:?}", idle(&few));
+    let of = |phases: &[Phase], what: &str| phases.iter().find(|p| p.what == what).map(|p| p.bytes_max).unwrap_or_default();
+    let per_instrument = |what: &str| (of(&many, what) - of(&few, what)) / (400 - 10);
+    assert!(
+        (50..300).contains(&per_instrument("one importer follows everything")),
+        "{}",
+        per_instrument("one importer follows everything")
+    );
+    assert!((10..100).contains(&per_instrument("every value changes once")), "{}", per_instrument("every value changes once"));
 }

@@ -560,7 +560,7 @@ impl Agent {
             self.stats.reports_in += 1;
             self.propagate(now, id, out);
             if self.keeping.is_guard(id) {
-                self.on_guard(now, id);
+                self.on_guard(id);
             }
         }
         let Some(token) = token else { return };

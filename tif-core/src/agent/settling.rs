@@ -36,8 +36,8 @@ pub(super) struct Keeping {
     confirming: BTreeMap<RequestId, Vec<(Requester, Time)>>,
     /// Who made it, and is to be told of its end.
     makers: BTreeMap<RequestId, Conn>,
-    /// The indicators that are looked at, by their addresses.
-    guards: BTreeMap<InstrumentId, String>,
+    /// The indicators that are looked at, with their addresses, and since when: what was read before may be old.
+    guards: BTreeMap<InstrumentId, (String, Time)>,
 }
 
 impl Keeping {
@@ -318,26 +318,33 @@ impl Agent {
         let wanted: BTreeSet<String> = self.keeping.machine.guards().map(str::to_owned).collect();
         let found = |address: String| Some((self.table.resolve(&address, |i, at| self.is_at(i, at)).ok()?, address));
         let wanted: BTreeMap<InstrumentId, String> = wanted.into_iter().filter_map(found).collect();
-        let before = std::mem::replace(&mut self.keeping.guards, wanted.clone());
-        for id in before.keys().filter(|id| !wanted.contains_key(id)) {
-            if self.interest.withdraw_all(&Resource::Instrument(*id), Conn::GUARD) {
-                self.unwatch(*id, out);
-            }
+        let mut before = std::mem::take(&mut self.keeping.guards);
+        for (id, address) in wanted {
+            let resource = Resource::Instrument(id);
+            let since = match before.remove(&id) {
+                Some((_, since)) => since,
+                None if self.interest.declare(&resource, Conn::GUARD) => {
+                    self.watch(id, out);
+                    now.time
+                }
+                None => Time::ZERO,
+            };
+            self.keeping.guards.insert(id, (address, since));
+            // One that is taken up again, by a successor or after a failed write, may be out of its range already.
+            self.on_guard(id);
         }
-        for id in wanted.keys().filter(|id| !before.contains_key(id)) {
-            if self.interest.declare(&Resource::Instrument(*id), Conn::GUARD) {
-                self.watch(*id, out);
-            } else {
-                self.on_guard(now, *id);
+        for id in before.into_keys() {
+            if self.interest.withdraw_all(&Resource::Instrument(id), Conn::GUARD) {
+                self.unwatch(id, out);
             }
         }
     }
 
     /// An indicator that guards changes was read.
     // spec: CTL-6
-    pub(super) fn on_guard(&mut self, _now: Moment, id: InstrumentId) {
-        let Some(address) = self.keeping.guards.get(&id) else { return };
-        let value = self.table.find(id).filter(|i| i.read).and_then(|i| i.value.as_ref());
+    pub(super) fn on_guard(&mut self, id: InstrumentId) {
+        let Some((address, since)) = self.keeping.guards.get(&id) else { return };
+        let value = self.table.find(id).filter(|i| i.read && i.sampled >= *since).and_then(|i| i.value.as_ref());
         if let Some(value) = value.filter(|_| !defect(Defect::IgnoreGuard)) {
             self.keeping.due.extend(self.keeping.machine.on_value(address, value));
         }

@@ -20,8 +20,8 @@ pub struct Staleness {
 /// By source and record: when a row came, and when it was last seen fresh.
 type Rows = BTreeMap<(Name, String), (Time, u64)>;
 
-/// Rows are looked at every second, and not while their process is stopped.
-const SLACK: u64 = 7 * SECOND;
+/// Rows are looked at every second, and not while their process is stopped, or their CPU stands still, for up to ten seconds.
+const SLACK: u64 = 12 * SECOND;
 
 impl Staleness {
     /// An importer has just heard the end mark of a source: it may show something as fresh for a moment only.

@@ -307,6 +307,7 @@ impl Agent {
                     self.ledger.take_book(service, &book);
                     self.give_up_unsettled(service, out);
                     self.take_up_unsettled(now, Some(service));
+                    self.look_at_guards(now, out);
                     self.peers.electing.stir();
                     self.show_controls(service, out);
                 }
@@ -344,7 +345,7 @@ impl Agent {
             return self.refuse_change(number, &refusal, out);
         };
         entry.change.result.replicated = shared.replica.waits_for().is_some_and(|others| !others.is_empty());
-        let id = entry.change.request_id.clone();
+        let (id, request) = (entry.change.request_id.clone(), entry.change.request.clone());
         let mut wanted = Wants::new();
         let proposed = shared.replica.propose(entry, &mut wanted);
         let refusal = match proposed {
@@ -355,11 +356,17 @@ impl Agent {
             // An earlier attempt of the same request, of which nobody here waits to hear.
             Ok(Proposal::Known { acknowledged: true }) => {
                 let done = shared.replica.log().state.answers().rev().find(|change| change.request_id == id).cloned();
-                if let Some(done) = done {
-                    self.ledger.remember(done.clone());
-                    self.answer_change(number, SetResult { repeated: true, ..done.result }, out);
+                match done {
+                    // Its id was used for something else on another CPU.
+                    // spec: CTL-3
+                    Some(done) if done.request != request => Some(Refusal::RequestIdReused { id: id.to_string(), was: done.request }),
+                    Some(done) => {
+                        self.ledger.remember(done.clone());
+                        self.answer_change(number, SetResult { repeated: true, ..done.result }, out);
+                        None
+                    }
+                    None => None,
                 }
-                None
             }
             Ok(Proposal::Known { acknowledged: false }) => Some(Refusal::TimedOut {
                 name: name.clone(),
