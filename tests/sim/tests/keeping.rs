@@ -212,6 +212,26 @@ fn a_service_that_dies_of_a_change_comes_back_without_it() {
     assert_eq!(scene.runs_with(), before);
 }
 
+// spec: CTL-2
+#[test]
+fn who_may_not_change_all_of_a_step_does_not_let_it_stay() {
+    let mut world = World::new(7, Weather { still: true, ..Weather::default() });
+    let owner = world.spawn_exporter(Identity::Exactly(name("cache-1")), "cache", false);
+    world.change_exporter(owner, |exporter| {
+        let batch = exporter.cells.values_mut().find(|cell| cell.descriptor.path.as_str() == "batch").unwrap();
+        batch.descriptor.writers = vec!["1000".into()];
+    });
+    let [maker, other] = ["imp-1", "imp-2"].map(|own| world.spawn_importer(Identity::Exactly(name(own))));
+    world.processes[other].uid = 1001;
+    world.run_ms(1500);
+    let mut scene = Scene { world, owner, maker, other };
+    scene.change(within(3), "k1").unwrap();
+    // LIMIT is anybody's, and of the same step.
+    let denied = scene.confirm(scene.other);
+    assert!(matches!(&denied, Err(Refusal::Denied { reason }) if reason.contains(BATCH)), "{denied:?}");
+    assert_eq!(scene.confirm(scene.maker), Ok(()));
+}
+
 // spec: SEC-2
 #[test]
 fn what_makes_no_sense_is_refused_and_changes_nothing() {

@@ -165,6 +165,13 @@ impl Agent {
             (None, None) => return self.refuse(out, conn, req, refused("no change of it waits to be confirmed".into())),
             (Some(id), None) => id,
         };
+        // Who may not change all of a step does not let it stay.
+        // spec: CTL-2
+        let of_step = self.keeping.machine.controls(&which).filter_map(|(source, record)| self.table.id_of(record, source));
+        let denied = of_step.filter_map(|id| self.table.find(id)).find_map(|i| self.may_write(uid, i).err());
+        if let Some(refusal) = denied {
+            return self.refuse(out, conn, req, refusal);
+        }
         if !self.begin_request(conn, req, out) {
             return;
         }

@@ -321,6 +321,11 @@ impl Confirmations {
         self.waiting.values().filter_map(|w| w.terms.guard.as_ref()).map(|g| g.indicator.as_str())
     }
 
+    /// The controls of one that waits.
+    pub fn controls(&self, id: &RequestId) -> impl Iterator<Item = &ControlName> {
+        self.waiting.get(id).into_iter().flat_map(|w| w.before.iter().map(|(control, _)| control))
+    }
+
     /// The source of the controls of one that waits.
     pub fn source(&self, id: &RequestId) -> Option<&Name> {
         self.waiting.get(id).and_then(|w| w.before.first()).map(|((source, _), _)| source)

@@ -59,6 +59,8 @@ pub struct Process {
     pub pid: u32,
     /// Its start time; with the pid it is unique.
     pub started: u64,
+    /// As which user it runs.
+    pub uid: u32,
     /// It runs or is stopped.
     pub alive: bool,
     /// Stopped by a signal.

@@ -58,6 +58,7 @@ impl World {
             identity,
             pid,
             started: self.now / MS + u64::from(self.pid_last),
+            uid: 1000,
             alive: true,
             stopped: false,
             left: false,

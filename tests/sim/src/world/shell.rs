@@ -188,7 +188,7 @@ impl World {
     pub(super) fn hello_arrives(&mut self, conn: Conn, hello: Box<Hello>) {
         let Some(who) = self.links.get(&conn).filter(|l| l.agent_end).map(|l| l.who) else { return };
         let process = &mut self.processes[who];
-        let credentials = Credentials { pid: process.pid, uid: 1000, gid: 1000, started: process.started };
+        let credentials = Credentials { pid: process.pid, uid: process.uid, gid: 1000, started: process.started };
         let (segment, declared) = match process.exporter_mut() {
             Some(exporter) => {
                 // The whole table is read now.
