@@ -124,7 +124,7 @@ pub(super) fn run(args: Set, session: &mut Session<'_, '_>) -> Result<Exit, Fail
         guard: args.guard,
         while_connected: args.while_connected,
     });
-    let within = keep.as_ref().filter(|_| !args.dry_run).map(|keep| keep.within);
+    let keeps = if args.dry_run { Keeps::default() } else { Keeps { within: args.confirm_within, held: args.while_connected } };
     let request = SetRequest { settings, request_id: Some(id.clone()), admission, reason: args.reason, keep };
     let interrupts = if args.while_connected { (session.screen.interrupts)() } else { never() };
     let result = session.unless_interrupted(&importer, &id, || importer.set(request))??;
@@ -133,7 +133,7 @@ pub(super) fn run(args: Set, session: &mut Session<'_, '_>) -> Result<Exit, Fail
         let what = if result.dry_run { "was checked" } else { "was accepted" };
         format!("the change of {} {what} (request {})", names.join(", "), result.request_id)
     };
-    print(&result, within, session).map_err(Failure::unwritten(done))?;
+    print(&result, &keeps, session).map_err(Failure::unwritten(done))?;
     // The answer to a repetition tells of a change that another connection made.
     if !args.while_connected || args.dry_run || result.repeated {
         return Ok(Exit::Done);
@@ -168,15 +168,29 @@ fn wait(importer: &Importer, id: &RequestId, interrupts: &Receiver<()>, session:
     }
 }
 
-fn print(result: &SetResult, within: Option<Duration>, session: &mut Session<'_, '_>) -> io::Result<()> {
+/// Until when it may be taken back.
+#[derive(Default)]
+struct Keeps {
+    within: Option<Duration>,
+    /// As long as this command runs.
+    held: bool,
+}
+
+fn print(result: &SetResult, keeps: &Keeps, session: &mut Session<'_, '_>) -> io::Result<()> {
     for changed in &result.changed {
         if session.global.output == Format::Table {
             let mut facts = facts(result, changed);
-            facts.extend(within.map(|within| format!("to be confirmed within {within:?}: tif-serve confirm '{}'", changed.name)));
+            let until = match (keeps.within, keeps.held) {
+                (Some(within), true) => Some(format!("within {within:?}, and before this command ends")),
+                (Some(within), false) => Some(format!("within {within:?}")),
+                (None, true) => Some("before this command ends".to_owned()),
+                (None, false) => None,
+            };
+            facts.extend(until.map(|until| format!("to be confirmed {until}: tif-serve confirm '{}'", changed.name)));
             let (old, new) = (changed.old.show(&changed.choices), changed.new.show(&changed.choices));
             session.screen.say(&format!("{}: {old} → {new} ({})", changed.name, facts.join(", ")))?;
         } else {
-            output::object(session.screen, &SetRow::new(result, changed, within))?;
+            output::object(session.screen, &SetRow::new(result, changed, keeps.within))?;
         }
     }
     session.screen.flush()
