@@ -3,7 +3,7 @@
 use tif_sim::{Plan, run, run_system};
 
 /// Seeds that found something in the past, with what. They fly first.
-const REGRESSIONS: [(u64, &str); 19] = [
+const REGRESSIONS: [(u64, &str); 20] = [
     (706_642, "an outage whose end could not be written stayed open for ever after the agent's restart"),
     (6992, "a subscription during an outage announced only what was new, though the importer had cleared the rest"),
     (8, "an unregistered process that lives was said to be dead after the agent's restart"),
@@ -25,6 +25,7 @@ const REGRESSIONS: [(u64, &str); 19] = [
     (71, "somebody was told to lead while the end of the primary before was only being written once more"),
     (1514, "the end of a primary was not written any more when a registration under its name could not be"),
     (611, "an agent told the elected of the one before it to lead, and the end of the primary before was not written"),
+    (5_108_928, "the successor of a primary whose admission was abandoned was written down before that"),
     (1069, "none of the agent's: messages to a stopped process overtook one another"),
 ];
 

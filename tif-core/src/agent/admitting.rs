@@ -268,10 +268,12 @@ impl Agent {
     /// It went before it was answered: nobody knows its key, and nobody would see it die.
     // spec: PSM-9
     pub(super) fn abandon_admission(&mut self, now: Moment, key: Key, out: &mut Outbox) {
-        if let Some(admitting) = self.take_admission_back(now, key, out) {
-            // It never was a member of anything.
+        if let Some(admitting) = self.admitting.get(&key) {
+            // It never was a member of anything. That is written before anybody is elected in its place.
+            // spec: GRP-8
             let record = ProcessRecord { ended: true, service: None, grouped: false, ..admitting.record(now, Epoch(0)) };
             self.store(Record::Process(record), Waiting::Nobody, out);
+            self.take_admission_back(now, key, out);
         }
     }
 
