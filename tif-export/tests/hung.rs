@@ -1,7 +1,7 @@
 //! The service's code that hangs. A process of its own: its threads for such code are all taken here.
 
 #[path = "exporter/fake.rs"]
-#[allow(dead_code, reason = "this story needs only a part of what the fake agent can do")]
+#[expect(dead_code, reason = "this story needs only a part of what the fake agent can do")]
 mod fake;
 
 use std::collections::BTreeSet;

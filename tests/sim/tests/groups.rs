@@ -46,15 +46,7 @@ fn runs_with(world: &World, path: &str) -> (Version, Value) {
 
 /// Asks for a change on a CPU and waits for what comes of it.
 fn set(system: &mut System, cpu: usize, who: Who, value: u64, id: &str) -> Result<SetResult, Refusal> {
-    let req = system.worlds[cpu].set(who, "orders.batch", &value.to_string(), id, Admission::default()).expect("it is connected");
-    for _ in 0..150 {
-        let importer = system.worlds[cpu].processes[who].importer().unwrap();
-        if let Some(answer) = importer.answers.get(&req) {
-            return answer.clone();
-        }
-        assert!(system.run_ms(100), "{:?}", system.violation());
-    }
-    panic!("no answer to {id}");
+    set_all(system, cpu, who, &[("orders.batch", value)], id)
 }
 
 /// The same for a step of several controls.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tif_core::machine::confirm::{Cause as Why, End, Guard};
 use tif_core::model::{Cause, Coarsen, Number, Refusal, Setting, Slot, Value};
-use tif_core::wire::{Admission, Identity, KeepAsked};
+use tif_core::wire::{Admission, Identity, KeepAsked, ToAgent};
 use tif_sim::system::System;
 use tif_sim::world::{Weather, Who, World, name};
 
@@ -230,6 +230,32 @@ fn who_may_not_change_all_of_a_step_does_not_let_it_stay() {
     let denied = scene.confirm(scene.other);
     assert!(matches!(&denied, Err(Refusal::Denied { reason }) if reason.contains(BATCH)), "{denied:?}");
     assert_eq!(scene.confirm(scene.maker), Ok(()));
+}
+
+// spec: CTL-3
+#[test]
+fn a_change_is_confirmed_at_its_own_controls_and_its_id_stands_for_it_on_these_terms_only() {
+    let mut scene = scene();
+    let before = scene.runs_with();
+    scene.change(within(2), "k1").unwrap();
+    // At a control that it does not hold.
+    let id = "k1".parse().ok();
+    let name = "cache.scratch@cache-1".to_owned();
+    let req = scene.world.request(scene.other, |req| ToAgent::Confirm { req, name, request_id: id }).unwrap();
+    scene.run_ms(300);
+    let answer = scene.world.processes[scene.other].importer().unwrap().answers.get(&req).cloned();
+    assert!(matches!(answer, Some(Err(Refusal::NotConfirmed { .. }))), "{answer:?}");
+    scene.run_ms(2500);
+    assert_eq!(scene.runs_with(), before);
+    // The same for good is another request, and so is one with more time.
+    let settings = vec![Setting::new(BATCH, "40"), Setting::new(LIMIT, "50")];
+    let req = scene.world.set_all(scene.other, settings, "k1", Admission::default()).unwrap();
+    scene.run_ms(300);
+    let answer = scene.world.processes[scene.other].importer().unwrap().answers.get(&req).cloned();
+    assert!(matches!(answer, Some(Err(Refusal::RequestIdReused { .. }))), "{answer:?}");
+    assert!(matches!(scene.change(within(3), "k1"), Err(Refusal::RequestIdReused { .. })));
+    assert_eq!(scene.change(within(2), "k1"), Ok(()), "its recorded answer");
+    assert_eq!(scene.runs_with(), before);
 }
 
 // spec: SEC-2

@@ -104,9 +104,8 @@ impl Agent {
             let reason = format!("a call of more than {} bytes", limits::RESULT_LEN_MAX);
             return self.refuse(out, conn, req, Refusal::Malformed { reason });
         }
-        if super::settling::is_reserved(&request_id) {
-            let reason = format!("request ids like {request_id} are the agent's own: choose another");
-            return self.refuse(out, conn, req, Refusal::Malformed { reason });
+        if let Err(refusal) = super::settling::check_id(&request_id) {
+            return self.refuse(out, conn, req, refusal);
         }
         self.give_up_lost_calls(out);
         // One space of ids: also a change has it for itself.

@@ -10,13 +10,13 @@ use std::collections::{BTreeSet, VecDeque};
 
 use super::exporting::Exporter;
 use super::io::{ChangeRecord, Conn, ControlRecord, ControlValue, Moment, Output, Record};
-use super::settling::is_reserved;
+use super::settling::check_id;
 use super::table::Instrument;
 use super::{Agent, Outbox, Question, Requester, Timer, Underway, Waiting};
 use crate::defects::{Defect, defect};
 use crate::limits;
 use crate::machine::book::Entry;
-use crate::machine::confirm::{Keep, Terms};
+use crate::machine::confirm::{Guard, Keep, Terms};
 use crate::machine::control::{ControlName, Known};
 use crate::model::{
     Changed, Descriptor, InstrumentId, Key, Kind, Name, Refusal, RequestId, SetResult, Setting, Slot, Time, Value, Version,
@@ -92,13 +92,21 @@ impl Change {
     }
 }
 
-/// What was asked in one line: it tells a repetition from a reuse of its id.
-fn line_of(settings: &[Setting]) -> String {
+/// What was asked in one line: it tells a repetition from a reuse of its id. A change that stays for good is another than one that has to be confirmed.
+// spec: CTL-3, CTL-6
+fn line_of(asked: &Asked) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
     let shown = |s: &Setting| {
         if s.value.chars().all(plain) { format!("{}={}", s.name, s.value) } else { format!("{}={:?}", s.name, s.value) }
     };
-    format!("set {}", settings.iter().map(shown).collect::<Vec<_>>().join(", "))
+    let settings = asked.settings.iter().map(shown).collect::<Vec<_>>().join(", ");
+    let guard = |guard: &Guard| format!(", while {} is from {} to {}", guard.indicator, guard.low, guard.high);
+    let terms = asked.keep.as_ref().map(|keep| {
+        let guard = keep.guard.as_ref().map(guard).unwrap_or_default();
+        let connected = if keep.while_connected { ", while connected" } else { "" };
+        format!(", to be confirmed within {:?}{guard}{connected}", keep.within)
+    });
+    format!("set {settings}{}", terms.unwrap_or_default())
 }
 
 impl Agent {
@@ -108,15 +116,14 @@ impl Agent {
             let reason = format!("one step changes 1 to {} controls, got {count}", limits::STEP_CONTROLS_MAX);
             return self.refuse(out, conn, req, Refusal::Malformed { reason });
         }
-        let request = line_of(&asked.settings);
+        let request = line_of(&asked);
         if request.len() > limits::SET_LEN_MAX || asked.reason.as_ref().is_some_and(|r| r.len() > limits::REASON_LEN_MAX) {
             let reason =
                 format!("a request of more than {} bytes, or a reason of more than {}", limits::SET_LEN_MAX, limits::REASON_LEN_MAX);
             return self.refuse(out, conn, req, Refusal::Malformed { reason });
         }
-        if is_reserved(&asked.request_id) {
-            let reason = format!("request ids like {} are the agent's own: choose another", asked.request_id);
-            return self.refuse(out, conn, req, Refusal::Malformed { reason });
+        if let Err(refusal) = check_id(&asked.request_id) {
+            return self.refuse(out, conn, req, refusal);
         }
         // One space of ids: also a call has it for itself.
         if let Some(was) = self.used_by_call(&asked.request_id) {

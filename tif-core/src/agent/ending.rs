@@ -52,7 +52,7 @@ impl Agent {
     pub(super) fn drop_session(&mut self, conn: Conn, out: &mut Outbox) {
         let Some(session) = self.sessions.remove(&conn) else { return };
         self.stats.coalesced += session.queue.coalesced();
-        self.on_maker_gone(session.key);
+        self.on_maker_gone(conn, session.key);
         for id in session.follows.keys() {
             self.timers.cancel(Timer::Follow(conn, *id));
         }

@@ -28,6 +28,7 @@ mod noticing;
 mod outages;
 mod peers;
 mod portrait;
+mod reporting;
 mod restoring;
 mod session;
 mod settling;

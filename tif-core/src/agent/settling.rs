@@ -16,9 +16,9 @@ use super::{Agent, Outbox, Requester, Resource, Timer, Waiting};
 use crate::defects::{Defect, defect};
 use crate::limits;
 use crate::machine::book::Entry;
-use crate::machine::confirm::{Cause, Confirm, Confirmations, End, Guard, Keep, Revert, Terms};
+use crate::machine::confirm::{Cause, Confirm, Confirmations, End, Guard, Keep, Refused, Revert, Terms};
 use crate::machine::control::ControlName;
-use crate::model::{Changed, InstrumentId, Kind, Name, Refusal, RequestId, SetResult, Time, Value, ValueType};
+use crate::model::{Changed, InstrumentId, Key, Kind, Name, Refusal, RequestId, SetResult, Time, Value, ValueType};
 use crate::wire::{KeepAsked, ToProcess};
 
 /// Who confirms waits so long for other CPUs.
@@ -57,9 +57,12 @@ impl Keeping {
     }
 }
 
-/// Whether an id is one of those that the agent gives itself.
-pub(super) fn is_reserved(id: &RequestId) -> bool {
-    ENDINGS.iter().any(|ending| id.as_str().ends_with(ending))
+/// Refuses an id that is one of those that the agent gives itself.
+pub(super) fn check_id(id: &RequestId) -> Result<(), Refusal> {
+    match ENDINGS.iter().any(|ending| id.as_str().ends_with(ending)) {
+        true => Err(Refusal::Malformed { reason: format!("request ids like {id} are the agent's own: choose another") }),
+        false => Ok(()),
+    }
 }
 
 impl Agent {
@@ -69,19 +72,21 @@ impl Agent {
         let Some(KeepAsked { within, guard, while_connected }) = asked else { return Ok(None) };
         let longest = limits::REQUEST_ID_LEN_MAX - ENDINGS.iter().map(|e| e.len()).max().unwrap_or_default();
         let malformed = |reason: String| Refusal::Malformed { reason };
+        let refused = |why: Refused| match why {
+            Refused::TooMany => Refusal::TooMany { what: "changes that wait to be confirmed".into(), max: limits::UNCONFIRMED_MAX as u64 },
+            other => malformed(other.to_string()),
+        };
         if id.as_str().len() > longest {
             return Err(malformed(format!("the id of a change that is to be confirmed has at most {longest} characters")));
         }
         let underway = self.changes.values().filter(|change| change.keep.is_some() && change.result.is_none()).count();
-        if self.keeping.machine.len() + underway >= limits::UNCONFIRMED_MAX {
-            return Err(Refusal::TooMany { what: "changes that wait to be confirmed".into(), max: limits::UNCONFIRMED_MAX as u64 });
-        }
+        self.keeping.machine.admit(underway).map_err(refused)?;
         if while_connected && conn.peer().is_some() {
             return Err(malformed("a change that ends with its connection is to be asked for on the CPU of its exporter".into()));
         }
         let guard = guard.map(|guard| self.admit_guard(guard)).transpose()?;
         let session = self.sessions.get(&conn).filter(|_| while_connected).map(|s| s.key);
-        Terms::new(within, guard, session).map(Some).map_err(|refused| malformed(refused.to_string()))
+        Terms::new(within, guard, session).map(Some).map_err(refused)
     }
 
     fn admit_guard(&self, guard: Guard) -> Result<Guard, Refusal> {
@@ -129,14 +134,14 @@ impl Agent {
     /// It stays, or is taken back.
     fn on_settled(&mut self, now: Moment, id: &RequestId, end: End, out: &mut Outbox) {
         self.keeping.machine.on_settled(id, end);
+        if let End::Reverted(cause) = end {
+            self.refuse_confirming(id, &too_late(id, cause), out);
+        }
         for ((conn, req), _) in self.keeping.confirming.remove(id).unwrap_or_default() {
             self.end_request(conn);
-            match end {
-                End::Confirmed => self.send(out, conn, ToProcess::Confirmed { req, request_id: id.clone() }),
-                End::Reverted(cause) => self.refuse(out, conn, req, too_late(id, cause)),
-            }
+            self.send(out, conn, ToProcess::Confirmed { req, request_id: id.clone() });
         }
-        if let Some(conn) = self.keeping.makers.remove(id).filter(|conn| self.sessions.contains_key(conn)) {
+        if let Some(conn) = self.keeping.makers.remove(id) {
             self.send(out, conn, ToProcess::Settled { request_id: id.clone(), end });
         }
         self.look_at_guards(now, out);
@@ -159,11 +164,15 @@ impl Agent {
         let control = (instrument.source.clone(), instrument.record.clone());
         let holder = self.keeping.holder(&control).cloned();
         let which = match (id, holder) {
-            (Some(id), holder) if holder.is_none() || holder.as_ref() == Some(&id) => id,
-            (Some(_), Some(by)) => return self.refuse(out, conn, req, refused(format!("the change that waits to be confirmed is {by}"))),
-            (None, Some(by)) => by,
             (None, None) => return self.refuse(out, conn, req, refused("no change of it waits to be confirmed".into())),
-            (Some(id), None) => id,
+            (Some(id), Some(by)) if id != by => {
+                return self.refuse(out, conn, req, refused(format!("the change that waits to be confirmed is {by}")));
+            }
+            // It may have ended, but not wait for other controls than this.
+            (Some(id), None) if self.keeping.machine.source(&id).is_some() => {
+                return self.refuse(out, conn, req, refused(format!("{id} is not a change of it")));
+            }
+            (Some(id), _) | (None, Some(id)) => id,
         };
         // Who may not change all of a step does not let it stay.
         // spec: CTL-2
@@ -234,15 +243,13 @@ impl Agent {
     /// It could not be written down: whoever confirmed is told so, and what is to be taken back is tried again.
     // spec: SEC-3
     pub(super) fn on_not_settled(&mut self, now: Moment, id: &RequestId, refusal: &Refusal, out: &mut Outbox) {
-        for ((conn, req), _) in self.keeping.confirming.remove(id).unwrap_or_default() {
-            self.end_request(conn);
-            self.refuse(out, conn, req, refusal.clone());
-        }
+        self.refuse_confirming(id, refusal, out);
         self.keeping.due.extend(self.keeping.machine.on_not_written(now.time, id));
     }
 
     /// A process has gone, or its connection.
-    pub(super) fn on_maker_gone(&mut self, key: crate::model::Key) {
+    pub(super) fn on_maker_gone(&mut self, conn: Conn, key: Key) {
+        self.keeping.makers.retain(|_, maker| *maker != conn);
         if !defect(Defect::OutliveSession) {
             self.keeping.due.extend(self.keeping.machine.on_session_ended(key));
         }
@@ -289,11 +296,14 @@ impl Agent {
         self.keeping.due.retain(|revert| machine.source(&revert.id).is_some());
         let open: Vec<RequestId> = self.keeping.confirming.keys().filter(|id| machine.source(id).is_none()).cloned().collect();
         for id in open {
-            let refusal = unknown(&id);
-            for ((conn, req), _) in self.keeping.confirming.remove(&id).unwrap_or_default() {
-                self.end_request(conn);
-                self.refuse(out, conn, req, refusal.clone());
-            }
+            self.refuse_confirming(&id, &unknown(&id), out);
+        }
+    }
+
+    fn refuse_confirming(&mut self, id: &RequestId, refusal: &Refusal, out: &mut Outbox) {
+        for ((conn, req), _) in self.keeping.confirming.remove(id).unwrap_or_default() {
+            self.end_request(conn);
+            self.refuse(out, conn, req, refusal.clone());
         }
     }
 

@@ -29,7 +29,7 @@
 //! The machine does not know what the values mean nor where they are written.
 // spec: CTL-6
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -170,25 +170,6 @@ pub enum Refused {
         /// Why.
         cause: Cause,
     },
-    /// Another change holds one of the controls.
-    #[error("`{}` is held by the change {by}, which waits to be confirmed: confirm it, or wait for its end", control.1)]
-    Held {
-        /// Which control.
-        control: ControlName,
-        /// The request that holds it.
-        by: RequestId,
-    },
-    /// The id is one that waits, or has ended.
-    #[error("the request id {0} was used for another change that was to be confirmed")]
-    Used(RequestId),
-    /// No control, one twice, or too many.
-    #[error("a step changes 1 to {} controls, each once; got {got}, {twice} of them twice", limits::STEP_CONTROLS_MAX)]
-    Controls {
-        /// How many were given.
-        got: usize,
-        /// How many of them were given before.
-        twice: usize,
-    },
     /// As many wait as are allowed.
     #[error("{} changes wait to be confirmed, no more are allowed: confirm one, or wait for its end", limits::UNCONFIRMED_MAX)]
     TooMany,
@@ -236,51 +217,14 @@ pub struct Confirmations {
 }
 
 impl Confirmations {
-    /// Whether a change of these controls could begin to wait. To be asked before it is written down.
+    /// Whether one more could begin to wait. To be asked before it is written down; `underway` are on their way to be. Whether its controls are free,
+    /// [`Confirmations::holder`] says.
     ///
     /// # Errors
-    /// With the first reason why not.
+    /// If there are as many as are allowed.
     // spec: CTL-6, SEC-2
-    pub fn admit<'a>(&self, id: &RequestId, controls: impl Iterator<Item = &'a ControlName>) -> Result<(), Refused> {
-        if self.waiting.contains_key(id) || self.ended.contains_key(id) {
-            return Err(Refused::Used(id.clone()));
-        }
-        if self.waiting.len() >= limits::UNCONFIRMED_MAX {
-            return Err(Refused::TooMany);
-        }
-        let (mut got, mut once) = (0, BTreeSet::new());
-        for control in controls {
-            got += 1;
-            // No more is remembered of what is refused for its length.
-            if once.len() <= limits::STEP_CONTROLS_MAX {
-                once.insert(control);
-            }
-            if let Some(by) = self.holder(control) {
-                return Err(Refused::Held { control: control.clone(), by: by.clone() });
-            }
-        }
-        if got == 0 || got > limits::STEP_CONTROLS_MAX || once.len() < got {
-            let twice = if got > limits::STEP_CONTROLS_MAX { 0 } else { got - once.len() };
-            return Err(Refused::Controls { got, twice });
-        }
-        Ok(())
-    }
-
-    /// A change that is durable begins to wait. `before` are its controls with the values that they had.
-    ///
-    /// # Errors
-    /// As [`Confirmations::admit`].
-    pub fn begin(&mut self, now: Time, id: RequestId, before: Vec<(ControlName, Value)>, terms: Terms) -> Result<(), Refused> {
-        self.admit(&id, before.iter().map(|(control, _)| control))?;
-        self.hold(now, id, before, terms);
-        Ok(())
-    }
-
-    fn hold(&mut self, now: Time, id: RequestId, before: Vec<(ControlName, Value)>, terms: Terms) {
-        let until = now + terms.within;
-        self.drop_waiting(&id);
-        self.held.extend(before.iter().map(|(control, _)| (control.clone(), id.clone())));
-        self.waiting.insert(id, Waiting { state: State::Pending, until, terms, before });
+    pub fn admit(&self, underway: usize) -> Result<(), Refused> {
+        if self.waiting.len() + underway >= limits::UNCONFIRMED_MAX { Err(Refused::TooMany) } else { Ok(()) }
     }
 
     /// Puts back what the journal holds of a change without an end, be there ever so many. What was bound to a session is to be reverted.
@@ -289,9 +233,13 @@ impl Confirmations {
         self.take_up(now, id, before, terms, bound)
     }
 
-    /// A change that was admitted is durable, and its session may have ended meanwhile. It is taken up whatever else waits by now: it must have an end.
+    /// A change that was admitted is durable and begins to wait. `before` are its controls with the values that they had; `ended`: its session has ended
+    /// meanwhile. It is taken up whatever else waits by now: it must have an end.
     pub fn take_up(&mut self, now: Time, id: RequestId, before: Vec<(ControlName, Value)>, terms: Terms, ended: bool) -> Option<Revert> {
-        self.hold(now, id.clone(), before, terms);
+        let until = now + terms.within;
+        self.drop_waiting(&id);
+        self.held.extend(before.iter().map(|(control, _)| (control.clone(), id.clone())));
+        self.waiting.insert(id.clone(), Waiting { state: State::Pending, until, terms, before });
         if ended { self.give_up(&id, Cause::SessionEnded) } else { None }
     }
 
@@ -304,11 +252,6 @@ impl Confirmations {
     pub fn forget(&mut self, source: &Name) {
         self.waiting.retain(|_, w| w.before.iter().all(|((of, _), _)| of != source));
         self.held.retain(|(of, _), _| of != source);
-    }
-
-    /// How many wait.
-    pub fn len(&self) -> usize {
-        self.waiting.len()
     }
 
     /// Whether none waits.

@@ -1,5 +1,7 @@
 //! Stories of changes to be confirmed, and every order in which things can happen to one.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::model::{Incarnation, NodeId, ProcId};
 
@@ -32,7 +34,7 @@ fn terms() -> Terms {
 
 fn waiting() -> Confirmations {
     let mut all = Confirmations::default();
-    all.begin(START, id("a"), before(), terms()).unwrap();
+    all.take_up(START, id("a"), before(), terms(), false);
     all
 }
 
@@ -124,13 +126,15 @@ fn a_store_that_fails_delays_the_end_and_does_not_change_it() {
 
 // spec: CTL-6
 #[test]
-fn a_control_that_is_held_is_nobody_elses() {
-    let all = waiting();
-    let held = Refused::Held { control: control("orders.limit"), by: id("a") };
-    assert_eq!(all.admit(&id("b"), [control("orders.other"), control("orders.limit")].iter()), Err(held.clone()));
-    assert!(held.to_string().contains("`orders.limit` is held by the change a"), "{held}");
-    assert_eq!(all.admit(&id("a"), [control("orders.other")].iter()), Err(Refused::Used(id("a"))));
-    assert_eq!(all.admit(&id("b"), [control("orders.other")].iter()), Ok(()));
+fn a_control_is_held_until_the_end_of_the_change_and_no_longer() {
+    let mut all = waiting();
+    assert_eq!(all.holder(&control("orders.limit")), Some(&id("a")));
+    assert_eq!(all.holder(&control("orders.other")), None);
+    // Another CPU decides for another source.
+    all.forget(&"billing".parse().unwrap());
+    assert_eq!(all.holder(&control("orders.limit")), Some(&id("a")));
+    all.forget(&"orders".parse().unwrap());
+    assert_eq!((all.holder(&control("orders.limit")), all.is_empty()), (None, true));
 }
 
 // spec: CTL-6
@@ -157,16 +161,11 @@ fn what_is_out_of_bounds_is_refused() {
     assert!(matches!(Terms::new(WITHIN, Some(empty), None), Err(Refused::EmptyRange { .. })));
 
     let mut all = Confirmations::default();
-    let many: Vec<ControlName> = (0..=limits::STEP_CONTROLS_MAX).map(|n| control(&format!("orders.c{n}"))).collect();
-    let too_many = Refused::Controls { got: limits::STEP_CONTROLS_MAX + 1, twice: 0 };
-    assert_eq!(all.admit(&id("a"), many.iter()), Err(too_many));
-    assert_eq!(all.admit(&id("a"), many[1..].iter()), Ok(()));
-    assert_eq!(all.admit(&id("a"), [].iter()), Err(Refused::Controls { got: 0, twice: 0 }));
-    assert_eq!(all.admit(&id("a"), [&many[0], &many[0]].into_iter()), Err(Refused::Controls { got: 2, twice: 1 }));
     for n in 0..limits::UNCONFIRMED_MAX {
-        all.begin(START, id(&format!("r{n}")), vec![(control(&format!("orders.d{n}")), Value::U64(1))], terms()).unwrap();
+        assert_eq!((all.admit(0), all.admit(limits::UNCONFIRMED_MAX - n)), (Ok(()), Err(Refused::TooMany)));
+        all.take_up(START, id(&format!("r{n}")), vec![(control(&format!("orders.d{n}")), Value::U64(1))], terms(), false);
     }
-    assert_eq!(all.begin(START, id("a"), before(), terms()), Err(Refused::TooMany));
+    assert_eq!(all.admit(0), Err(Refused::TooMany));
 
     for n in 0..=limits::RESULTS_KEPT_MAX {
         all.remember(id(&format!("e{n}")), End::Confirmed);

@@ -1,16 +1,18 @@
 //! What every store must do: one suite, run on each of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
 use tif_core::limits::{CALLS_KEPT_MAX, OUTAGES_KEPT_MAX, PROCESS_NUMBERS_AHEAD, RESULTS_KEPT_MAX};
 use tif_core::machine::book::{Book, Entry, Unsettled};
 use tif_core::machine::calls::{CallRecord, Outcome};
-use tif_core::machine::confirm::Keep;
+use tif_core::machine::confirm::{End, Guard, Keep, Terms};
 use tif_core::machine::replication::{self, Log, Seq};
 use tif_core::machine::witness::{Ballot, Member, Term, Vote};
 use tif_core::model::{
-    Cause, Changed, Epoch, Incarnation, Key, Name, NodeId, Outage, OutageEnd, OutageId, ProcId, Role, SetResult, Stamp, Value, Version,
+    Cause, Changed, Epoch, Incarnation, Key, Name, NodeId, Number, Outage, OutageEnd, OutageId, ProcId, Role, SetResult, Stamp, Value,
+    Version,
 };
 use tif_core::wire::Credentials;
 
@@ -23,6 +25,7 @@ pub type Again = Box<dyn Fn() -> Box<dyn StateStore>>;
 pub fn suite(fresh: impl Fn() -> Again) {
     epochs_grow(&fresh());
     what_is_committed_is_remembered(&fresh());
+    what_waits_to_be_confirmed_is_remembered_until_its_end_however_old_it_is(&fresh());
     votes_and_logs_are_remembered_as_they_were_last(&fresh());
     a_source_that_ends_keeps_its_memorized_controls(&fresh());
     a_repeated_id_is_one_change(&fresh());
@@ -124,6 +127,29 @@ fn what_is_committed_is_remembered(again: &Again) {
     assert_eq!(seen.controls, [c]);
     assert_eq!(seen.changes, [change("one")]);
     assert_eq!(seen.terms, [(name("orders"), Epoch(u64::MAX))]);
+}
+
+// spec: CTL-6
+fn what_waits_to_be_confirmed_is_remembered_until_its_end_however_old_it_is(again: &Again) {
+    let mut store = again();
+    store.begin(1, "a").unwrap();
+    let guard = Guard { indicator: "orders.depth".into(), low: Number::Whole(0), high: Number::Float(f64::INFINITY) };
+    let terms = Terms::new(Duration::from_secs(30), Some(guard), Some(process("imp", 3).key)).unwrap();
+    let kept = |id: &str, keep| Entry { controls: vec![control("orders.batch", 1, true)], change: ChangeRecord { keep, ..change(id) } };
+    let waits = kept("waits", Keep::Until(terms.clone()));
+    let end = Entry { controls: Vec::new(), ..kept("ended:confirmed", Keep::Settles("ended".parse().unwrap(), End::Confirmed)) };
+    store.commit(&[Record::Change(waits.clone()), Record::Change(kept("ended", Keep::Until(terms)))]).unwrap();
+    store.commit(&[Record::Change(end.clone())]).unwrap();
+    let later: Vec<Record> = (0..RESULTS_KEPT_MAX).map(|i| Record::Change(kept(&format!("r{i}"), Keep::ForGood))).collect();
+    let last = later.len() - 1;
+    store.commit(&later[..last]).unwrap();
+    let seen = again().load().unwrap();
+    assert_eq!(seen.unsettled.iter().collect::<Vec<_>>(), [&waits]);
+    assert_eq!(seen.changes.first(), Some(&end.change), "how one ended is remembered with it");
+    store.commit(&later[last..]).unwrap();
+    drop(store);
+    let seen = again().load().unwrap();
+    assert_eq!((seen.unsettled.iter().count(), seen.changes.len()), (1, RESULTS_KEPT_MAX));
 }
 
 // spec: CTL-4, GRP-9

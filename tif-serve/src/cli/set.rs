@@ -134,9 +134,13 @@ pub(super) fn run(args: Set, session: &mut Session<'_, '_>) -> Result<Exit, Fail
         format!("the change of {} {what} (request {})", names.join(", "), result.request_id)
     };
     print(&result, &keeps, session).map_err(Failure::unwritten(done))?;
-    // The answer to a repetition tells of a change that another connection made.
-    if !args.while_connected || args.dry_run || result.repeated {
+    if !args.while_connected || args.dry_run {
         return Ok(Exit::Done);
+    }
+    // The link was lost on the way, or somebody else asked first: it ends with the connection that made it, and that is not this one.
+    if result.repeated {
+        session.screen.note(&format!("{id} is not held by this command, but by the connection that made it: it is taken back with that"));
+        return Ok(Exit::False);
     }
     wait(&importer, &id, &interrupts, session)
 }

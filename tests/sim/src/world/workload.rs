@@ -299,15 +299,12 @@ impl World {
 
     /// An importer asks for a change of a control.
     pub fn set(&mut self, who: Who, control: &str, value: &str, id: &str, admission: Admission) -> Option<u64> {
-        let request_id: RequestId = id.parse().ok()?;
-        let settings = vec![Setting::new(control, value)];
-        self.request(who, |req| ToAgent::Set { req, request_id, settings, admission, reason: None, keep: None })
+        self.set_all(who, vec![Setting::new(control, value)], id, admission)
     }
 
     /// Asks for a step of several controls.
     pub fn set_all(&mut self, who: Who, settings: Vec<Setting>, id: &str, admission: Admission) -> Option<u64> {
-        let request_id: RequestId = id.parse().ok()?;
-        self.request(who, |req| ToAgent::Set { req, request_id, settings, admission, reason: None, keep: None })
+        self.set_to_keep(who, settings, id, admission, None)
     }
 
     /// The same, on these terms.
