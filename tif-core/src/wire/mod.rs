@@ -4,18 +4,18 @@
 //! File descriptors travel only with `Hello` and `Welcome`.
 
 pub mod codec;
-pub mod messages;
+pub mod hello;
 pub mod peers;
+pub mod to_agent;
+pub mod to_process;
 
 use crate::machine::versions::Offer;
 
 pub use codec::{CodecError, FrameReader, decode, encode};
-pub use messages::{
-    Admission, Announced, Announcement, Credentials, Drained, Envelope, Hello, Identity, KeepAsked, ListRow, OutageRow, ProcessRow,
-    Registration, ReportsEnd, Resume, SegmentFacts, ToAgent, ToProcess, ToldOutage, Welcome,
-};
-
+pub use hello::{Credentials, Envelope, Hello, Identity, Registration, Resume, SegmentFacts, ToldOutage, Welcome};
 pub use peers::{Greeting, GroupMessage, Member, PeerBody, PeerFrame, ToPeer};
+pub use to_agent::{Admission, KeepAsked, ToAgent};
+pub use to_process::{Announced, Announcement, Drained, ListRow, OutageRow, ProcessRow, ReportsEnd, ToProcess};
 
 /// What this release speaks.
 // spec: FAB-5

@@ -1,0 +1,352 @@
+//! What an agent says to a process.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::hello::Welcome;
+use crate::machine::confirm::End;
+use crate::model::{
+    Arming, Cause, Descriptor, Dimensions, Epoch, Incarnation, InstrumentId, Key, Name, Notice, Outage, ProcessState, Quality, Refusal,
+    Report, RequestId, Role, SetResult, Slot, Value, Version,
+};
+
+/// From the agent to a process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToProcess {
+    /// Registered.
+    Welcome(Box<Welcome>),
+    /// The answer to a request that is not done; `req` 0 refuses the `Hello` or the connection.
+    Refused {
+        /// The request.
+        req: u64,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The receiver's or the sender's key of the last message is not current. The message did nothing.
+    // spec: PSM-7
+    StaleKey {
+        /// The receiver's current key, if it has one.
+        current: Option<Key>,
+    },
+    /// Are you there?
+    Ping {
+        /// To be sent back.
+        nonce: u64,
+    },
+
+    // To an exporter.
+    /// Would the service take this value?
+    Validate {
+        /// The question.
+        req: u64,
+        /// Which control.
+        slot: Slot,
+        /// The value.
+        value: Value,
+    },
+    /// Controls on the board have newer versions: take them.
+    Apply,
+    /// Compute these dynamic indicators now.
+    Compute {
+        /// The question.
+        req: u64,
+        /// Which.
+        slots: Vec<Slot>,
+    },
+    /// The watch words of dynamic indicators or of test points have changed: look at the board.
+    WatchChanged,
+    /// Call a procedure.
+    Call {
+        /// The question.
+        req: u64,
+        /// Which.
+        slot: Slot,
+        /// The arguments, in declared order.
+        arguments: Vec<Value>,
+        /// Its time limit.
+        timeout: Duration,
+    },
+    /// Arm an in-path test point; without an arming: disarm it.
+    Arm {
+        /// The question.
+        req: u64,
+        /// Which.
+        slot: Slot,
+        /// How.
+        arming: Option<Arming>,
+    },
+    /// Take over: the board holds the controls.
+    Promote {
+        /// The term.
+        epoch: Epoch,
+    },
+    /// You are no longer the primary.
+    Demote {
+        /// The term that began.
+        epoch: Epoch,
+    },
+
+    // To an importer.
+    /// The instruments of a source come now: announcements and reports until [`ToProcess::ReportsEnd`].
+    // spec: SYN-2
+    ReportsBegin {
+        /// Whose.
+        source: Name,
+        /// Its exporter.
+        key: Key,
+        /// The exporter before has handed over to it: what that one said is fresh until the end mark.
+        // spec: OUT-5
+        #[serde(default)]
+        relieves: Option<Key>,
+    },
+    /// Instruments that match a subscription, with what is declared of them. Before any report of them.
+    Announced(Announced),
+    /// Instruments that are no more.
+    Withdrawn {
+        /// Which.
+        instruments: Vec<InstrumentId>,
+    },
+    /// Values.
+    Reports {
+        /// The reports.
+        reports: Vec<Report>,
+        /// How many reports to this importer were coalesced since it was last told (MON-6, INS-8).
+        coalesced: u64,
+    },
+    /// The end mark.
+    // spec: SYN-2, SYN-7
+    ReportsEnd(ReportsEnd),
+    /// A process was born, has died, has a new role.
+    Notice(Notice),
+    /// An outage has begun, or (with an end) is over.
+    Outage(Outage),
+
+    // Answers.
+    /// A page of a listing.
+    Listed {
+        /// The request.
+        req: u64,
+        /// Its rows, by address.
+        rows: Vec<ListRow>,
+        /// What to ask the next page with; none: this was the last.
+        next: Option<String>,
+    },
+    /// Values as they are now.
+    Sensed {
+        /// The request.
+        req: u64,
+        /// The instruments that fit, with their current report.
+        rows: Vec<(Announcement, Report)>,
+        /// For patterns that name one instrument and found none.
+        missing: Vec<Refusal>,
+        /// There are more than can be sent at once: be more specific.
+        truncated: bool,
+    },
+    /// A change was accepted.
+    SetDone {
+        /// The request.
+        req: u64,
+        /// What became of it.
+        result: SetResult,
+    },
+    /// A change stays.
+    // spec: CTL-6
+    Confirmed {
+        /// The request.
+        req: u64,
+        /// Which.
+        request_id: RequestId,
+    },
+    /// A change that was to be confirmed, and was made on this connection, has its end.
+    // spec: CTL-6
+    Settled {
+        /// Which.
+        request_id: RequestId,
+        /// How it ended.
+        end: End,
+    },
+    /// A procedure has ended.
+    Fired {
+        /// The request.
+        req: u64,
+        /// The call's id.
+        request_id: RequestId,
+        /// Its result or its error.
+        result: Result<String, String>,
+        /// This is the recorded answer to an earlier request of the same id.
+        repeated: bool,
+    },
+    /// Armed or disarmed.
+    Armed {
+        /// The request.
+        req: u64,
+        /// The full address.
+        name: String,
+    },
+    /// The processes.
+    Processes {
+        /// The request.
+        req: u64,
+        /// By name.
+        rows: Vec<ProcessRow>,
+    },
+    /// The outages.
+    Outages {
+        /// The request.
+        req: u64,
+        /// Oldest first.
+        rows: Vec<OutageRow>,
+    },
+    /// What is known of a process now. Notices follow.
+    LookedUp {
+        /// The request.
+        req: u64,
+        /// What is known.
+        notice: Notice,
+    },
+    /// The standby leads.
+    // spec: OUT-5
+    Drained {
+        /// The request.
+        req: u64,
+        /// What became of it.
+        drained: Box<Drained>,
+    },
+
+    // To an exporter, too.
+    /// Let go of the primary role: act as primary no more, write the last values, and say so.
+    // spec: OUT-5
+    LetGo {
+        /// Of which term.
+        epoch: Epoch,
+    },
+}
+
+/// A handover that is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drained {
+    /// Its report, as importers of the service get it.
+    pub outage: Outage,
+    /// The term in which the new primary leads.
+    pub epoch: Epoch,
+    /// The old primary did not let go in time and was deposed as if it had been lost: importers saw its values as stale meanwhile.
+    pub deposed: bool,
+}
+
+/// One instrument with what is declared of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Announcement {
+    /// What the agent calls it from now on.
+    pub instrument: InstrumentId,
+    /// Whose it is: the service, or the process where each exports for itself.
+    pub source: Name,
+    /// The service and the path: what people call it.
+    pub name: Name,
+    /// Its dimensions.
+    pub dims: Dimensions,
+    /// The CPU it is on.
+    pub cpu: Name,
+    /// The process it is in.
+    pub process: Name,
+    /// What is declared.
+    pub descriptor: Descriptor,
+    /// Of a control: its version.
+    pub version: Version,
+}
+
+/// A part of the announcements of a source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Announced {
+    /// The instruments.
+    pub instruments: Vec<Announcement>,
+}
+
+/// The end mark of a source: now the importer has all that fits its subscriptions.
+// spec: SYN-7
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportsEnd {
+    /// Whose.
+    pub source: Name,
+    /// Its exporter.
+    pub key: Key,
+    /// How many instruments there are.
+    pub count: u64,
+    /// [`crate::machine::sync::digest`] of their names.
+    pub digest: u64,
+}
+
+/// A row of `ls`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ListRow {
+    /// The instrument.
+    pub announcement: Announcement,
+    /// Its exporter's incarnation.
+    pub incarnation: Incarnation,
+    /// How things stand with it.
+    pub quality: Quality,
+}
+
+/// A row of `ps`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessRow {
+    /// Its name.
+    pub name: Name,
+    /// Its CPU.
+    pub cpu: Name,
+    /// Its key.
+    pub key: Key,
+    /// What is known.
+    pub state: ProcessState,
+    /// How it ended, if it did.
+    pub cause: Option<Cause>,
+    /// Its role.
+    pub role: Role,
+    /// Its service, if it exports.
+    pub service: Option<Name>,
+    /// The term of its group.
+    pub epoch: Epoch,
+    /// The OS process; 0 of one on another kernel.
+    pub pid: u32,
+    /// The program, in its own words.
+    pub program: String,
+    /// How long ago the state began.
+    pub since_ms: u64,
+    /// How many instruments it exports.
+    pub instruments: u64,
+    /// How many subscriptions it has.
+    pub subscriptions: u64,
+    /// Reports to it that were coalesced (MON-6).
+    pub coalesced: u64,
+}
+
+/// A row of `outages`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutageRow {
+    /// The outage.
+    pub outage: Outage,
+    /// How many milliseconds it has lasted, or did.
+    pub lasted_ms: u64,
+    /// How many importers were told.
+    pub told: u64,
+}
+
+impl ToProcess {
+    /// Which request it answers; none if it is no answer.
+    pub fn answers(&self) -> Option<u64> {
+        match self {
+            ToProcess::Refused { req, .. }
+            | ToProcess::Listed { req, .. }
+            | ToProcess::Sensed { req, .. }
+            | ToProcess::SetDone { req, .. }
+            | ToProcess::Fired { req, .. }
+            | ToProcess::Confirmed { req, .. }
+            | ToProcess::Armed { req, .. }
+            | ToProcess::Processes { req, .. }
+            | ToProcess::Outages { req, .. }
+            | ToProcess::LookedUp { req, .. }
+            | ToProcess::Drained { req, .. } => Some(*req),
+            _ => None,
+        }
+    }
+}
