@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::ending::Ended;
 use super::exporting::Exporter;
 use super::io::{Conn, ControlValue, Moment, Output, ProcessRecord, Record, SlotDeclared};
 use super::leading::PROMOTE_TIMEOUT;
@@ -271,8 +272,9 @@ impl Agent {
         if let Some(admitting) = self.admitting.get(&key) {
             // It never was a member of anything. That is written before anybody is elected in its place.
             // spec: GRP-8
+            let member_of = admitting.service().filter(|(_, grouped)| *grouped).map(|(service, _)| service.clone());
             let record = ProcessRecord { ended: true, service: None, grouped: false, ..admitting.record(now, Epoch(0)) };
-            self.store(Record::Process(record), Waiting::Nobody, out);
+            self.write_end(Ended { record, member_of }, out);
             self.take_admission_back(now, key, out);
         }
     }

@@ -15,6 +15,21 @@ use crate::machine::process::Former;
 use crate::model::{Cause, Epoch, InstrumentId, Key, Name, Outage, OutageEnd, OutageId, Quality, Refusal, Report, Slot};
 use crate::wire::{ToProcess, ToldOutage};
 
+/// The end of a process, to be written down.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub record: ProcessRecord,
+    /// The group that nobody is to lead before: the store may have it as its primary.
+    // spec: GRP-8
+    pub member_of: Option<Name>,
+}
+
+impl Ended {
+    pub fn of(record: ProcessRecord) -> Ended {
+        Ended { member_of: record.service.clone().filter(|_| record.grouped), record }
+    }
+}
+
 impl Agent {
     /// The connection is closed.
     // spec: MON-5
@@ -188,25 +203,29 @@ impl Agent {
 
     fn store_end(&mut self, record: Option<ProcessRecord>, out: &mut Outbox) {
         if let Some(record) = record {
-            self.store(Record::Process(record.clone()), Waiting::Ended(Box::new(record)), out);
+            self.write_end(Ended::of(record), out);
         }
+    }
+
+    pub(super) fn write_end(&mut self, ended: Ended, out: &mut Outbox) {
+        self.store(Record::Process(ended.record.clone()), Waiting::Ended(Box::new(ended)), out);
     }
 
     /// Ends that could not be written are written again.
     pub(super) fn end_again(&mut self, out: &mut Outbox) {
-        for (key, record) in std::mem::take(&mut self.unended) {
-            match self.later_life(&record) {
-                None => self.store(Record::Process(record.clone()), Waiting::Ended(Box::new(record)), out),
+        for (key, ended) in std::mem::take(&mut self.unended) {
+            match self.later_life(&ended.record) {
+                None => self.write_end(ended, out),
                 // Written now it would stand over the later life, whose own record may be on its way.
-                Some(_) if !self.is_written_over(&record) => drop(self.unended.insert(key, record)),
+                Some(_) if !self.is_written_over(&ended.record) => drop(self.unended.insert(key, ended)),
                 Some(_) => {}
             }
         }
     }
 
-    /// Who has the name of one that ended, if that is another by now.
+    /// Who has the name of one that ended, if that is a later life by now.
     fn later_life(&self, ended: &ProcessRecord) -> Option<Key> {
-        self.registry.by_name(&ended.name).map(|p| p.key).filter(|key| *key != ended.key)
+        self.registry.by_name(&ended.name).map(|p| p.key).filter(|key| key.inc > ended.key.inc)
     }
 
     /// Whether a later life of the name stands in the store in place of one that ended: its end need not be written any more.

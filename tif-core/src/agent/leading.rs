@@ -1,7 +1,8 @@
 //! Who leads a service's group: elected, made durable, told, and confirmed.
 // spec: GRP-5, GRP-8, OUT-3
 
-use super::io::{Moment, Output, ProcessRecord, Record};
+use super::ending::Ended;
+use super::io::{Moment, Output, Record};
 use std::time::Duration;
 
 use super::{Agent, Outbox, Question, Waiting};
@@ -45,19 +46,19 @@ impl Agent {
     /// term may be written, and is looked at again when it is.
     // spec: GRP-8
     pub(super) fn is_succession_clear(&self, service: &Name) -> bool {
-        defect(Defect::SucceedUnwritten) || !self.unended.values().any(|record| self.is_end_missed(record, service))
+        defect(Defect::SucceedUnwritten) || !self.unended.values().any(|ended| self.is_end_missed(ended, service))
     }
 
     /// Whether the store knows of it: an agent that restarts would take a dead one for the primary still. Asked when a term is durable, which every end is
     /// that was written before it; one that could not be, and is being written once more, is not.
     // spec: GRP-8
     pub(super) fn is_succession_durable(&self, service: &Name) -> bool {
-        let is_written = |w: &Waiting| !matches!(w, Waiting::Ended(record) if self.is_end_missed(record, service));
+        let is_written = |w: &Waiting| !matches!(w, Waiting::Ended(ended) if self.is_end_missed(ended, service));
         self.is_succession_clear(service) && (defect(Defect::SucceedUnwritten) || self.tickets.values().all(is_written))
     }
 
-    fn is_end_missed(&self, record: &ProcessRecord, service: &Name) -> bool {
-        record.grouped && record.service.as_ref() == Some(service) && !self.is_written_over(record)
+    fn is_end_missed(&self, ended: &Ended, service: &Name) -> bool {
+        ended.member_of.as_ref() == Some(service) && !self.is_written_over(&ended.record)
     }
 
     pub(super) fn is_elected(&self, service: &Name, elected: Elected) -> bool {

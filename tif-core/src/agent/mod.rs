@@ -134,7 +134,7 @@ pub struct Agent {
     /// Processes that the agent ends because they are silent.
     hung: BTreeSet<Key>,
     /// Ends of processes that the store does not know of yet.
-    unended: BTreeMap<Key, io::ProcessRecord>,
+    unended: BTreeMap<Key, ending::Ended>,
     /// Importers that live and of which the store does not know yet.
     unwritten: BTreeSet<Key>,
     /// Outages of which the store does not know yet how they stand.
@@ -210,7 +210,7 @@ enum Waiting {
     /// The same, when all have been told because it could not be written at first. It is tried again.
     Outcome(crate::model::RequestId),
     /// The end of a process. If it does not become durable, it is tried again, and nobody succeeds it before.
-    Ended(Box<io::ProcessRecord>),
+    Ended(Box<ending::Ended>),
     /// Values that end with their source. If they do not, it is tried again.
     Forget(Name),
     /// What a voter promises, or a log holds, before others hear of it.
@@ -522,7 +522,7 @@ impl Agent {
             Some(Waiting::Call(call)) => self.on_call_not_stored(call, &refusal, out),
             Some(Waiting::Outcome(id)) => self.on_outcome_not_stored(id),
             Some(Waiting::Replicated(record)) => self.on_replicated_not_stored(&record, &refusal, out),
-            Some(Waiting::Ended(record)) => drop(self.unended.insert(record.key, *record)),
+            Some(Waiting::Ended(ended)) => drop(self.unended.insert(ended.record.key, *ended)),
             Some(Waiting::Forget(source)) => drop(self.unforgotten.insert(source)),
             Some(Waiting::Nobody) | None => {}
         }

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ending::Ended;
 use super::exporting::Exporter;
-use super::io::{Moment, ProcessRecord, Record, Start};
+use super::io::{Moment, ProcessRecord, Start};
 use super::outages::Lost;
-use super::{Agent, Outbox, Waiting};
+use super::{Agent, Outbox};
 use crate::defects::{Defect, defect};
 use crate::limits;
 use crate::machine::fates::fates;
@@ -73,7 +74,7 @@ impl Agent {
             if found_dead && process.service.is_some() {
                 // It died while no agent was there to see how.
                 let record = ProcessRecord { ended: true, since: lost.at.stamp, ..process.clone() };
-                self.store(Record::Process(record.clone()), Waiting::Ended(Box::new(record)), out);
+                self.write_end(Ended::of(record), out);
             }
             let Some(service) = process.service.clone() else { continue };
             if !live {
