@@ -96,7 +96,7 @@ pub struct Hello {
     pub registration: Registration,
     /// The key it had.
     pub resume: Option<Resume>,
-    /// The process is not on its agent's kernel: somebody forwards its connection, whose life is not its own. It sends [`ToAgent::Heartbeat`] at least this
+    /// The process is not on its agent's kernel: somebody forwards its connection, whose life is not its own. It sends [`ToAgent::Heartbeat`](super::ToAgent::Heartbeat) at least this
     /// often instead; from [`limits::HEARTBEAT_PERIOD_MIN`](crate::limits::HEARTBEAT_PERIOD_MIN) to
     /// [`limits::HEARTBEAT_PERIOD_MAX`](crate::limits::HEARTBEAT_PERIOD_MAX). Only for who imports: memory is not shared between kernels.
     // spec: PSM-6
