@@ -61,6 +61,7 @@ fn every_seed_keeps_every_promise_in_trouble_and_comes_right_after_it() {
 /// - 22892: a primary that was deposed and elected again was taken for the one that was lost, and its values for the last of the dead.
 /// - 21886, 22952: none of the agents': an attempt in a log of an earlier term, and a stopped primary to whom no agent listened any more.
 /// - 30975, 32292: that a CPU was down ended what the successor of its exporter was sending just then.
+/// - 4003352: none of the agents': who led in a term before its agent ended came back with what nobody was told to be accepted still to come.
 /// - 2002476: a request id that had been used for something else on another CPU was answered with what that had come to.
 /// - 832: the same as 1001564, where the register had named the member before its agent ended.
 /// - 1001564: a member was promoted beside one next door that had led before its agent ended, and had not come back to the next.
@@ -69,10 +70,28 @@ fn every_seed_keeps_every_promise_in_trouble_and_comes_right_after_it() {
 /// - 67918: none of the agents': what a stopped process had not heard yet overtook what came for it while the whole CPU stood still.
 /// - 45799: a value that waited here for its follower's pace was forgotten when its home said once more what there is.
 /// - 32819, 35991: an importer took a second loss of one exporter for the first, and an exporter that was silent when it was first watched for dead.
-const SYSTEM_REGRESSIONS: [u64; 32] = [
+const SYSTEM_REGRESSIONS: [u64; 33] = [
     1, 3, 5, 6, 13, 37, 41, 91, 124, 181, 199, 492, 10323, 10588, 11333, 21886, 22892, 22952, 30975, 32292, 32819, 35991, 45799, 67918,
-    500_039, 600_112, 940_043, 1_000_104, 1_000_425, 1_001_564, 832, 2_002_476,
+    500_039, 600_112, 940_043, 1_000_104, 1_000_425, 1_001_564, 832, 2_002_476, 4_003_352,
 ];
+
+/// Of so many CPUs, whatever the seed would decide.
+/// - 126: the last values of a lost exporter, sent once more for a second subscription, were taken for its return.
+const SIZED_REGRESSIONS: [(u64, u32); 1] = [(126, 9)];
+
+// spec: OUT-2, OUT-4
+#[test]
+fn seeds_that_found_a_bug_with_many_cpus_find_none_any_more() {
+    for (seed, cpus) in SIZED_REGRESSIONS {
+        if let Some(violation) = run_system(Plan { cpus: Some(cpus), ..Plan::of(seed) }).violation {
+            panic!(
+                "seed {seed}: {violation}\n  again: cargo run -p tif-sim -- replay {seed} --until {} --system --cpus {cpus}",
+                violation.step
+            );
+        }
+    }
+}
+
 /// In a debug build a seed of several CPUs takes about half a second.
 const SYSTEM_SEEDS: u64 = 30;
 

@@ -197,7 +197,7 @@ impl Agent {
 
     /// Makes the followed instruments of a source those that the importer's subscriptions fit now. Returns the new ones, and those of which it now wants
     /// more or less; the importer is told of those that went.
-    fn refresh_follows(&mut self, conn: Conn, source: &Name, out: &mut Outbox) -> Changed {
+    pub(super) fn refresh_follows(&mut self, conn: Conn, source: &Name, out: &mut Outbox) -> Changed {
         let Some(session) = self.sessions.get(&conn) else { return (Vec::new(), Vec::new()) };
         let mut wanted: BTreeMap<InstrumentId, Follow> = BTreeMap::new();
         for id in self.table.of_source(source) {
@@ -397,7 +397,7 @@ impl Agent {
         for (conn, ids) in who {
             self.end_outages_before(now, conn, source, key, true);
             let relieves = relieves.filter(|_| !defect(Defect::StaleAtHandover));
-            self.queue(conn, ToProcess::ReportsBegin { source: source.clone(), key, relieves });
+            self.queue(conn, ToProcess::ReportsBegin { source: source.clone(), key, relieves, last: false });
             self.announce(conn, &ids);
             for id in ids {
                 if !self.send_first(now, conn, id) {
@@ -461,7 +461,7 @@ impl Agent {
     /// The last values of a source that has no exporter.
     pub(super) fn show_stale(&mut self, now: Moment, conn: Conn, source: &Name, ids: &[InstrumentId], outage: Option<Outage>) {
         let Some(key) = ids.first().and_then(|id| self.table.find(*id)).map(|i| i.key) else { return };
-        self.queue(conn, ToProcess::ReportsBegin { source: source.clone(), key, relieves: None });
+        self.queue(conn, ToProcess::ReportsBegin { source: source.clone(), key, relieves: None, last: true });
         self.announce(conn, ids);
         for id in ids {
             if let Some(instrument) = self.table.find(*id) {
@@ -470,8 +470,11 @@ impl Agent {
             }
         }
         self.end_sync(now, Syncing { source: source.clone(), key, conns: vec![conn], ended: None });
-        if let Some(outage) = outage {
-            self.tell_outage(conn, &outage);
+        match outage {
+            // It may have forgotten the source meanwhile, and the outage with it.
+            Some(outage) if conn.peer().is_some() => self.queue(conn, ToProcess::Outage(outage)),
+            Some(outage) => self.tell_outage(conn, &outage),
+            None => {}
         }
     }
 

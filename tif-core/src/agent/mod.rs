@@ -50,7 +50,7 @@ use crate::machine::process::Registry;
 use crate::machine::takeover::Launcher;
 use crate::machine::versions::Offer;
 use crate::model::{InstrumentId, Key, Name, NodeId, Pattern, Refusal, RequestId, Time};
-use crate::wire::{ToAgent, ToProcess};
+use crate::wire::{OutageRow, ToAgent, ToProcess};
 use io::{Conn, Input, Moment, Output, Record, Start, Ticket};
 use session::Session;
 
@@ -315,6 +315,11 @@ impl Agent {
         self.launcher.next(service)
     }
 
+    /// The outages of this CPU and those of other CPUs of which somebody here is told, oldest first.
+    pub fn outages(&self, now: Time) -> Vec<OutageRow> {
+        self.outages.rows(now)
+    }
+
     /// The next message of reports for a connection that can be written to, with the receiver's key; none when its queue is empty.
     // spec: MON-6
     pub fn pull(&mut self, conn: Conn) -> Option<(Key, ToProcess)> {
@@ -389,7 +394,7 @@ impl Agent {
             ToAgent::Processes { req } => self.on_processes(now, conn, req, out),
             ToAgent::Drain { req, name, to } if conn.peer().is_none() => self.on_drain(now, conn, req, &name, to.as_ref(), out),
             ToAgent::Outages { req } => {
-                let rows = self.outages.rows(now.time);
+                let rows = self.outages(now.time);
                 self.send(out, conn, ToProcess::Outages { req, rows });
             }
             ToAgent::Lookup { req, name } => self.on_lookup(conn, req, Resource::Process(name), out),

@@ -99,6 +99,10 @@ pub enum ToProcess {
         // spec: OUT-5
         #[serde(default)]
         relieves: Option<Key>,
+        /// It exports no more: these are the last values that it left.
+        // spec: SYN-4
+        #[serde(default)]
+        last: bool,
     },
     /// Instruments that match a subscription, with what is declared of them. Before any report of them.
     Announced(Announced),

@@ -205,7 +205,7 @@ impl Reader {
     fn on_message(&mut self, message: ToProcess) -> Option<Over> {
         let now = self.now();
         match message {
-            ToProcess::ReportsBegin { source, key, relieves } => self.sources.on_begin(now, source, key, relieves, &mut self.out),
+            ToProcess::ReportsBegin { source, key, relieves, .. } => self.sources.on_begin(now, source, key, relieves, &mut self.out),
             ToProcess::Announced(announced) => self.sources.on_announced(now, announced.instruments, &mut self.out),
             ToProcess::Withdrawn { instruments } => self.sources.on_withdrawn(now, &instruments, &mut self.out),
             ToProcess::Reports { reports, coalesced } => {

@@ -168,7 +168,7 @@ pub fn source(key: Key, instruments: &[(Announcement, u64)]) -> Vec<ToProcess> {
     let source = instruments[0].0.source.clone();
     let names: Vec<String> = instruments.iter().map(|(a, _)| format!("{}{}", a.name, a.dims)).collect();
     vec![
-        ToProcess::ReportsBegin { source: source.clone(), key, relieves: None },
+        ToProcess::ReportsBegin { source: source.clone(), key, relieves: None, last: false },
         ToProcess::Announced(Announced { instruments: instruments.iter().map(|(a, _)| a.clone()).collect() }),
         ToProcess::Reports { reports: instruments.iter().map(|(a, v)| report(a, key, *v)).collect(), coalesced: 0 },
         ToProcess::ReportsEnd(ReportsEnd { source, key, count: names.len() as u64, digest: digest(names.iter().map(String::as_str)) }),

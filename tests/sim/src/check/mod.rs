@@ -20,6 +20,7 @@ mod notices;
 mod outages;
 mod primaries;
 mod reports;
+pub(crate) mod revivals;
 pub mod shared;
 mod staleness;
 pub(crate) mod succession;

@@ -15,7 +15,7 @@ use crate::world::{Who, World};
 /// What was told to be accepted.
 #[derive(Clone, Debug)]
 struct Accepted {
-    controls: Vec<(Version, Value)>,
+    controls: Vec<(String, Version, Value)>,
     /// In which term.
     epoch: Epoch,
 }
@@ -47,8 +47,8 @@ impl SharedGroups {
     /// If not.
     pub fn on_office(&mut self, node: u32, office: &Office, log: Option<&Log<Book>>) -> Verdict {
         let Office { service, epoch, who, runs } = office;
-        let first = *self.offices.entry((service.clone(), *epoch)).or_insert((node, *who));
-        if first != (node, *who) {
+        let first = self.offices.insert((service.clone(), *epoch), (node, *who));
+        if let Some(first) = first.filter(|first| *first != (node, *who)) {
             return wrong("shared", format!("process {who} of cpu{node} leads {service} in term {epoch}, as {first:?} did"));
         }
         let Some(log) = log else { return wrong("shared", format!("process {who} of cpu{node} leads {service} without a log")) };
@@ -74,12 +74,22 @@ impl SharedGroups {
             if runs.get(&control.name).is_some_and(|version| is_ending(&control.name, *version)) {
                 continue;
             }
-            if let Some(version) = runs.get(&control.name).filter(|v| **v != control.version && !is_late(&control.name, **v)) {
+            // Who led in this term before an agent ended comes back with what it runs with. What nobody was told that it is accepted comes with the end of the
+            // others' consent.
+            let least = if first.is_some() { self.accepted_version(service, &control.name) } else { control.version };
+            let fits = |version: Version| (least..=control.version).contains(&version) || is_late(&control.name, version);
+            if let Some(version) = runs.get(&control.name).filter(|version| !fits(**version)) {
                 let what = format!("cpu{node} leads {service} in term {epoch} with version {version} of {control:?}");
                 return wrong("shared", what);
             }
         }
         Ok(())
+    }
+
+    /// The last version of a control that somebody was told is accepted.
+    fn accepted_version(&self, service: &Name, control: &str) -> Version {
+        let all = self.accepted.get(service).into_iter().flatten().flat_map(|(_, accepted)| &accepted.controls);
+        all.filter(|(name, _, _)| name == control).map(|(_, version, _)| *version).max().unwrap_or_default()
     }
 
     /// I15: each request has one answer, and what is answered is where it must be.
@@ -95,7 +105,8 @@ impl SharedGroups {
         if result.replicated && !result.repeated && holders.len() < 2 {
             return wrong("shared", format!("{id} of {service} is said to be replicated, and one CPU has it"));
         }
-        let controls: Vec<(Version, Value)> = result.changed.iter().map(|c| (c.version, c.new.clone())).collect();
+        let name = |text: &str| text.split('@').next().unwrap_or_default().to_owned();
+        let controls: Vec<_> = result.changed.iter().map(|c| (name(&c.name), c.version, c.new.clone())).collect();
         let now = Accepted { controls: controls.clone(), epoch };
         let first = self.accepted.entry(service.clone()).or_default().entry(id.clone()).or_insert(now);
         if first.controls != controls {

@@ -126,9 +126,10 @@ pub fn told(message: &ToProcess) -> String {
         ToProcess::Promote { epoch } => format!("take over in term {epoch}"),
         ToProcess::Demote { epoch } => format!("term {epoch} has begun: it leads no more"),
         ToProcess::LetGo { epoch } => format!("let go of term {epoch}"),
-        ToProcess::ReportsBegin { source, key, relieves } => {
+        ToProcess::ReportsBegin { source, key, relieves, last } => {
             let relief = relieves.map(|old| format!(", which relieves {old}")).unwrap_or_default();
-            format!("{source} begins: {key}{relief}")
+            let last = if *last { ", its last values" } else { "" };
+            format!("{source} begins: {key}{relief}{last}")
         }
         ToProcess::Announced(Announced { instruments }) => {
             let names = instruments.iter().map(|a| format!("{}={}{}", a.instrument, a.name, a.dims));

@@ -200,6 +200,11 @@ impl System {
             let durable = self.worlds.iter().filter_map(|w| w.store.durable_of(&result)).max();
             self.worlds[i].judge_answer(&result, durable.map(|(_, version)| version));
         }
+        for revival in std::mem::take(&mut self.worlds[i].revived) {
+            let home = &self.worlds[revival.home() as usize - 1];
+            let verdict = home.agent.as_ref().map_or(Ok(()), |agent| revival.look(home.now, &agent.outages(home.time())));
+            self.worlds[i].judge(verdict);
+        }
         for event in std::mem::take(&mut self.worlds[i].calls) {
             let verdict = self.calls.on_event(&event);
             self.worlds[i].judge(verdict);

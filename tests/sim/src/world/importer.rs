@@ -148,7 +148,7 @@ impl Importer {
             ToProcess::Settled { request_id, end } => drop(self.settled.insert(request_id.clone(), *end)),
             ToProcess::SetDone { req, result } => drop(self.answers.insert(*req, Ok(result.clone()))),
             ToProcess::Refused { req, refusal } => drop(self.answers.insert(*req, Err(refusal.clone()))),
-            ToProcess::ReportsBegin { source, key, relieves } => {
+            ToProcess::ReportsBegin { source, key, relieves, .. } => {
                 let view = self.views.entry(source.clone()).or_insert_with(View::new);
                 let before = view.wire.replace(*key);
                 (view.old, view.good, view.aging) = (false, false, false);

@@ -269,6 +269,8 @@ pub struct World {
     pub outgoing: Vec<(tif_core::model::NodeId, Box<tif_core::wire::PeerFrame>)>,
     /// Changes that another CPU accepted, as this one has just said, until the system looks at them.
     pub answered_abroad: Vec<tif_core::model::SetResult>,
+    /// Exporters of other CPUs that this one's agent says are back, not looked at yet.
+    pub(crate) revived: Vec<crate::check::revivals::Revival>,
     /// What happened to calls, until the system looks at it.
     pub calls: Vec<crate::check::calls::Event>,
     /// How often a procedure was called.
@@ -330,6 +332,7 @@ impl World {
             cpus,
             outgoing: Vec::new(),
             answered_abroad: Vec::new(),
+            revived: Vec::new(),
             offices: Vec::new(),
             over: 0,
             speaks,

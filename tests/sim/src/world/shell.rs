@@ -11,6 +11,7 @@ use tif_core::wire::{Credentials, Hello, PeerBody, PeerFrame, Registration, Segm
 
 use super::faults::Defect;
 use super::{By, Event, MS, SECOND, Trade, Who, World};
+use crate::check::revivals::Revival;
 use crate::check::succession;
 use crate::story;
 
@@ -470,6 +471,9 @@ impl World {
         let at = link.last[1].max(self.now + delay);
         link.last[1] = at;
         self.note(By::Agent, |w| format!("tells {}: {}", w.caller(conn), story::told(&message)));
+        if let ToProcess::Outage(outage) = &message {
+            self.revived.extend(Revival::of(self.now, self.node, outage));
+        }
         if matches!(message, ToProcess::Withdrawn { .. }) && self.spoils(Defect::DropWithdrawn, 3) {
             return;
         }

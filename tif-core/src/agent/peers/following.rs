@@ -32,6 +32,8 @@ pub(super) struct Incoming {
     again: bool,
     /// Who has handed over to it.
     relieves: Option<Key>,
+    /// They are the last values of a life that exports no more.
+    last: bool,
     announced: BTreeMap<InstrumentId, Announcement>,
     reports: BTreeMap<InstrumentId, Report>,
 }
@@ -137,11 +139,12 @@ impl Agent {
     }
 
     /// A source begins to send.
-    pub(super) fn on_far_begin(&mut self, now: Moment, node: NodeId, source: &Name, key: Key, relieves: Option<Key>) {
+    pub(super) fn on_far_begin(&mut self, now: Moment, node: NodeId, source: &Name, key: Key, relieves: Option<Key>, last: bool) {
         let Some(source) = self.far_name(node, key, source) else { return self.drop_incoming_of(now, node, source) };
         // Who led in an earlier term, or is known to be dead, is not listened to.
         // spec: GRP-8, PSM-7
-        if self.peers.is_over(key) || self.is_deposed(&source, key) {
+        let is_followed = last && self.sources.get(&source).and_then(|s| s.exporter).is_some_and(|live| live != key);
+        if self.peers.is_over(key) || self.is_deposed(&source, key) || is_followed {
             self.stats.stale_keys += 1;
             return self.drop_incoming_of(now, node, &source);
         }
@@ -152,7 +155,7 @@ impl Agent {
         let Some(peer) = self.peers.get_mut(node) else { return };
         // A second begin of the same life, for another subscription: both go on, and each end mark is over all that came.
         if peer.incoming.get(&source).is_none_or(|incoming| incoming.key != key) {
-            peer.incoming.insert(source, Incoming { key, again, relieves, announced: BTreeMap::new(), reports: BTreeMap::new() });
+            peer.incoming.insert(source, Incoming { key, again, relieves, last, announced: BTreeMap::new(), reports: BTreeMap::new() });
         }
     }
 
@@ -295,7 +298,7 @@ impl Agent {
     /// The life that sent all of this stands behind the source from now on.
     // spec: OUT-3, OUT-4
     fn bind_far(&mut self, now: Moment, node: NodeId, source: &Name, incoming: Incoming, swept: &sync::Swept, out: &mut Outbox) {
-        let Incoming { key, again, relieves, announced, reports } = incoming;
+        let Incoming { key, again, relieves, last, announced, reports } = incoming;
         let process = announced.values().next().map_or_else(|| source.clone(), |a| a.process.clone());
         let before: BTreeSet<InstrumentId> = self.table.of_source(source).collect();
         let same = self.sources.get(source).is_some_and(|s| s.exporter == Some(key));
@@ -306,6 +309,9 @@ impl Agent {
             if let Some(id) = self.table.id_of(record, source) {
                 self.remove_instrument(id, out);
             }
+        }
+        if last && let Some(outage) = self.outage_of(source, key) {
+            return self.bind_last(now, source, outage, &bound, out);
         }
         if same {
             // What it did not repeat it had said just before: a value that waits to be sent there is not sent twice.
@@ -340,6 +346,35 @@ impl Agent {
         let outage = state.outage.take().or_else(|| self.outages.open_of(source));
         let ended = outage.and_then(|id| self.outages.end(now, id, &process, key, tally));
         self.follow_source(now, source, key, relieves, ended, out);
+        self.forget_far_if_empty(source);
+    }
+
+    /// The outage of a source that is known here to have lost this life.
+    fn outage_of(&self, source: &Name, key: Key) -> Option<OutageId> {
+        let open = self.sources.get(source).and_then(|s| s.outage).or_else(|| self.outages.open_of(source))?;
+        self.outages.find(open).filter(|(outage, _)| outage.key == key).map(|_| open)
+    }
+
+    /// The last values of a life that is known to be lost: the outage lasts, and they get no younger. Who follows some of them only now is shown them.
+    // spec: OUT-2, OUT-4, SYN-4
+    fn bind_last(&mut self, now: Moment, source: &Name, id: OutageId, bound: &BTreeSet<InstrumentId>, out: &mut Outbox) {
+        let Some((since, key)) = self.outages.find(id).map(|(outage, _)| (outage.since, outage.key)) else { return };
+        let state = self.sources.entry(source.clone()).or_default();
+        (state.exporter, state.outage) = (None, Some(id));
+        if let Some(far) = self.peers.sources.get_mut(source) {
+            far.sync.on_still_lost(now.time);
+        }
+        for id_of in bound {
+            if let Some(instrument) = self.table.find_mut(*id_of).filter(|i| i.key == key) {
+                instrument.place = None;
+                instrument.quality = Quality::Outage { id, since };
+            }
+        }
+        let importers: Vec<Conn> = self.sessions.iter().filter(|(_, s)| !s.subscriptions.is_empty()).map(|(c, _)| *c).collect();
+        for conn in importers {
+            let changed = self.refresh_follows(conn, source, out);
+            self.show_changed(now, conn, BTreeMap::from([(source.clone(), changed)]), out);
+        }
         self.forget_far_if_empty(source);
     }
 

@@ -128,7 +128,7 @@ impl Agent {
     /// What another agent sends: of what is followed there, or the answer to a request.
     pub(super) fn on_peer_answer(&mut self, now: Moment, node: NodeId, message: ToProcess, out: &mut Outbox) {
         match message {
-            ToProcess::ReportsBegin { source, key, relieves } => self.on_far_begin(now, node, &source, key, relieves),
+            ToProcess::ReportsBegin { source, key, relieves, last } => self.on_far_begin(now, node, &source, key, relieves, last),
             ToProcess::Announced(announced) => self.on_far_announced(now, node, announced, out),
             ToProcess::Withdrawn { instruments } => self.on_far_withdrawn(node, &instruments, out),
             ToProcess::Reports { reports, .. } => self.on_far_reports(now, node, reports),
