@@ -6,7 +6,8 @@ use tif_core::defects;
 
 use crate::Random;
 use crate::acts::{Act, Acts, Script};
-use crate::check::{Violation, convergence};
+use crate::check::Violation;
+use crate::check::convergence::{self, Doubt};
 use crate::story::Line;
 use crate::system::{Releases, System};
 use crate::world::faults::Defect;
@@ -240,6 +241,7 @@ fn heal_system(system: &mut System, stop: u64) {
     let began = system.now();
     let mut end = began + SYSTEM_HEALS_WITHIN;
     let mut waits = false;
+    let mut doubt = Doubt::default();
     loop {
         // Not in step with what changes every so often.
         let next = system.now() + 37 * MS;
@@ -249,7 +251,7 @@ fn heal_system(system: &mut System, stop: u64) {
         let given_up = system.worlds.iter().map(World::given_up_at).max().unwrap_or_default();
         end = end.max(given_up + SYSTEM_HEALS_WITHIN);
         waits |= given_up > began;
-        match system.look() {
+        match system.look_again(&mut doubt) {
             Ok(()) => return system.worlds[0].healed_after = (!waits).then(|| system.now() - began),
             Err(mut violation) if system.now() >= end => {
                 violation.step = system.step;

@@ -24,21 +24,37 @@ const PATIENCE: u64 = 20 * SECOND;
 /// # Errors
 /// With the first difference between what is shown and what is there.
 pub fn look(worlds: &[&World]) -> Verdict {
+    look_again(worlds, &mut Doubt::default())
+}
+
+/// Which importer was not right when it was looked at last. Most often it is still not, and then nobody else need be looked at.
+#[derive(Debug, Default)]
+pub struct Doubt(Option<Place>);
+
+/// The same, for who looks again and again until all is right.
+///
+/// # Errors
+/// With the first difference between what is shown and what is there.
+pub fn look_again(worlds: &[&World], doubt: &mut Doubt) -> Verdict {
     if worlds.len() > 1 {
         super::shared::look(worlds)?;
     }
     let mut watched: BTreeMap<Place, BTreeSet<Slot>> = BTreeMap::new();
+    if let Some((node, who)) = doubt.0.take()
+        && let Some(world) = worlds.iter().find(|w| w.node == node)
+        && world.living(|p| p.importer().is_some() && !p.left).contains(&who)
+    {
+        doubt.0 = Some((node, who));
+        look_at(world, who, &standing(world, worlds), worlds, &mut watched)?;
+        doubt.0 = None;
+        watched.clear();
+    }
     for world in worlds {
         let standing = standing(world, worlds);
         for who in world.living(|p| p.importer().is_some() && !p.left) {
-            let process = &world.processes[who];
-            let Some(importer) = process.importer() else { continue };
-            if !process.welcomed {
-                return wrong("convergence", format!("importer {who} of {} has no connection", world.cpu()));
-            }
-            let expected = expected(&standing, importer, &mut watched);
-            look_at_importer(world, who, importer, &standing, &expected)?;
-            look_at_notices(world, who, importer, worlds)?;
+            doubt.0 = Some((world.node, who));
+            look_at(world, who, &standing, worlds, &mut watched)?;
+            doubt.0 = None;
         }
         for (source, who) in &world.standing() {
             if let Some(exporter) = world.processes[*who].exporter() {
@@ -79,6 +95,17 @@ pub fn look(worlds: &[&World]) -> Verdict {
     Ok(())
 }
 
+fn look_at(world: &World, who: Who, standing: &Standing, worlds: &[&World], watched: &mut BTreeMap<Place, BTreeSet<Slot>>) -> Verdict {
+    let process = &world.processes[who];
+    let Some(importer) = process.importer() else { return Ok(()) };
+    if !process.welcomed {
+        return wrong("convergence", format!("importer {who} of {} has no connection", world.cpu()));
+    }
+    let expected = expected(standing, importer, watched);
+    look_at_importer(world, who, importer, standing, &expected)?;
+    look_at_notices(world, who, importer, worlds)
+}
+
 /// Whether a change that is to be confirmed has none of the causes to be taken back, and had enough time.
 // spec: CTL-6
 fn may_wait(world: &World, entry: &Entry) -> bool {
@@ -92,9 +119,9 @@ fn may_wait(world: &World, entry: &Entry) -> bool {
 fn guard_of(world: &World, guard: &Guard) -> Option<(Who, Slot, Value)> {
     world.standing().into_iter().find_map(|(source, who)| {
         let exporter = world.processes[who].exporter()?;
-        let named = |record: String| record == guard.indicator || format!("{record}@{source}") == guard.indicator;
+        let named = |record: &str| record == guard.indicator || format!("{record}@{source}") == guard.indicator;
         let mut cells = exporter.cells.iter();
-        let found = cells.find(|(_, cell)| exporter.record(cell).is_some_and(|(_, record)| named(record)));
+        let found = cells.find(|(_, cell)| named(&cell.record));
         found.map(|(slot, cell)| (who, *slot, cell.value.clone()))
     })
 }
@@ -120,17 +147,16 @@ fn standing<'a>(seen_from: &World, worlds: &[&'a World]) -> Standing<'a> {
     all
 }
 
-type Expected<'a> = BTreeMap<(Name, String), (&'a Cell, Coarsen)>;
+type Expected<'a> = BTreeMap<(&'a Name, &'a str), (&'a Cell, Coarsen)>;
 
-fn expected<'a>(standing: &Standing<'a>, importer: &Importer, watched: &mut BTreeMap<Place, BTreeSet<Slot>>) -> Expected<'a> {
+fn expected<'a>(standing: &'a Standing<'a>, importer: &Importer, watched: &mut BTreeMap<Place, BTreeSet<Slot>>) -> Expected<'a> {
     let mut expected = BTreeMap::new();
     for (source, (world, who)) in standing {
         let process = &world.processes[*who];
         let Some(exporter) = process.exporter() else { continue };
         for (slot, cell) in &exporter.cells {
-            let Some((name, record)) = exporter.record(cell) else { continue };
             let is_at = |at: &Name| *at == world.cpu() || at == source || process.identity == Identity::Exactly(at.clone());
-            let fits = |w: &&Wish| w.pattern.matches(&name, &cell.dims) && w.pattern.at().is_none_or(is_at);
+            let fits = |w: &&Wish| w.pattern.matches(&cell.name, &cell.dims) && w.pattern.at().is_none_or(is_at);
             let wishes: Vec<Coarsen> = importer.wishes.values().filter(fits).map(|w| w.coarsen).collect();
             let finest = wishes.iter().fold(Coarsen { deadband: Some(f64::MAX), at_most_every: None }, |a, b| Coarsen {
                 deadband: a.deadband.zip(b.deadband).map(|(a, b)| a.min(b)),
@@ -138,7 +164,7 @@ fn expected<'a>(standing: &Standing<'a>, importer: &Importer, watched: &mut BTre
             });
             if !wishes.is_empty() {
                 watched.entry((world.node, *who)).or_default().insert(*slot);
-                expected.insert((source.clone(), record), (cell, finest));
+                expected.insert((source, cell.record.as_str()), (cell, finest));
             }
         }
     }
@@ -147,7 +173,7 @@ fn expected<'a>(standing: &Standing<'a>, importer: &Importer, watched: &mut BTre
 
 fn look_at_importer(world: &World, who: Who, importer: &Importer, standing: &Standing, expected: &Expected) -> Verdict {
     for ((source, record), (cell, coarsen)) in expected {
-        let row = importer.views.get(source).and_then(|view| Some((view, view.rows.get(record)?)));
+        let row = importer.views.get(*source).and_then(|view| Some((view, view.rows.get(*record)?)));
         let Some((view, row)) = row else {
             return wrong("convergence", format!("importer {who} of {} does not show {record} of {source}", world.cpu()));
         };
@@ -178,7 +204,7 @@ fn look_at_importer(world: &World, who: Who, importer: &Importer, standing: &Sta
     }
     for (source, view) in &importer.views {
         for record in view.rows.keys() {
-            if view.shows_fresh(record) && !expected.contains_key(&(source.clone(), record.clone())) {
+            if view.shows_fresh(record) && !expected.contains_key(&(source, record.as_str())) {
                 return wrong(
                     "convergence",
                     format!("importer {who} of {} shows {record} of {source} as fresh, and it is not there", world.cpu()),
@@ -192,7 +218,7 @@ fn look_at_importer(world: &World, who: Who, importer: &Importer, standing: &Sta
         let is_known = |outage: &Outage| world.cpus > 1 || world.store.outages.values().any(|(o, _)| o.key == outage.key);
         // Of what is on another CPU and not subscribed to any more nothing is heard.
         let far = standing.get(source).is_some_and(|(w, _)| w.node != world.node);
-        let deaf = far && !expected.keys().any(|(of, _)| of == source);
+        let deaf = far && !expected.keys().any(|(of, _)| *of == source);
         match (view.outage.as_ref().filter(|_| !deaf), standing.contains_key(source)) {
             (Some(outage), true) if is_known(outage) => {
                 let what = format!("importer {who} of {} was not told that outage {} of {source} is over", world.cpu(), outage.id);
@@ -251,11 +277,11 @@ fn look_at_controls(world: &World, source: &Name, exporter: &Exporter) -> Verdic
     let forgotten = world.store.forgotten.get(source).is_some_and(|n| *n > 0);
     for cell in exporter.cells.values() {
         let Kind::Control { memorized, .. } = cell.descriptor.kind else { continue };
-        let Some((_, record)) = exporter.record(cell) else { continue };
+        let record = &cell.record;
         if forgotten && !memorized {
             continue;
         }
-        let stored = world.store.control(source, &record);
+        let stored = world.store.control(source, record);
         let expect = stored.map_or((Version(0), &Value::U64(64)), |c| (c.version, &c.value));
         if expect != (cell.version, &cell.value) {
             let runs = (cell.version, &cell.value);

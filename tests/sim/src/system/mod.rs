@@ -10,9 +10,10 @@ use tif_core::model::NodeId;
 
 use crate::Random;
 use crate::acts::{Acts, Track};
+use crate::check::convergence::{self, Doubt};
 use crate::check::shared::SharedGroups;
 use crate::check::versions;
-use crate::check::{Verdict, Violation, convergence};
+use crate::check::{Verdict, Violation};
 use crate::story::Line;
 use crate::world::{MS, SECOND, SPEAKS, Weather, World, speaks};
 use net::Net;
@@ -422,10 +423,18 @@ impl System {
     /// # Errors
     /// With the first thing that is wrong.
     pub fn look(&self) -> Verdict {
+        self.look_again(&mut Doubt::default())
+    }
+
+    /// The same, for who looks again and again until all is right.
+    ///
+    /// # Errors
+    /// With the first thing that is wrong.
+    pub fn look_again(&self, doubt: &mut Doubt) -> Verdict {
         let all: Vec<&World> = self.worlds.iter().collect();
         versions::look(&all)?;
         let (system, apart): (Vec<&World>, Vec<&World>) = all.iter().partition(|world| versions::are_compatible(all[0], world));
-        convergence::look(&system)?;
+        convergence::look_again(&system, doubt)?;
         apart.iter().try_for_each(|world| convergence::look(&[world]))
     }
 

@@ -21,6 +21,10 @@ pub struct Cell {
     pub version: Version,
     /// What its value was before, and until when.
     pub before: Option<(Value, u64)>,
+    /// What it is called, with its service.
+    pub name: Name,
+    /// The same with its dimensions.
+    pub record: String,
 }
 
 /// The agent's side of the pair of segments. A new one with each admission.
@@ -93,7 +97,9 @@ impl Exporter {
     pub fn declare(&mut self, (descriptor, dims, value): Declaration) -> Slot {
         let slot = (0..).map(Slot).find(|slot| !self.cells.contains_key(slot)).unwrap_or_default();
         self.generation += 1;
-        let cell = Cell { generation: self.generation, descriptor, dims, value, version: Version(0), before: None };
+        let name = self.service.join(&descriptor.path).unwrap_or_else(|e| panic!("{} below {}: {e}", descriptor.path, self.service));
+        let record = format!("{name}{dims}");
+        let cell = Cell { generation: self.generation, descriptor, dims, value, version: Version(0), before: None, name, record };
         let declared = cell.declared(slot);
         self.cells.insert(slot, cell);
         // A sweep looks at the table as it is: one change per slot, in the order of slots.
@@ -152,7 +158,7 @@ impl Exporter {
         let counts = |cell: &Cell| matches!(cell.descriptor.kind, Kind::Counter | Kind::Gauge);
         let mut watched = self.board.watched.iter().filter_map(|slot| Some((slot, self.cells.get(slot)?)));
         let unread = watched.find(|(slot, cell)| counts(cell) && self.board.sampled.get(slot) != Some(&cell.value));
-        unread.and_then(|(_, cell)| Some(self.record(cell)?.1))
+        unread.map(|(_, cell)| cell.record.clone())
     }
 
     /// Reads slots.
@@ -195,13 +201,6 @@ impl Exporter {
     pub fn dynamic_watched(&self) -> Vec<Slot> {
         let dynamic = |cell: &Cell| matches!(cell.descriptor.kind, Kind::Dynamic { .. });
         self.cells.iter().filter(|(slot, cell)| dynamic(cell) && self.board.watched.contains(slot)).map(|(slot, _)| *slot).collect()
-    }
-
-    /// Name with dimensions.
-    pub fn record(&self, cell: &Cell) -> Option<(Name, String)> {
-        let name = self.service.join(&cell.descriptor.path).ok()?;
-        let record = format!("{name}{}", cell.dims);
-        Some((name, record))
     }
 }
 

@@ -339,7 +339,7 @@ impl World {
         if self.cpus > 1 {
             let controls = |e: &Exporter| {
                 let all = e.cells.values().filter(|cell| cell.descriptor.is_control());
-                all.filter_map(|cell| Some((e.record(cell)?.1, cell.version))).collect()
+                all.map(|cell| (cell.record.clone(), cell.version)).collect()
             };
             let runs = self.processes[who].exporter().map(controls).unwrap_or_default();
             self.offices.push(crate::check::shared::Office { service: service.clone(), epoch, who, runs });

@@ -388,7 +388,7 @@ impl World {
         let Some(exporter) = exporter else { return };
         let mut carried = Vec::new();
         for (slot, cell) in exporter.cells.iter().filter(|(_, cell)| cell.descriptor.is_control()) {
-            let Some((_, record)) = exporter.record(cell) else { continue };
+            let record = cell.record.clone();
             let accepted = self.store.control(service, &record).map(|control| control.version).unwrap_or_default();
             carried.push((record, accepted, exporter.board.controls.get(slot).map(|(version, _)| *version).unwrap_or_default()));
         }
