@@ -1,5 +1,9 @@
 //! Flies seeds, and shows what happened in one of them. See docs/simulation.md.
 
+// A fifth of a flight is memory taken and given back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod fly;
 mod load;
 mod replay;
