@@ -159,6 +159,13 @@ defects! {
     PromoteWithoutControls,
     /// Somebody succeeds a primary of whose end the store does not know.
     SucceedUnwritten,
+    "admission":
+    /// A member of a group holds a number without a word to the others.
+    HoldUnasked,
+    /// Who claims a number goes on though a younger claims the same.
+    IgnoreClaim,
+    /// Of two members that hold the same number neither looks for another.
+    KeepSharedNumber,
     "heartbeat":
     /// Whoever misses too many heartbeats is given up without a probe.
     GiveUpUnprobed,

@@ -47,6 +47,7 @@ impl Admitting {
             grouped: self.service().is_some_and(|(_, grouped)| grouped),
             role: self.role,
             term,
+            number: None,
             ended: false,
             program: self.hello.program.clone(),
             cause: None,
@@ -312,6 +313,10 @@ impl Agent {
             out.push(Output::Close { conn: old });
         }
         let mut controls = Vec::new();
+        let member_of = match &hello.registration {
+            Registration::Exporter { service, grouped: true } => Some(service.clone()),
+            _ => None,
+        };
         let exports = match hello.registration {
             Registration::Importer => {
                 if let Some(Changed::Born) = self.registry.on_ready(now.time, key) {
@@ -368,6 +373,9 @@ impl Agent {
         let protocol = hello.offer.max.min(self.offer.max);
         let welcome = Welcome { protocol, key, name, agent: self.key, cpu: self.cpu.clone(), role, epoch, resumed };
         out.push(Output::Admit { conn, key, elsewhere, epoch, controls, welcome: Box::new(ToProcess::Welcome(Box::new(welcome))) });
+        if let Some(service) = member_of {
+            self.number_member(now, &service, key, out);
+        }
     }
 
     // spec: CTL-7

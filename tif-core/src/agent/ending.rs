@@ -151,6 +151,7 @@ impl Agent {
         if stands {
             self.keep_corpse(now, key, &name);
         }
+        self.drop_number(&service, key);
         self.exporters.remove(&key);
         self.touch_ended(key, &cause);
         out.push(Output::Release { key });
@@ -415,6 +416,7 @@ impl Agent {
             grouped: exporter.is_some_and(|e| e.grouped),
             role: self.role_of(key),
             term: exporter.map_or(Epoch(0), |e| self.term_of(&e.service, e.grouped)),
+            number: self.number_of(key),
             ended,
             program: process.former.program.clone(),
             cause: process.cause.clone(),

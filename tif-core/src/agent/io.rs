@@ -10,8 +10,8 @@ use crate::machine::confirm::Keep;
 use crate::machine::versions::{Incompatible, Offer};
 use crate::machine::{replication, witness};
 use crate::model::{
-    Cause, Descriptor, Dimensions, Epoch, Incarnation, Key, Name, NodeId, Outage, RequestId, Role, SetResult, Slot, Stamp, Time, Value,
-    Version,
+    Cause, Descriptor, Dimensions, Epoch, Incarnation, Key, MemberNumber, Name, NodeId, Outage, RequestId, Role, SetResult, Slot, Stamp,
+    Time, Value, Version,
 };
 use crate::wire::{Credentials, Hello, PeerFrame, SegmentFacts, ToAgent, ToProcess};
 
@@ -408,6 +408,9 @@ pub struct ProcessRecord {
     /// The term of its group when this was written: in a later one the role means nothing.
     // spec: GRP-8
     pub term: Epoch,
+    /// Its number in its group, if it holds one.
+    // spec: GRP-1
+    pub number: Option<MemberNumber>,
     /// Whether it was dead or unregistered when last heard of.
     pub ended: bool,
     /// The program, in its own words.

@@ -3,7 +3,7 @@
 //! [`Agent::handle`] is the only way anything happens. It takes one [`Input`], asks the machines, and says in an [`Outbox`] what is to be
 //! done; the shell (or the simulator) does it, in order. Each file below is one conversation:
 //!
-//! - `restoring`: what the store remembers. `admitting`: a process registers. `exporting`: its instruments. `ending`: it is gone. `leading`: who
+//! - `restoring`: what the store remembers. `admitting`: a process registers. `numbering`: what a group's member is called. `exporting`: its instruments. `ending`: it is gone. `leading`: who
 //!   succeeds it. `draining`: who hands over to whom. `noticing`: who is told.
 //! - `importing`: subscriptions, who follows what, values on their way out.
 //! - `changing`: controls. `agreeing`: changes that other CPUs must have. `calling`: procedures. `arming`: in-path test points. `asking`: discovery, sensing, processes, outages.
@@ -25,6 +25,7 @@ pub mod io;
 mod leading;
 mod listening;
 mod noticing;
+mod numbering;
 mod outages;
 mod peers;
 mod portrait;
@@ -86,6 +87,8 @@ enum Timer {
     Heartbeats,
     /// A change that is to be confirmed may have to be taken back.
     Keep,
+    /// A member claims its number.
+    Claim(Key),
     /// Look at groups that may have members on several CPUs.
     Groups,
     /// The stream to another CPU's agent has something to send, or to send again.
@@ -108,6 +111,8 @@ pub struct Agent {
     offer: Offer,
     registry: Registry,
     groups: BTreeMap<Name, Group>,
+    /// What the groups' members are called.
+    numbers: numbering::Numbers,
     launcher: Launcher,
     hung_after: BTreeMap<Name, Duration>,
     sessions: BTreeMap<Conn, Session>,
@@ -231,6 +236,7 @@ impl Agent {
             offer: start.offer,
             registry: Registry::new(start.node, start.agent_epoch, start.proc_max),
             groups: BTreeMap::new(),
+            numbers: numbering::Numbers::new(),
             launcher: Launcher::default(),
             hung_after: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -429,6 +435,7 @@ impl Agent {
                 Timer::Rounds => self.make_rounds(now, out),
                 Timer::Heartbeats => self.count_heartbeats(now, out),
                 Timer::Keep => self.on_keep_due(now),
+                Timer::Claim(key) => self.on_claim_due(now, key, out),
                 Timer::Groups => self.on_groups_due(now, out),
                 Timer::Stream(node) => self.peers.stir(node),
             }

@@ -112,6 +112,9 @@ impl Agent {
                 if process.grouped {
                     let group = self.groups.entry(service.clone()).or_insert_with(|| self.peers.electing.group(Default::default()));
                     group.restore(process.key, role);
+                    if let Some(number) = process.number {
+                        self.numbers.entry(service.clone()).or_default().restore(process.key, number);
+                    }
                 }
                 self.exporters.insert(process.key, exporter);
                 self.launcher.on_registered(&service);

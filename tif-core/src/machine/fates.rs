@@ -55,6 +55,7 @@ mod tests {
             grouped: false,
             role: Role::Importer,
             term: Epoch(0),
+            number: None,
             ended,
             program: String::new(),
             cause,

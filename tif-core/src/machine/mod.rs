@@ -1,5 +1,6 @@
 //! One decision each. Machines never call one another: they return facts, the agent routes them.
 
+pub mod admission;
 pub mod book;
 pub mod calls;
 pub mod confirm;

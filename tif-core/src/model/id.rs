@@ -42,6 +42,11 @@ number! {
     Epoch(u64)
 }
 number! {
+    /// What a member of a service's group is called by all: no two that live have the same. From 1, and the same for the member's life.
+    // spec: GRP-1
+    MemberNumber(u32)
+}
+number! {
     /// Of a control: how many changes were accepted. 0 is the declared default.
     Version(u64)
 }

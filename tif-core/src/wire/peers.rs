@@ -13,7 +13,7 @@ use super::{ToAgent, ToProcess};
 use crate::machine::book::{Book, Entry};
 use crate::machine::versions::Offer;
 use crate::machine::{detector, link, replication, witness};
-use crate::model::{Cause, Epoch, Key, Name, Role, Time};
+use crate::model::{Cause, Epoch, Key, MemberNumber, Name, Role, Time};
 
 /// One datagram between two agents, with their keys: the key of an agent names its life.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,6 +83,16 @@ pub enum ToPeer {
     Greeting(Greeting),
     /// An exporter has come, or something of it has changed.
     Member(Member),
+    /// A member of a group claims a number: whoever has it answers with its [`ToPeer::Member`].
+    // spec: GRP-2
+    Claim {
+        /// Its group's service.
+        service: Name,
+        /// Which member.
+        key: Key,
+        /// Which number.
+        number: MemberNumber,
+    },
     /// An exporter is no more.
     MemberGone {
         /// Which.
@@ -157,4 +167,8 @@ pub struct Member {
     pub epoch: Epoch,
     /// It can be told to take over.
     pub ready: bool,
+    /// Its number in its group, once it holds one.
+    // spec: GRP-1
+    #[serde(default)]
+    pub number: Option<MemberNumber>,
 }

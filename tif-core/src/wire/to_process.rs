@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::hello::Welcome;
 use crate::machine::confirm::End;
 use crate::model::{
-    Arming, Cause, Descriptor, Dimensions, Epoch, Incarnation, InstrumentId, Key, Name, Notice, Outage, ProcessState, Quality, Refusal,
-    Report, RequestId, Role, SetResult, Slot, Value, Version,
+    Arming, Cause, Descriptor, Dimensions, Epoch, Incarnation, InstrumentId, Key, MemberNumber, Name, Notice, Outage, ProcessState,
+    Quality, Refusal, Report, RequestId, Role, SetResult, Slot, Value, Version,
 };
 
 /// From the agent to a process.
@@ -85,6 +85,13 @@ pub enum ToProcess {
     Demote {
         /// The term that began.
         epoch: Epoch,
+    },
+
+    /// The number that tells it from all other members of its group; none: it had one that another member has, too, and looks for another.
+    // spec: GRP-1
+    Numbered {
+        /// Which.
+        number: Option<MemberNumber>,
     },
 
     // To an importer.
@@ -310,6 +317,10 @@ pub struct ProcessRow {
     pub service: Option<Name>,
     /// The term of its group.
     pub epoch: Epoch,
+    /// Its number in its group, if it is a member and holds one.
+    // spec: GRP-1
+    #[serde(default)]
+    pub number: Option<MemberNumber>,
     /// The OS process; 0 of one on another kernel.
     pub pid: u32,
     /// The program, in its own words.

@@ -99,6 +99,7 @@ impl Duties {
             ToProcess::Validate { req, slot, value } => self.validations.ask(self.exporter.home(), &sender, req, slot, value),
             ToProcess::Promote { epoch } => self.steward.push(Task::Promote { sender, epoch }),
             ToProcess::LetGo { epoch } => self.steward.push(Task::LetGo { sender, epoch }),
+            ToProcess::Numbered { number } => self.exporter.standing().write(|s| s.number = number),
             ToProcess::Demote { epoch } => self.steward.push(Task::Demote { epoch }),
             ToProcess::Compute { req, slots } => self.compute(&sender, req, slots),
             ToProcess::WatchChanged => self.look(),

@@ -135,6 +135,9 @@ fn serve(
     duties.begin(sender.clone());
     let link = exporter.standing().write(|s| {
         s.link += 1;
+        if is_replaced {
+            s.number = None;
+        }
         s.link
     });
     steward.push(Task::Settle { sender: sender.clone(), welcome: Box::new(welcome), is_replaced, link });

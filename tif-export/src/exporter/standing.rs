@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use tif_core::model::{Epoch, Key, Name, Refusal, Role};
+use tif_core::model::{Epoch, Key, MemberNumber, Name, Refusal, Role};
 
 /// Called when the process becomes primary, or is no longer.
 pub(crate) type Callback = Arc<dyn Fn(Epoch) + Send + Sync>;
@@ -46,6 +46,7 @@ pub(super) struct State {
     pub(super) link: u64,
     pub(super) key: Option<Key>,
     pub(super) name: Option<Name>,
+    pub(super) number: Option<MemberNumber>,
     pub(super) role: Role,
     pub(super) epoch: Epoch,
     pub(super) on_promoted: Vec<Callback>,
@@ -138,6 +139,7 @@ impl Standing {
                 link: 0,
                 key: None,
                 name: None,
+                number: None,
                 role: if grouped { Role::Standby } else { Role::Solo },
                 epoch: Epoch(0),
                 on_promoted: Vec::new(),
@@ -188,6 +190,10 @@ impl Standing {
 
     pub(crate) fn name(&self) -> Option<Name> {
         self.read(|s| s.name.clone())
+    }
+
+    pub(crate) fn number(&self) -> Option<MemberNumber> {
+        self.read(|s| s.number)
     }
 
     pub(crate) fn is_connected(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tif_core::model::{Epoch, Key, Name, Role};
+use tif_core::model::{Epoch, Key, MemberNumber, Name, Role};
 
 use crate::exporter::Exporter;
 
@@ -52,6 +52,14 @@ impl ServiceHandle {
     /// Its name; none before the first registration.
     pub fn name(&self) -> Option<Name> {
         self.exporter.standing().name()
+    }
+
+    /// What it is called among the members of its service's group, on whatever CPUs they are: no two that live have the same number, and it keeps its own for
+    /// its life. None where it is no member, and until it has found one: where there are other CPUs that takes a moment after its registration. If CPUs that
+    /// were cut apart find that members of theirs have the same, one of the two has none for a moment, and then another.
+    // spec: GRP-1, GRP-2
+    pub fn member_number(&self) -> Option<MemberNumber> {
+        self.exporter.standing().number()
     }
 
     /// Waits until it is the primary, and in which term; none: the time is over.

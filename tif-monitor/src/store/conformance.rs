@@ -11,8 +11,8 @@ use tif_core::machine::confirm::{End, Guard, Keep, Terms};
 use tif_core::machine::replication::{self, Log, Seq};
 use tif_core::machine::witness::{Ballot, Member, Term, Vote};
 use tif_core::model::{
-    Cause, Changed, Epoch, Incarnation, Key, Name, NodeId, Number, Outage, OutageEnd, OutageId, ProcId, Role, SetResult, Stamp, Value,
-    Version,
+    Cause, Changed, Epoch, Incarnation, Key, MemberNumber, Name, NodeId, Number, Outage, OutageEnd, OutageId, ProcId, Role, SetResult,
+    Stamp, Value, Version,
 };
 use tif_core::wire::Credentials;
 
@@ -50,6 +50,7 @@ pub fn process(text: &str, proc: u64) -> ProcessRecord {
         grouped: true,
         role: Role::Standby,
         term: Epoch(proc),
+        number: (proc > 1).then_some(MemberNumber(proc as u32)),
         ended: false,
         program: "orders 1.0".into(),
         cause: None,

@@ -103,6 +103,9 @@ pub const STEPS: &[&str] = &[
         entry      BLOB NOT NULL
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    ALTER TABLE processes ADD COLUMN number INTEGER;
+",
 ];
 
 /// The newest version.

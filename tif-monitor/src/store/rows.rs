@@ -9,7 +9,7 @@ use tif_core::limits::{CALLS_KEPT_MAX, OUTAGES_KEPT_MAX, PROCESS_NUMBERS_AHEAD, 
 use tif_core::machine::book::{Entry, Unsettled};
 use tif_core::machine::calls::CallRecord;
 use tif_core::machine::confirm::Keep;
-use tif_core::model::{Epoch, Incarnation, Key, Name, NodeId, Outage, ProcId, RequestId, Role, Stamp, Version};
+use tif_core::model::{Epoch, Incarnation, Key, MemberNumber, Name, NodeId, Outage, ProcId, RequestId, Role, Stamp, Version};
 use tif_core::wire::Credentials;
 
 use super::logs;
@@ -78,8 +78,8 @@ pub fn write(db: &Connection, record: &Record) -> rusqlite::Result<()> {
 fn write_process(db: &Connection, p: &ProcessRecord) -> rusqlite::Result<()> {
     db.prepare_cached(
         "INSERT OR REPLACE INTO processes
-         (name, node, proc, inc, nonce, pid, uid, gid, started, service, grouped, role, ended, program, cause, since, term)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         (name, node, proc, inc, nonce, pid, uid, gid, started, service, grouped, role, ended, program, cause, since, term, number)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
     .execute(params![
         p.name.as_str(),
@@ -99,6 +99,7 @@ fn write_process(db: &Connection, p: &ProcessRecord) -> rusqlite::Result<()> {
         p.cause.as_ref().map(pack).transpose()?,
         bits(p.since.0),
         bits(p.term.0),
+        p.number.map(|number| number.0),
     ])?;
     let ahead = p.key.proc.0.saturating_add(PROCESS_NUMBERS_AHEAD);
     db.prepare_cached("UPDATE meta SET proc_max = max(proc_max, ?)")?.execute([bits(ahead)])?;
@@ -200,6 +201,7 @@ pub fn processes(db: &Connection) -> rusqlite::Result<Vec<ProcessRecord>> {
             grouped: row.get("grouped")?,
             role: role(row)?,
             term: Epoch(number(row, "term")?),
+            number: row.get::<_, Option<u32>>("number")?.map(MemberNumber),
             ended: row.get("ended")?,
             program: row.get("program")?,
             cause: row.get::<_, Option<Vec<u8>>>("cause")?.map(|bytes| rmp_serde::from_slice(&bytes).map_err(nonsense)).transpose()?,

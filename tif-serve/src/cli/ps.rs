@@ -12,7 +12,7 @@ use crate::json::ProcessRow;
 /// The processes of this CPU with their keys and states
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "JSON rows: v, name, cpu, key, incarnation, state, cause, role, service, epoch, pid, program, since_ms, instruments, subscriptions, coalesced."
+    after_help = "JSON rows: v, name, cpu, key, incarnation, state, cause, role, service, epoch, number, pid, program, since_ms, instruments, subscriptions, coalesced."
 )]
 pub(super) struct Ps {
     /// Importers that took their leave, too
@@ -24,8 +24,21 @@ pub(super) fn run(args: &Ps, session: &mut Session<'_, '_>) -> Result<Exit, Fail
     let mut rows = session.connect()?.processes()?;
     // Each command leaves one: they would hide what matters.
     rows.retain(|row| args.all || row.state != ProcessState::Unregistered || row.role != Role::Importer);
-    let header =
-        ["NAME", "STATE", "ROLE", "SERVICE", "KEY", "PID", "SINCE", "INSTRUMENTS", "SUBSCRIPTIONS", "COALESCED", "PROGRAM", "CAUSE"];
+    let header = [
+        "NAME",
+        "STATE",
+        "ROLE",
+        "SERVICE",
+        "MEMBER",
+        "KEY",
+        "PID",
+        "SINCE",
+        "INSTRUMENTS",
+        "SUBSCRIPTIONS",
+        "COALESCED",
+        "PROGRAM",
+        "CAUSE",
+    ];
     output::rows(session.screen, session.global.output, &header, &rows, cells, ProcessRow::new)?;
     Ok(Exit::Done)
 }
@@ -42,6 +55,7 @@ fn cells(row: &Row) -> Vec<Item> {
         item(row.state.word()).tone(tone),
         item(row.role.word()),
         item(row.service.as_ref().map_or("", |s| s.as_str())),
+        item(row.number.map_or(String::new(), |number| number.to_string())).right(),
         item(row.key),
         item(if row.pid == 0 { "-".to_owned() } else { row.pid.to_string() }).right(),
         item(age(row.since_ms)).right(),

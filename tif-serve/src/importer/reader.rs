@@ -267,6 +267,7 @@ impl Reader {
             | ToProcess::Call { .. }
             | ToProcess::Arm { .. }
             | ToProcess::Promote { .. }
+            | ToProcess::Numbered { .. }
             | ToProcess::LetGo { .. }
             | ToProcess::Demote { .. } => tracing::debug!(target: "tif::importer", "a message that is not for an importer was dropped"),
         }

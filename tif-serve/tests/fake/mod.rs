@@ -10,8 +10,8 @@ use std::time::Duration;
 use tif_core::machine::sync::digest;
 use tif_core::model::significance::{Significance, Threshold};
 use tif_core::model::{
-    Alarm, Argument, Cause, Declared, Descriptor, Dimensions, Epoch, Incarnation, InstrumentId, Key, Kind, NodeId, Number, Outage,
-    OutageEnd, OutageId, ProcId, ProcessState, Quality, Report, Role, Stamp, TestPointKind, Value, ValueType, Version,
+    Alarm, Argument, Cause, Declared, Descriptor, Dimensions, Epoch, Incarnation, InstrumentId, Key, Kind, MemberNumber, NodeId, Number,
+    Outage, OutageEnd, OutageId, ProcId, ProcessState, Quality, Report, Role, Stamp, TestPointKind, Value, ValueType, Version,
 };
 use tif_core::wire::{
     Announced, Announcement, Envelope, FrameReader, Hello, ListRow, OutageRow, ProcessRow, ReportsEnd, ToAgent, ToProcess, Welcome, encode,
@@ -327,6 +327,7 @@ pub fn process_rows() -> Vec<ProcessRow> {
         role: Role::Primary,
         service: Some("demo".parse().unwrap()),
         epoch: Epoch(1),
+        number: None,
         pid: 4711,
         program: "demo 0.1.0".into(),
         since_ms: 3_200,
@@ -334,7 +335,14 @@ pub fn process_rows() -> Vec<ProcessRow> {
         subscriptions: 0,
         coalesced: 0,
     };
-    let alive =
-        ProcessRow { name: "demo-2".parse().unwrap(), key: life(2), state: ProcessState::Alive, cause: None, pid: 4712, ..row.clone() };
+    let alive = ProcessRow {
+        name: "demo-2".parse().unwrap(),
+        key: life(2),
+        state: ProcessState::Alive,
+        cause: None,
+        pid: 4712,
+        number: Some(MemberNumber(2)),
+        ..row.clone()
+    };
     vec![row, alive]
 }

@@ -10,9 +10,9 @@ use ratatui::buffer::Cell;
 use ratatui::layout::Size;
 use tif_core::model::histogram::{BUCKETS, bucket_of};
 use tif_core::model::{
-    Alarm, Argument, Cause, Changed, Declared, Descriptor, Dimensions, Epoch, Incarnation, InstrumentId, Key, Kind, Limits, Name, NodeId,
-    Number, Outage, OutageEnd, OutageId, ProcId, ProcessState, Quality, Report, RequestId, Role, SetResult, Stamp, TestPointKind, Time,
-    Value, ValueType, Version, histogram::Histogram,
+    Alarm, Argument, Cause, Changed, Declared, Descriptor, Dimensions, Epoch, Incarnation, InstrumentId, Key, Kind, Limits, MemberNumber,
+    Name, NodeId, Number, Outage, OutageEnd, OutageId, ProcId, ProcessState, Quality, Report, RequestId, Role, SetResult, Stamp,
+    TestPointKind, Time, Value, ValueType, Version, histogram::Histogram,
 };
 use tif_core::wire::{Announcement, ProcessRow};
 
@@ -398,6 +398,7 @@ fn processes() -> Vec<ProcessRow> {
         role,
         service: service.map(name),
         epoch: Epoch(3),
+        number: service.is_some_and(|service| service == "orders").then_some(MemberNumber(proc as u32 - 4)),
         pid,
         program: "orders 1.2.0".into(),
         since_ms: 65_000,

@@ -62,7 +62,10 @@ fn facts(row: &ProcessRow) -> Vec<String> {
             pid => format!("program {}, OS process {pid}", row.program),
         },
         match &row.service {
-            Some(service) => format!("{} of {service}, term {}", row.role.word(), row.epoch),
+            Some(service) => {
+                let number = row.number.map(|number| format!(", its member {number}")).unwrap_or_default();
+                format!("{} of {service}, term {}{number}", row.role.word(), row.epoch)
+            }
             None => row.role.word().to_owned(),
         },
         format!("exports {} instruments", row.instruments),

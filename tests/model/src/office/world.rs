@@ -123,6 +123,7 @@ impl Office {
             grouped: false,
             role: Role::Importer,
             term: Epoch(0),
+            number: None,
             ended,
             program: String::new(),
             cause,

@@ -39,6 +39,7 @@ pub fn look_again(worlds: &[&World], doubt: &mut Doubt) -> Verdict {
     if worlds.len() > 1 {
         super::shared::look(worlds)?;
     }
+    super::numbers::look(worlds)?;
     let mut watched: BTreeMap<Place, BTreeSet<Slot>> = BTreeMap::new();
     if let Some((node, who)) = doubt.0.take()
         && let Some(world) = worlds.iter().find(|w| w.node == node)

@@ -17,6 +17,7 @@ mod keys;
 mod launches;
 mod marks;
 mod notices;
+mod numbers;
 mod outages;
 mod primaries;
 mod reports;

@@ -124,6 +124,8 @@ pub fn told(message: &ToProcess) -> String {
         ToProcess::WatchChanged => "watch words have changed".into(),
         ToProcess::Call { req, slot, arguments, .. } => format!("question {req}: call slot {slot} with {}", raw(arguments)),
         ToProcess::Promote { epoch } => format!("take over in term {epoch}"),
+        ToProcess::Numbered { number: Some(number) } => format!("it is member {number}"),
+        ToProcess::Numbered { number: None } => "another member has its number".into(),
         ToProcess::Demote { epoch } => format!("term {epoch} has begun: it leads no more"),
         ToProcess::LetGo { epoch } => format!("let go of term {epoch}"),
         ToProcess::ReportsBegin { source, key, relieves, last } => {
@@ -270,8 +272,11 @@ fn of_peer(message: &ToPeer) -> String {
             format!("it is {}, with {}; given up: {}", greeting.cpu, list(members), greeting.over)
         }
         ToPeer::Member(m) => {
-            format!("exporter {} {}, {} in term {}{}", m.process, m.key, m.role.word(), m.epoch, if m.ready { ", ready" } else { "" })
+            let number = m.number.map(|number| format!(", member {number}")).unwrap_or_default();
+            let ready = if m.ready { ", ready" } else { "" };
+            format!("exporter {} {}, {} in term {}{ready}{number}", m.process, m.key, m.role.word(), m.epoch)
         }
+        ToPeer::Claim { service, key, number } => format!("{key} claims to be member {number} of {service}"),
         ToPeer::MemberGone { key, cause } => format!("exporter {key} is gone: {cause}"),
         ToPeer::Request { on_behalf: Some((name, _)), body } => format!("for {name}: {}", said(body)),
         ToPeer::Request { on_behalf: None, body } => said(body),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tif_core::agent::io::{ControlValue, Sample, SlotDeclared, TableChange};
-use tif_core::model::{Descriptor, Dimensions, Epoch, Kind, Name, Slot, Value, Version};
+use tif_core::model::{Descriptor, Dimensions, Epoch, Kind, MemberNumber, Name, Slot, Value, Version};
 
 use super::catalogue::{self, Declaration};
 
@@ -51,6 +51,8 @@ pub struct Exporter {
     pub grouped: bool,
     /// Its slots.
     pub cells: BTreeMap<Slot, Cell>,
+    /// What it is called in its group.
+    pub number: Option<MemberNumber>,
     /// What the agent has put up for it.
     pub board: Board,
     /// The term in which it believes to be the primary.
@@ -77,6 +79,7 @@ impl Exporter {
             service,
             grouped,
             cells: BTreeMap::new(),
+            number: None,
             board: Board::default(),
             primary_in: None,
             elected_in: None,

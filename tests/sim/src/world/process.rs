@@ -309,7 +309,11 @@ impl World {
         let verdict = versions::on_welcome(&self.speaks, &self.library(who), welcome.protocol);
         self.judge(verdict);
         let process = &mut self.processes[who];
-        process.key = Some(welcome.key);
+        if process.key.replace(welcome.key) != Some(welcome.key)
+            && let Some(exporter) = process.exporter_mut()
+        {
+            exporter.number = None;
+        }
         process.agent = welcome.agent;
         process.welcomed = true;
         process.identity = Identity::Exactly(welcome.name.clone());
@@ -430,6 +434,7 @@ impl World {
                 self.says_later(who, conn, delay, ToAgent::Promoted { epoch });
             }
             ToProcess::Demote { .. } => exporter.primary_in = None,
+            ToProcess::Numbered { number } => exporter.number = number,
             // Some services never get to it.
             ToProcess::LetGo { epoch } if exporter.board.epoch <= epoch && !silent => {
                 exporter.primary_let_go = exporter.primary_in.take();

@@ -46,11 +46,20 @@ impl Agent {
     }
 
     /// An exporter of this CPU as the others are to know it.
-    fn member(&self, key: Key) -> Option<Member> {
+    pub(in super::super) fn member(&self, key: Key) -> Option<Member> {
         let e = self.exporters.get(&key)?;
         let epoch = self.groups.get(&e.service).filter(|_| e.grouped).map(crate::machine::group::Group::epoch).unwrap_or_default();
         let (process, service) = (e.name.clone(), e.service.clone());
-        Some(Member { key, process, service, grouped: e.grouped, role: self.role_of(key), epoch, ready: e.ready })
+        Some(Member {
+            key,
+            process,
+            service,
+            grouped: e.grouped,
+            role: self.role_of(key),
+            epoch,
+            ready: e.ready,
+            number: self.number_of(key),
+        })
     }
 
     pub(super) fn members(&self) -> Vec<Member> {
@@ -99,6 +108,7 @@ impl Agent {
         self.peers.electing.stir();
         let Some(peer) = self.peers.get_mut(node) else { return };
         peer.members.remove(&key);
+        self.forget_number(key);
         self.drop_incoming(now, node, key);
         self.lose_exporters(now, node, cause, out);
     }

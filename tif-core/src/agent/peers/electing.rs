@@ -368,6 +368,7 @@ impl Agent {
     // spec: GRP-8
     pub(super) fn heed_member(&mut self, now: Moment, member: &crate::wire::Member, out: &mut Outbox) {
         self.peers.electing.stir();
+        self.heed_number(now, member, out);
         let later = self.groups.get(&member.service).is_some_and(|g| g.epoch() < member.epoch && g.leader().is_some());
         if self.peers.electing.is_on() && member.grouped && member.role == Role::Primary && later {
             self.depose(now, &member.service, member.epoch, out);

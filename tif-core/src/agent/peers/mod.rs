@@ -122,8 +122,13 @@ impl Peers {
     }
 
     /// Those that can be asked.
-    fn greeted(&self) -> impl Iterator<Item = NodeId> {
+    pub(super) fn greeted(&self) -> impl Iterator<Item = NodeId> {
         self.iter().filter(|(_, p)| p.greeted).map(|(node, _)| node)
+    }
+
+    /// Whether this is a member of a service's group, as its agent says.
+    pub(super) fn is_member_of(&self, node: NodeId, key: Key, service: &Name) -> bool {
+        self.peers.get(&node).and_then(|p| p.members.get(&key)).is_some_and(|m| m.grouped && m.service == *service)
     }
 
     fn members(&self) -> impl Iterator<Item = &Member> {
@@ -311,13 +316,14 @@ impl Agent {
             peer.members.clear();
             peer.down = true;
         }
+        self.keep_numbers_of(node, &BTreeSet::new());
         self.peers.electing.stir();
         self.tell_of_peer(node, &NoticeEvent::PresumedDead { cause: Cause::CpuDown });
         self.lose_exporters(now, node, &Cause::CpuDown, out);
     }
 
     /// Says something on the stream to another agent.
-    fn say(&mut self, now: Moment, node: NodeId, message: ToPeer, out: &mut Outbox) {
+    pub(super) fn say(&mut self, now: Moment, node: NodeId, message: ToPeer, out: &mut Outbox) {
         let Some(peer) = self.peers.get_mut(node).filter(|p| !p.down) else { return };
         let sent = peer.link.send(now.time, message);
         self.peers.stir(node);
@@ -333,6 +339,7 @@ impl Agent {
             ToPeer::Greeting(greeting) => self.on_greeting(now, node, greeting, out),
             ToPeer::Member(member) => self.on_member(now, node, member, out),
             ToPeer::MemberGone { key, cause } => self.on_member_gone(now, node, key, &cause, out),
+            ToPeer::Claim { service, key, number } => self.on_claim(now, node, &service, key, number, out),
             ToPeer::Group { service, message } => self.on_group_message(now, node, &service, *message, out),
             ToPeer::Request { on_behalf, body } => self.on_peer_request(now, node, on_behalf, *body, out),
             ToPeer::Wished => self.on_peer_wished(now, node, out),
@@ -346,6 +353,8 @@ impl Agent {
         peer.greeted = true;
         peer.cpu = Some(greeting.cpu.clone());
         peer.members = greeting.members.into_iter().filter(|m| m.key.node == node).map(|m| (m.key, m)).collect();
+        let keys = peer.members.keys().copied().collect();
+        self.keep_numbers_of(node, &keys);
         self.serve(now, node, greeting.cpu, out);
         self.heed_members(now, node, out);
         self.renew_processes(greeting.over, out);
