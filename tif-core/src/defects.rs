@@ -162,7 +162,7 @@ defects! {
     "admission":
     /// A member of a group holds a number without a word to the others.
     HoldUnasked,
-    /// Who claims a number goes on though a younger claims the same.
+    /// Who claims a number goes on whoever else claims the same.
     IgnoreClaim,
     /// Of two members that hold the same number neither looks for another.
     KeepSharedNumber,

@@ -4,7 +4,7 @@
 //! make of it, and the first that is wrong is therefore reached by the fewest steps. A world is made of the machines of `tif-core` themselves, not of a
 //! copy: [`register`] of the witness's voters and proposers, [`replication`] of replicas around a witness that is one atomic register
 //! (which the other search shows it to be; the two are not searched together), [`restart`] of a consumer whose source dies again and again,
-//! [`office`] of the processes of one CPU and its agents.
+//! [`office`] of the processes of one CPU and its agents, [`admission`] of a group's members that find their numbers.
 //!
 //! **One step is atomic**: a machine takes one input, its record is durable, its messages are on their way. That leaves nothing out: outputs are worked
 //! off in order and wait for the records before them, so a crash in between looks from outside like a crash before the input and the loss of
@@ -14,6 +14,7 @@
 //! duplication, delay and reordering need no steps of their own.
 #![forbid(unsafe_code)]
 
+pub mod admission;
 mod intern;
 pub mod office;
 pub mod register;

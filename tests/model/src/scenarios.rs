@@ -2,6 +2,7 @@
 
 use tif_core::defects::{self, Defect};
 
+use crate::admission::{self, Group};
 use crate::office::{self, Office};
 use crate::register::{self, Council, Flaw};
 use crate::replication::{self, Pair};
@@ -23,6 +24,7 @@ enum First {
     Council(register::Bounds),
     Restart(restart::Bounds),
     Office(office::Bounds),
+    Group(admission::Bounds),
 }
 
 const PAIR: replication::Bounds = replication::Bounds {
@@ -41,6 +43,9 @@ const COUNCIL: register::Bounds = register::Bounds { voters: 3, attempts: 1, epo
 const RESTART: restart::Bounds = restart::Bounds { lives: 2, time: 4, breaks: 0, losses: 1, changes: 1, overtakes: 2, way: 3 };
 
 const OFFICE: office::Bounds = office::Bounds { names: 1, lives: 2, agents: 3, hellos: 2, steal: true, watches: 1 };
+
+const GROUP: admission::Bounds = admission::Bounds { cpus: 2, lives: 2, cuts: 0, restarts: 0, way: 1 };
+const PROMPT: admission::Bounds = admission::Bounds { way: 0, ..GROUP };
 
 /// Everything that is searched for what must not be.
 pub const ALL: &[Scenario] = &[
@@ -70,8 +75,16 @@ pub const ALL: &[Scenario] = &[
     office("2 lives of a name, 3 agents", true, OFFICE),
     office("2 lives of a name, 6 agents", false, office::Bounds { agents: 6, ..OFFICE }),
     office("2 names, 3 agents", false, office::Bounds { names: 2, lives: 1, ..OFFICE }),
+    group("2 lives on each of 2 CPUs, a cut, an agent begins anew", true, admission::Bounds { cuts: 1, restarts: 1, ..GROUP }),
+    group("a life on each of 3 CPUs, answers in time", true, admission::Bounds { cpus: 3, lives: 1, ..PROMPT }),
+    group("6 lives on each of 2 CPUs, answers in time", false, admission::Bounds { lives: 6, ..PROMPT }),
+    group("2 lives on each of 2 CPUs, a cut, 6 agents, answers in time", false, admission::Bounds { cuts: 1, restarts: 5, ..PROMPT }),
     council("3 voters, 2 proposers, 2 attempts each", false, register::Bounds { attempts: 2, ..COUNCIL }),
 ];
+
+const fn group(name: &'static str, quick: bool, bounds: admission::Bounds) -> Scenario {
+    Scenario { name, quick, world: First::Group(bounds) }
+}
 
 const fn office(name: &'static str, quick: bool, bounds: office::Bounds) -> Scenario {
     Scenario { name, quick, world: First::Office(bounds) }
@@ -97,6 +110,7 @@ impl Scenario {
             First::Council(bounds) => search(Council::new(bounds), states_max),
             First::Restart(bounds) => search(Restart::new(bounds), states_max),
             First::Office(bounds) => search(Office::new(bounds), states_max),
+            First::Group(bounds) => search(Group::new(bounds), states_max),
         }
     }
 }
@@ -129,6 +143,9 @@ pub const OFFICES: [Defect; 9] = [
     Defect::ForgetEnd,
 ];
 
+/// What members that find their numbers can do wrong.
+pub const GROUPS: [Defect; 3] = [Defect::HoldUnasked, Defect::IgnoreClaim, Defect::KeepSharedNumber];
+
 /// What goes wrong first when a rule is not kept, or a consumer errs; nothing is known of other defects. The bounds are the least in which all of them show.
 pub fn without(rule: Defect) -> Option<Report> {
     if RESTARTS.contains(&rule) {
@@ -136,6 +153,10 @@ pub fn without(rule: Defect) -> Option<Report> {
     }
     if OFFICES.contains(&rule) {
         return Some(defects::with(Some(rule), || search(Office::new(OFFICE), 5_000_000)));
+    }
+    if GROUPS.contains(&rule) {
+        let bounds = admission::Bounds { cuts: u8::from(rule == Defect::KeepSharedNumber), ..PROMPT };
+        return Some(defects::with(Some(rule), || search(Group::new(bounds), 5_000_000)));
     }
     if !RULES.contains(&rule) {
         return None;

@@ -4,7 +4,7 @@ use tif_core::defects::Defect;
 use tif_model::register::Flaw;
 use tif_model::scenarios::{self, ALL};
 
-// spec: CTL-3, CTL-4, GRP-8, GRP-9, SYN-1, SYN-3, SYN-4, SYN-7, PSM-1, PSM-4, PSM-7, PSM-8, MON-7
+// spec: CTL-3, CTL-4, GRP-8, GRP-9, SYN-1, SYN-3, SYN-4, SYN-7, PSM-1, PSM-4, PSM-7, PSM-8, MON-7, GRP-1, GRP-2
 #[test]
 fn nothing_that_must_not_be_can_be_reached() {
     for scenario in ALL.iter().filter(|s| s.quick) {
@@ -60,6 +60,14 @@ fn each_error_of_a_registry_is_found() {
     check(Defect::BuryOrphan, 6, "cannot go on");
     check(Defect::RaiseDead, 5, "takes it for alive");
     check(Defect::ForgetEnd, 6, "is said to live");
+}
+
+// spec: GRP-1, GRP-2
+#[test]
+fn each_error_of_members_that_find_their_numbers_is_found() {
+    check(Defect::HoldUnasked, 4, "the same number");
+    check(Defect::IgnoreClaim, 18, "the same number");
+    check(Defect::KeepSharedNumber, 6, "the same number");
 }
 
 // spec: GRP-9

@@ -73,6 +73,69 @@ fn assert_whole(system: &System) {
     assert_eq!(shared::look(&worlds), Ok(()));
 }
 
+/// What a CPU's members of the service are called.
+fn numbers(system: &System, cpu: usize) -> Vec<Option<u32>> {
+    let world = &system.worlds[cpu];
+    let of_group = |p: &tif_sim::world::Process| p.welcomed && p.exporter().is_some_and(|e| e.service == orders());
+    let members = world.living(of_group).into_iter().filter_map(|who| world.processes[who].exporter());
+    members.map(|e| e.number.map(|number| number.0)).collect()
+}
+
+fn all_numbers(system: &System) -> Vec<u32> {
+    let mut all: Vec<u32> = (0..system.worlds.len()).flat_map(|cpu| numbers(system, cpu)).map(|n| n.expect("it has one")).collect();
+    all.sort_unstable();
+    all
+}
+
+// spec: GRP-1, GRP-2
+#[test]
+fn members_that_come_in_the_same_millisecond_on_several_cpus_find_a_number_each() {
+    let (mut system, _) = system(3);
+    for _ in 0..2 {
+        for world in &mut system.worlds {
+            world.spawn_member("orders");
+        }
+    }
+    assert!(system.run_ms(900), "{:?}", system.violation());
+    assert_eq!(all_numbers(&system), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+}
+
+// spec: GRP-1, GRP-8
+#[test]
+fn a_member_keeps_its_number_over_its_agents_restart_and_a_newcomer_takes_the_least_free_one() {
+    let (mut system, _) = system(3);
+    let before = [numbers(&system, 0), numbers(&system, 1), numbers(&system, 2)];
+    assert_eq!(all_numbers(&system), [1, 2, 3]);
+    system.worlds[0].kill_agent();
+    system.start_cpu(0);
+    assert!(system.run_ms(3000), "{:?}", system.violation());
+    assert_eq!([numbers(&system, 0), numbers(&system, 1), numbers(&system, 2)], before);
+    let primary = system.worlds[0].standing()[&orders()];
+    system.worlds[0].end_process(primary, KILLED);
+    // Two are launched in its place.
+    assert!(system.run_ms(1000), "{:?}", system.violation());
+    assert_eq!((numbers(&system, 1), numbers(&system, 2)), (before[1].clone(), before[2].clone()));
+    assert_eq!(all_numbers(&system), [1, 2, 3, 4], "also that of the dead one");
+}
+
+// spec: GRP-1, GRP-2
+#[test]
+fn when_a_cut_heals_of_two_members_with_the_same_number_one_takes_another() {
+    let (mut system, _) = system(3);
+    cut(&mut system, 3);
+    assert!(system.run_ms(2000), "{:?}", system.violation());
+    system.worlds[1].spawn_member("orders");
+    system.worlds[2].spawn_member("orders");
+    assert!(system.run_ms(1000), "{:?}", system.violation());
+    let mut all: Vec<u32> = (0..3).flat_map(|cpu| numbers(&system, cpu)).flatten().collect();
+    all.sort_unstable();
+    all.dedup();
+    assert!(all.len() < 5, "cut apart they cannot know: {all:?}");
+    system.net.heal();
+    assert!(system.run_ms(4000), "{:?}", system.violation());
+    assert_eq!(all_numbers(&system).iter().collect::<std::collections::BTreeSet<_>>().len(), all_numbers(&system).len());
+}
+
 // spec: CTL-4, CTL-6, CTL-7
 #[test]
 fn a_step_is_replicated_as_one_and_a_successor_elsewhere_runs_with_all_of_it() {

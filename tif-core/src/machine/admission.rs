@@ -170,7 +170,8 @@ impl Admission {
         self.there.insert(of, Heard { number, holds: false });
         match self.who_has(number) {
             Some((key, Standing::Holds(_))) => vec![Step::Answer { key, to: of.node }],
-            Some((key, Standing::Claims { .. })) if is_younger(of, key) && !defect(Defect::IgnoreClaim) => self.give_way(key),
+            Some((_, Standing::Claims { .. })) if defect(Defect::IgnoreClaim) => Vec::new(),
+            Some((key, Standing::Claims { .. })) if is_younger(of, key) => self.give_way(key),
             Some((key, Standing::Claims { .. })) => vec![Step::Claim { key, number, to: Some(of.node) }],
             None => Vec::new(),
         }
@@ -187,7 +188,8 @@ impl Admission {
         self.there.insert(of, Heard { number, holds: true });
         match self.who_has(number) {
             Some((key, Standing::Claims { .. })) => self.give_way(key),
-            Some((key, Standing::Holds(_))) if is_younger(of, key) && !defect(Defect::KeepSharedNumber) => {
+            Some((_, Standing::Holds(_))) if defect(Defect::KeepSharedNumber) => Vec::new(),
+            Some((key, Standing::Holds(_))) if is_younger(of, key) => {
                 let mut steps = vec![Step::Lost { key }];
                 steps.extend(self.give_way(key));
                 steps

@@ -13,7 +13,7 @@ use tif::{
     Arming, Control, Counter, Dynamic, Epoch, Exported, FaultAction, Indicator, Instruments, Role, Service, ServiceHandle, StartError,
     TestPoint, Value, dims,
 };
-use tif_core::model::{Number, Refusal, Slot, Version};
+use tif_core::model::{MemberNumber, Number, Refusal, Slot, Version};
 use tif_core::wire::{Identity, Registration, ToAgent, ToProcess};
 
 /// Each test has a service of its own: there is one exporter per service in a process.
@@ -384,6 +384,23 @@ fn a_standby_takes_the_controls_then_the_role_then_says_so() {
     peer.send(ToProcess::Demote { epoch: Epoch(5) });
     assert_eq!(is_told.recv_timeout(Duration::from_secs(5)), Ok((Epoch(5), 0)));
     assert_eq!(handle.role(), Role::Standby);
+}
+
+// spec: GRP-1
+#[test]
+fn a_member_knows_its_number_and_when_it_has_none_any_more() {
+    service!("numbered");
+    let dir = dir();
+    let agent = FakeAgent::at(dir.path());
+    let (handle, mut peer) = start(Service::of(&ORDERS).standby(true).run_dir(dir.path()), &agent, Role::Standby, &[]);
+    assert_eq!(handle.member_number(), None);
+    for number in [Some(MemberNumber(2)), None, Some(MemberNumber(3))] {
+        peer.send(ToProcess::Numbered { number });
+        // What is asked after it is answered after it.
+        peer.send(ToProcess::Ping { nonce: 7 });
+        peer.expect(ToAgent::Pong { nonce: 7 });
+        assert_eq!(handle.member_number(), number);
+    }
 }
 
 // spec: EXP-8

@@ -7,7 +7,7 @@ use tif_model::Report;
 use tif_model::register::Flaw;
 use tif_model::scenarios::{self, ALL};
 
-/// Walks through every state that the witness, the replication, sync restart and the registration can reach.
+/// Walks through every state that the witness, the replication, sync restart, the registration and the admission to a group can reach.
 #[derive(Debug, Parser)]
 #[command(name = "tif-model", version)]
 struct Arguments {
@@ -44,6 +44,7 @@ fn show_defects() -> bool {
         .into_iter()
         .chain(scenarios::RESTARTS)
         .chain(scenarios::OFFICES)
+        .chain(scenarios::GROUPS)
         .filter_map(|rule| Some((format!("{rule:?}"), scenarios::without(rule)?)));
     let flaws = Flaw::ALL.map(|flaw| (format!("{flaw:?}"), scenarios::with(flaw)));
     let found: Vec<_> = rules.chain(flaws).collect();
