@@ -26,7 +26,7 @@ fn wait_live(watch: &mut Process, process: &str) {
     });
 }
 
-// spec: OUT-1, OUT-2, OUT-3, OUT-4, OUT-6, MON-6, PSM-5, GRP-5, GRP-8, SYN-5, SYN-6
+// spec: OUT-1, OUT-2, OUT-3, OUT-4, OUT-6, MON-6, PSM-5, GRP-1, GRP-5, GRP-8, SYN-5, SYN-6
 #[test]
 fn when_the_primary_is_killed_each_importer_sees_one_outage_and_goes_on_under_its_old_subscription() {
     let world = world();
@@ -35,6 +35,7 @@ fn when_the_primary_is_killed_each_importer_sees_one_outage_and_goes_on_under_it
     let _standby = world.service(&["--standby"]);
     assert_eq!(world.process("shop-1")["role"], "primary");
     assert_eq!(world.process("shop-2")["role"], "standby");
+    assert_eq!((&world.process("shop-1")["number"], &world.process("shop-2")["number"]), (&json!(1), &json!(2)));
 
     let mut watches = [world.watch("shop.accepted"), world.watch("shop.**"), world.watch("shop.depth")];
     watches[2].signal(Signal::STOP);
@@ -66,6 +67,9 @@ fn when_the_primary_is_killed_each_importer_sees_one_outage_and_goes_on_under_it
     assert_eq!(world.process("shop-1")["state"], "dead");
     assert_eq!(world.process("shop-2")["role"], "primary");
     assert_eq!(world.process("shop-2")["epoch"], 2);
+    // A newcomer takes the number of the dead; who was there keeps its own.
+    let _third = world.service(&["--standby"]);
+    assert_eq!((&world.process("shop-1")["number"], &world.process("shop-2")["number"]), (&json!(1), &json!(2)));
 }
 
 // spec: CTL-1, CTL-2, CTL-3, CTL-4, CTL-7, OUT-4

@@ -398,7 +398,7 @@ fn processes() -> Vec<ProcessRow> {
         role,
         service: service.map(name),
         epoch: Epoch(3),
-        number: service.is_some_and(|service| service == "orders").then_some(MemberNumber(proc as u32 - 4)),
+        number: service.is_some_and(|service| service == "orders").then_some(MemberNumber((proc as u32).saturating_sub(4))),
         pid,
         program: "orders 1.2.0".into(),
         since_ms: 65_000,
