@@ -1,6 +1,6 @@
 //! Exporters die; importers must not have to care. Real processes, real kills.
 
-use rustix::process::Signal;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use serde_json::{Value, json};
 use tif_tests::process::Process;
 use tif_tests::world::{World, event, json};
@@ -70,6 +70,26 @@ fn when_the_primary_is_killed_each_importer_sees_one_outage_and_goes_on_under_it
     // A newcomer takes the number of the dead; who was there keeps its own.
     let _third = world.service(&["--standby"]);
     assert_eq!((&world.process("shop-1")["number"], &world.process("shop-2")["number"]), (&json!(1), &json!(2)));
+}
+
+// spec: PSM-12, OUT-1, OUT-6
+#[test]
+fn a_death_is_told_before_the_memory_of_the_dead_is_taken_down() {
+    let world = world();
+    let _agent = world.agent();
+    // Which of the two comes first is a race, in which the kernel has a lot to do. Who learns of a death from its end cannot win it at all.
+    let mut won = 0;
+    for _ in 0..5 {
+        let primary = world.service(&["--ballast", "512"]);
+        let pidfd = pidfd_open(Pid::from_raw(primary.pid() as i32).expect("a pid"), PidfdFlags::empty()).expect("it lives");
+        let mut watch = world.watch("shop.depth");
+        primary.signal(Signal::KILL);
+        let (_, line) = watch.wait_line("the outage", |line| event(line) == "outage");
+        won += usize::from(!tif_process::peer::has_ended(&pidfd));
+        assert!(json(&line)["cause"].as_str().is_some_and(|c| c.contains("SIGKILL")), "{line}");
+    }
+    println!("told before the process had ended: {won} of 5");
+    assert!(won > 0);
 }
 
 // spec: CTL-1, CTL-2, CTL-3, CTL-4, CTL-7, OUT-4

@@ -56,6 +56,9 @@ pub mod segment {
     pub const RUNG: u64 = 68;
     /// u32 1 if the exporter is registered for barriers that the agent makes it execute (`membarrier`).
     pub const BARRIER: u64 = 72;
+    /// u32 the thread that holds this word as a robust futex while the exporter lives, with [`super::FUTEX_WAITERS`]; the kernel sets [`super::FUTEX_OWNER_DIED`] in it
+    /// when that thread ends. 0: none does.
+    pub const KEEPER: u64 = 76;
     /// u16 length, then at most 126 bytes: the service's name.
     pub const SERVICE: u64 = 128;
     /// u64 pairs (offset, length) of the regions, in the order of [`super::SegmentLayout`], for readers that know no better.
@@ -88,6 +91,11 @@ pub mod board {
     /// u32 1 if the agent's barrier reaches the exporter, so that the exporter needs none of its own. Constant for the board's life.
     pub const BARRIER: u64 = 64;
 }
+
+/// Of a futex, as the kernel knows it: somebody may wait for it.
+pub const FUTEX_WAITERS: u32 = 0x8000_0000;
+/// Of a futex: the thread that held it has ended.
+pub const FUTEX_OWNER_DIED: u32 = 0x4000_0000;
 
 /// Bit 0 of a watch word: somebody watches.
 pub const WATCHED: u32 = 1;

@@ -90,6 +90,36 @@ pub fn exit_cause(pidfd: impl AsFd, pid: u32, started: u64) -> Cause {
     reap(pidfd).or_else(|| zombie(pid, started)).or_else(|| exit_info::exit_status(pidfd)).map_or(Cause::Unknown, cause_of)
 }
 
+/// How a process is ending that has not ended yet, where the operating system says that it is: no thread of it does anything of its own any more, and only
+/// its memory has to be taken down. None: it may run on, or the system does not tell. To be asked when there is reason to believe it, not of everybody.
+// spec: PSM-10, PSM-12
+pub fn ending_cause(pid: u32, started: u64) -> Option<Cause> {
+    let stat = Stat::read(pid).ok().filter(|s| s.started == started)?;
+    // One that is stopped shows the signal that stopped it.
+    let is_killed = stat.exit_code != 0 && !matches!(stat.state, 'T' | 't');
+    if !is_killed && !is_every_thread_ending(pid)? {
+        return None;
+    }
+    // After that: by then it is known how it ends, to those who may know.
+    zombie_or_ending(&Stat::read(pid).ok().filter(|s| s.started == started)?, pid).map(cause_of)
+}
+
+/// Threads that are looked at one by one; none if there are more.
+const THREADS_MAX: usize = 256;
+
+/// A process whose first thread has ended may run on with the others.
+fn is_every_thread_ending(pid: u32) -> Option<bool> {
+    for (n, thread) in fs::read_dir(format!("/proc/{pid}/task")).ok()?.enumerate() {
+        let stat = thread.and_then(|thread| fs::read(thread.path().join("stat")));
+        // One that is gone meanwhile runs no more.
+        let is_ending = stat.ok().and_then(|bytes| Stat::parse(&bytes)).is_none_or(|stat| stat.is_exiting);
+        if !is_ending || n >= THREADS_MAX {
+            return Some(false);
+        }
+    }
+    Some(true)
+}
+
 /// From a wait status as the kernel writes it.
 fn cause_of(status: u32) -> Cause {
     match status & 0x7f {
@@ -109,6 +139,10 @@ fn reap(pidfd: BorrowedFd<'_>) -> Option<u32> {
 
 fn zombie(pid: u32, started: u64) -> Option<u32> {
     let stat = Stat::read(pid).ok().filter(|s| s.started == started && matches!(s.state, 'Z' | 'X'))?;
+    zombie_or_ending(&stat, pid)
+}
+
+fn zombie_or_ending(stat: &Stat, pid: u32) -> Option<u32> {
     // To strangers the kernel shows 0 instead of the status.
     if stat.exit_code == 0 {
         let owner = fs::metadata(format!("/proc/{pid}")).ok()?.uid();
@@ -120,9 +154,14 @@ fn zombie(pid: u32, started: u64) -> Option<u32> {
     Some(stat.exit_code)
 }
 
+/// Of a thread's flags, as the kernel shows them.
+const PF_EXITING: u64 = 4;
+
 /// What is needed of `/proc/PID/stat`.
 struct Stat {
     state: char,
+    /// It does nothing any more but end.
+    is_exiting: bool,
     started: u64,
     exit_code: u32,
 }
@@ -138,6 +177,7 @@ impl Stat {
         let fields: Vec<&str> = std::str::from_utf8(&bytes[behind..]).ok()?.split_ascii_whitespace().collect();
         Some(Stat {
             state: fields.first()?.chars().next()?,
+            is_exiting: fields.get(6)?.parse::<u64>().ok()? & PF_EXITING != 0,
             started: fields.get(19)?.parse().ok()?,
             exit_code: fields.get(49).and_then(|f| f.parse().ok()).unwrap_or(0),
         })
@@ -192,6 +232,24 @@ mod tests {
             assert!(has_ended(&pidfd), "one that was reaped has ended: {script}");
             assert!(child.wait().is_err(), "it is reaped already");
         }
+    }
+
+    // spec: PSM-10, PSM-12
+    #[test]
+    fn who_runs_or_is_stopped_is_not_ending_and_who_was_killed_is() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let (pid, started) = (child.id(), started(child.id()).unwrap());
+        assert_eq!(ending_cause(pid, started), None);
+        let signal = |signal| rustix::process::kill_process(Pid::from_raw(pid as i32).unwrap(), signal).unwrap();
+        signal(rustix::process::Signal::STOP);
+        waitid(WaitId::Pid(Pid::from_raw(pid as i32).unwrap()), WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT).unwrap();
+        assert_eq!(ending_cause(pid, started), None, "what stopped it does not end it");
+        signal(rustix::process::Signal::KILL);
+        wait_for_end(&pidfd_of(pid).0);
+        assert_eq!(ending_cause(pid, started), Some(Cause::Signal { signal: 9, core: false }));
+        assert_eq!(ending_cause(pid, started + 1), None, "that is another");
+        child.wait().unwrap();
+        assert_eq!(ending_cause(pid, started), None, "nobody has this pid");
     }
 
     // spec: OUT-6

@@ -1,4 +1,5 @@
-//! How long an importer is without a value when a primary is killed: `tif-takeover [ROUNDS]`.
+//! How long an importer is without a value when a primary is killed: `tif-takeover [ROUNDS [MIB]]`, where the
+//! services hold so much memory each.
 //!
 //! Each round kills the primary (SIGKILL) of a real pair under a real agent and measures, in an importer in this process, the time to the outage report
 //! and to the first live value from the backup; beside them, as the baseline of the same round, the time until a pidfd tells of the death of a
@@ -24,16 +25,22 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let ballast = std::env::args().nth(2).unwrap_or_else(|| "0".into());
+    if ballast.parse::<u32>().is_err() {
+        eprintln!("tif-takeover: the memory of the services is a number of MiB");
+        return ExitCode::from(2);
+    }
     let fixture = std::env::current_exe().ok().and_then(|p| p.parent().map(|d| d.join("tif-fixture"))).filter(|p| p.exists());
     let Some(fixture) = fixture else {
         eprintln!("tif-takeover: tif-fixture is not beside this program: cargo build -p tif-tests --bins");
         return ExitCode::from(2);
     };
-    measure(&fixture, rounds);
+    measure(&fixture, rounds, &ballast);
     ExitCode::SUCCESS
 }
 
-fn measure(fixture: &Path, rounds: usize) {
+fn measure(fixture: &Path, rounds: usize, ballast: &str) {
+    let member = ["--standby", "--ballast", ballast];
     let world = World::new(fixture.to_str().expect("a path in UTF-8"));
     let _agent = world.agent();
     let importer = Importer::open(Options {
@@ -46,10 +53,10 @@ fn measure(fixture: &Path, rounds: usize) {
     .expect("the agent was just started");
     importer.subscribe("shop.**".parse().expect("a pattern"), Coarsen::default());
 
-    let mut primary = world.service(&["--standby"]);
+    let mut primary = world.service(&member);
     let (mut outage, mut live, mut pidfd) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
-        let standby = world.service(&["--standby"]);
+        let standby = world.service(&member);
         let old = wait(&importer, |event| match event {
             Event::Report { report, .. } if report.quality == Quality::Good => Some(report.key),
             _ => None,

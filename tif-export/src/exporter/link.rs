@@ -47,6 +47,12 @@ pub(super) fn run(exporter: &Exporter, grace: Duration) {
         // Cut short by an explicit start, which rings.
         standing.wait(grace, |s| (s.handles > 0 || s.order != Order::Run).then_some(()));
     }
+    // Without it the agent learns late that this process has ended, and all else goes on.
+    // spec: PSM-12
+    let _keeper = exporter.home().segment().and_then(|segment| {
+        let told = |error| tracing::warn!(target: "tif::export", service = %exporter.service(), %error, "no thread to tell of the end of this process");
+        segment.keep().map_err(told).ok()
+    });
     let mut duties = Duties::new(exporter.clone(), steward.clone());
     while live(exporter, &steward, &mut duties) {}
     steward.push(Task::End);

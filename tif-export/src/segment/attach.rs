@@ -9,6 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tif_core::agent::io::{ControlValue, Sample, SlotDeclared, TableChange};
@@ -19,6 +20,7 @@ use tif_core::wire::SegmentFacts;
 use super::board::Board;
 use super::entry::{self, Entry, Scratch, Seen};
 use super::error::OpenError;
+use super::map::Map;
 use super::protocol;
 use super::reader::{Reader, Source, is_eventfd};
 
@@ -110,6 +112,11 @@ impl Attachment {
     /// Its capacities.
     pub fn facts(&self) -> SegmentFacts {
         SegmentFacts { slots_max: self.reader.layout.capacity.slots_max }
+    }
+
+    /// The mapping, which stays for as long as somebody has it.
+    pub(super) fn map(&self) -> Arc<Map> {
+        Arc::clone(&self.reader.map)
     }
 
     /// The doorbell, to be watched edge-triggered and never read.

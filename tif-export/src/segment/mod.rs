@@ -7,6 +7,8 @@
 //! - [`Segment`]: the exporter's side; [`ScalarCell`], [`CounterCell`], [`HistogramCell`], [`WideCell`]: one hole each.
 //! - [`Attachment`]: the agent's side. It believes nothing that stands in a segment.
 //!
+//! - [`Vigil`]: waits for the deaths of exporters, for the agent.
+//!
 //! All `unsafe` of the facility is in here.
 
 mod attach;
@@ -16,17 +18,20 @@ mod cell;
 mod core;
 mod entry;
 mod error;
+mod keeper;
 mod lane;
 mod map;
 mod protocol;
 mod reader;
 mod shelf;
 mod text;
+mod vigil;
 mod writer;
 
 pub use attach::{Attachment, SETTLE, Swept};
 pub use cell::{CounterCell, HistogramCell, ScalarCell, WideCell};
 pub use error::{BoardError, DeclareError, OpenError, SegmentError};
+pub use vigil::Vigil;
 pub use writer::{Place, Segment};
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 // spec: EXP-7
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
 use rustix::fs::{SealFlags, fcntl_get_seals, fstat, fstatfs, readlinkat};
@@ -21,7 +22,7 @@ const TMPFS_MAGIC: u64 = 0x0102_1994;
 /// A segment as its reader sees it.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    pub(crate) map: Map,
+    pub(crate) map: Arc<Map>,
     pub(crate) layout: SegmentLayout,
     pub(crate) service: Name,
     /// The exporter says that it is registered for the agent's barrier.
@@ -57,6 +58,7 @@ impl Reader {
         let layout = check_header(&map, len)?;
         let service = service(&map).ok_or(OpenError::Service)?;
         let reachable = map.u32(layout::segment::BARRIER).load(Ordering::Relaxed) == 1;
+        let map = Arc::new(map);
         Ok(Reader { map, layout, service, reachable })
     }
 

@@ -1,5 +1,6 @@
 //! The exporter's side of a segment: making it, declaring instruments in it, reading the board.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
@@ -13,6 +14,7 @@ use tif_core::model::{Descriptor, Dimensions, Epoch, Incarnation, Kind, Name, Pr
 
 use super::core::Core;
 use super::error::{BoardError, DeclareError, SegmentError};
+use super::keeper::Keeper;
 use super::map::{Map, load_acquire};
 use super::shelf::{Full, Shelf};
 use super::{CounterCell, HistogramCell, ScalarCell, WideCell, barrier, entry, text};
@@ -96,6 +98,20 @@ impl Segment {
     /// The doorbell, to be handed to the agent.
     pub fn bell(&self) -> BorrowedFd<'_> {
         self.0.core.bell().expect("a segment that was created has a bell").as_fd()
+    }
+
+    /// Lets the agent know at once when this process ends, until what is returned is dropped.
+    ///
+    /// # Errors
+    /// If there can be no more threads.
+    // spec: PSM-12
+    pub(crate) fn keep(&self) -> io::Result<Keeper> {
+        Keeper::hold(Arc::clone(&self.0.core.map))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn keeper_word(&self) -> &std::sync::atomic::AtomicU32 {
+        self.0.core.map.u32(layout::segment::KEEPER)
     }
 
     /// Gives an instrument a place, with its value 0 (or empty), and tells the agent. Store the first value before anybody can be interested, that is, at

@@ -28,6 +28,25 @@ impl Shell {
         self.forget_child(pid, started);
     }
 
+    /// Its keeper has ended: if it is really ending, it is dead from now on, however long it takes to take its memory down. Its pid is not free yet, and what
+    /// the supervisor has of it stays until it is.
+    // spec: PSM-12
+    pub(super) fn on_early_death(&mut self, key: Key) {
+        let Some(process) = self.processes.get(&key) else { return };
+        let (pid, started) = (process.credentials.pid, process.credentials.started);
+        if let Some(cause) = peer::ending_cause(pid, started) {
+            let cause = self.cause(cause);
+            self.bury(pid, started, &cause);
+        }
+    }
+
+    /// Those whose keepers have ended since the last turn.
+    pub(super) fn take_early_deaths(&mut self) {
+        while let Ok(key) = self.early.try_recv() {
+            self.on_early_death(key);
+        }
+    }
+
     /// Buries who is dead by now, whether its pidfd's turn has come or not: so that a successor that speaks does not meet it as alive.
     // spec: PSM-8
     pub(super) fn bury_the_dead(&mut self) {

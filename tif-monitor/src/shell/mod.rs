@@ -21,6 +21,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::time::Duration;
 
+use crossbeam_channel::Receiver;
+use tif::segment::Vigil;
 use tif_core::agent::io::{Conn, Input, Moment};
 use tif_core::agent::{Agent, Outbox};
 use tif_core::limits::SCAN_PERIOD;
@@ -61,6 +63,9 @@ pub struct Shell {
     /// Connections that their processes have closed, and when the core is told unless the process dies before.
     hangups: BTreeSet<(Time, Conn)>,
     processes: BTreeMap<Key, Process>,
+    /// Waits for the ends of exporters, and tells of them here.
+    vigil: Vigil,
+    early: Receiver<Key>,
     /// Launched processes, and their places in the poll.
     children: BTreeMap<u32, mio::Token>,
     /// Services of which a process is to be started at the end of the turn.
@@ -142,6 +147,7 @@ impl Shell {
         }
         self.take_receipts();
         self.take_arrivals();
+        self.take_early_deaths();
         // The dead are buried before the living are heard: a successor may say its name in the same turn.
         // spec: PSM-8
         for key in deaths {

@@ -134,6 +134,11 @@ impl Shell {
         let settling = Settling::new(now().time);
         let exporter = attachment.map(|attachment| Exporter { attachment, bell, look: None, took: Duration::ZERO, settling, rings: 0 });
         let process = Process { credentials, pidfd, token, conn: Some(conn), exporter, told: Observed::Running, stopped: false };
+        if let Some(exporter) = &process.exporter
+            && let Err(error) = self.vigil.watch(key, &exporter.attachment)
+        {
+            tracing::warn!(target: "tif::shell", %key, %error, "its death will be noticed late");
+        }
         self.processes.insert(key, process);
         if let Some(why) = refused {
             return self.cut(conn, why);
@@ -165,6 +170,7 @@ impl Shell {
     pub(super) fn release(&mut self, key: Key) {
         self.unwatch(key);
         let Some(process) = self.processes.remove(&key) else { return };
+        self.vigil.forget(key);
         if let Some(exporter) = &process.exporter {
             if let Some(token) = exporter.bell {
                 self.sources.remove(exporter.attachment.bell(), token);

@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tif::segment::Vigil;
 use tif_core::agent::Agent;
 use tif_core::agent::io::{LaunchPolicy, Observed, ProcessRecord, Start};
 use tif_core::model::{Key, Name};
@@ -122,6 +123,13 @@ impl Shell {
         let writer = Writer::start(setup.store, sources.waker()).map_err(io("start the store's thread"))?;
         setup.fabric.on_arrival(Box::new(sources.waker()));
         setup.fabric.announce(Peer { node, cpu: setup.cpu, agent_epoch });
+        let (tells, early) = crossbeam_channel::unbounded();
+        let wakes = sources.waker();
+        let vigil = Vigil::new(move |key| {
+            // The shell is gone: nobody is to be told.
+            let _ = tells.send(key);
+            wakes();
+        });
         let at = now();
         let mut outbox = Vec::new();
         let agent = Agent::new(at, start, &mut outbox);
@@ -140,6 +148,8 @@ impl Shell {
             dirty: BTreeSet::new(),
             hangups: BTreeSet::new(),
             processes: BTreeMap::new(),
+            vigil,
+            early,
             children: BTreeMap::new(),
             launches: Vec::new(),
             looks: BTreeSet::new(),

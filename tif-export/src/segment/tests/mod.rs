@@ -1,5 +1,6 @@
 //! Both sides of a segment together.
 
+mod death;
 mod hostile;
 mod lanes;
 mod model;
