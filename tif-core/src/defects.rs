@@ -191,6 +191,8 @@ defects! {
     /// One that took its leave is replaced.
     ReplaceWhoLeft,
     "outages":
+    /// The last values of a lost exporter of another CPU, sent once more, are taken for its return.
+    ReviveByLastValues,
     /// An importer is told of an outage as often as it asks.
     TellOutageAgain,
     /// That an outage is over is told before the successor's values.

@@ -101,11 +101,7 @@ impl Agent {
             Some(resume) => self.registry.resume(now.time, resume.key, hello.nonce, credentials),
             // One that never heard the answer to its registration registers again: that is resuming, too.
             None => self.registry.register(now.time, &hello.identity, hello.nonce, credentials).and_then(|registered| {
-                if registered.resumed && registered.key.inc.epoch() <= self.over {
-                    // That life is over for others, though it never knew that it had it.
-                    // spec: PSM-10
-                    Err(Refusal::StaleKey { got: registered.key, current: None })
-                } else if registered.resumed {
+                if registered.resumed {
                     self.registry.resume(now.time, registered.key, hello.nonce, credentials)
                 } else {
                     Ok((registered, None))
@@ -178,23 +174,19 @@ impl Agent {
         self.end_process(now, key, cause, out);
     }
 
-    /// A process on another kernel speaks up whose life others have given up: it is told so, and begins another, for which its name must be free. One of this
-    /// kernel is known again by what the operating system says of it.
+    /// A process speaks up whose life others have given up. One on another kernel is told so, and begins another, for which its name must be free; of this
+    /// kernel it is known again by what the operating system says of it. One that never heard that it was registered begins another at once: nobody else
+    /// would ever end the old one, which it does not know of.
     // spec: PSM-6, PSM-10
     fn retire_life_that_is_over(&mut self, now: Moment, hello: &Hello, credentials: Credentials, out: &mut Outbox) {
+        if self.over == 0 {
+            return;
+        }
         let is_it = |p: &&Process| {
-            !p.credentials.is_here()
-                && p.credentials == credentials
-                && p.nonce == hello.nonce
-                && p.state.is_live()
-                && p.key.inc.epoch() <= self.over
+            let is_unheard = hello.resume.is_none() || !p.credentials.is_here();
+            is_unheard && p.credentials == credentials && p.nonce == hello.nonce && p.state.is_live() && p.key.inc.epoch() <= self.over
         };
-        let named = match &hello.identity {
-            Identity::Exactly(name) => self.registry.by_name(name),
-            Identity::Pick(_) => None,
-        };
-        let resumed = hello.resume.and_then(|resume| self.registry.find(resume.key));
-        let Some((name, key)) = resumed.or(named).filter(is_it).map(|p| (p.name.clone(), p.key)) else { return };
+        let Some((name, key)) = self.registry.iter().find(is_it).map(|p| (p.name.clone(), p.key)) else { return };
         let changed = self.registry.on_unregister(now.time, key);
         self.announce_process(&name, key, changed);
         self.end_process(now, key, Cause::LinkCut, out);

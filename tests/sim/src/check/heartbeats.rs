@@ -12,6 +12,8 @@ use super::{Verdict, wrong};
 struct Heard {
     at: u64,
     period: u64,
+    /// How long its agent had been away by then.
+    away: u64,
 }
 
 /// See the module.
@@ -19,17 +21,24 @@ struct Heard {
 pub struct Heartbeats {
     of: BTreeMap<Key, Heard>,
     presumed: u64,
+    /// How long the agent was away, all in all.
+    away: u64,
 }
 
 impl Heartbeats {
+    /// Nothing happens on this CPU for so long.
+    pub fn on_pause(&mut self, gap: u64) {
+        self.away += gap;
+    }
+
     /// The agent hears of it, or starts and knows it from before; how often it ought to.
     pub fn on_heard(&mut self, now: u64, key: Key, period: u64) {
-        self.of.insert(key, Heard { at: now, period });
+        self.of.insert(key, Heard { at: now, period, away: self.away });
     }
 
     /// Its end is written down.
     pub fn on_ended(&mut self, now: u64, key: Key, presumed: bool) -> Verdict {
-        let Some(Heard { at, period }) = self.of.remove(&key) else { return Ok(()) };
+        let Some(Heard { at, period, .. }) = self.of.remove(&key) else { return Ok(()) };
         self.presumed += u64::from(presumed);
         // The periods that it may miss, one more, and the time for an answer.
         if presumed && now < at + period * u64::from(MISSED_MAX + 2) {
@@ -48,7 +57,9 @@ impl Heartbeats {
     /// When the agent must have given up the last of these, if it hears nothing of them any more.
     pub fn given_up_at(&self, over: impl Fn(Key) -> bool) -> u64 {
         let over = self.of.iter().filter(|(key, _)| over(**key));
-        over.map(|(_, heard)| heard.at + heard.period * u64::from(MISSED_MAX + 2)).max().unwrap_or_default()
+        // What it was away is not held against anybody, and for as long it believes nothing.
+        let away = |heard: &Heard| 2 * (self.away - heard.away);
+        over.map(|(_, heard)| heard.at + heard.period * u64::from(MISSED_MAX + 2) + away(heard)).max().unwrap_or_default()
     }
 
     /// How many were presumed dead.

@@ -17,10 +17,11 @@ pub struct Revival {
 }
 
 impl Revival {
-    /// If this tells of one.
-    pub fn of(now: u64, own: u32, outage: &Outage) -> Option<Revival> {
+    /// If this tells of one. It may have waited long for its reader; when it was lost is known by the wall clock, which is so far ahead.
+    pub fn of(wall_ahead: i64, own: u32, outage: &Outage) -> Option<Revival> {
         let end = outage.end.as_ref().filter(|end| end.key == outage.key && end.key.node.0 != own && end.counted)?;
-        Some(Revival { source: outage.source.clone(), key: end.key, lost: now.saturating_sub(end.gap_ms * 1_000_000) })
+        let ended = end.at.0.saturating_add_signed(wall_ahead.saturating_neg());
+        Some(Revival { source: outage.source.clone(), key: end.key, lost: ended.saturating_sub(end.gap_ms * 1_000_000) })
     }
 
     /// Whose home knows of it.

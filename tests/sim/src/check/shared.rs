@@ -74,9 +74,9 @@ impl SharedGroups {
             if runs.get(&control.name).is_some_and(|version| is_ending(&control.name, *version)) {
                 continue;
             }
-            // Who led in this term before an agent ended comes back with what it runs with. What nobody was told that it is accepted comes with the end of the
-            // others' consent.
-            let least = if first.is_some() { self.accepted_version(service, &control.name) } else { control.version };
+            // What nobody was told to be accepted may come a moment later: it was accepted while the primary was on its way into office, or is as soon as the others
+            // consent to what is in the log of one that led in this term before its agent ended.
+            let least = self.accepted_version(service, *epoch, &control.name);
             let fits = |version: Version| (least..=control.version).contains(&version) || is_late(&control.name, version);
             if let Some(version) = runs.get(&control.name).filter(|version| !fits(**version)) {
                 let what = format!("cpu{node} leads {service} in term {epoch} with version {version} of {control:?}");
@@ -86,9 +86,10 @@ impl SharedGroups {
         Ok(())
     }
 
-    /// The last version of a control that somebody was told is accepted.
-    fn accepted_version(&self, service: &Name, control: &str) -> Version {
-        let all = self.accepted.get(service).into_iter().flatten().flat_map(|(_, accepted)| &accepted.controls);
+    /// The last version of a control that somebody was told is accepted, in this term or an earlier one.
+    fn accepted_version(&self, service: &Name, epoch: Epoch, control: &str) -> Version {
+        let all = self.accepted.get(service).into_iter().flatten().filter(|(_, accepted)| accepted.epoch <= epoch);
+        let all = all.flat_map(|(_, accepted)| &accepted.controls);
         all.filter(|(name, _, _)| name == control).map(|(_, version, _)| *version).max().unwrap_or_default()
     }
 

@@ -332,7 +332,7 @@ impl System {
 
     fn fate(&mut self, now: u64) {
         for world in &mut self.worlds {
-            world.now = world.now.max(now);
+            world.skip_to(now);
         }
         let due: Vec<Mend> = self.mends.extract_if(.., |(at, _)| *at <= now).map(|(_, mend)| mend).collect();
         for mend in due {
@@ -445,7 +445,7 @@ impl System {
         self.acts.begin(Track::Calm, now, &mut self.random);
         self.acts.end();
         for world in &mut self.worlds {
-            world.now = world.now.max(now);
+            world.skip_to(now);
         }
         self.mends.clear();
         self.net.heal();

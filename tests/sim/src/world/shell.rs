@@ -105,7 +105,16 @@ impl World {
     /// Nothing on this CPU runs for a while: it is starved, or suspended.
     pub fn freeze(&mut self, ms: u64) {
         self.note(By::Cpu, |_| format!("everything stands still for {ms} ms"));
+        self.checks.heartbeats.on_pause(ms * MS);
         self.now += ms * MS;
+    }
+
+    /// It is this late now, whatever was due here before.
+    pub(crate) fn skip_to(&mut self, now: u64) {
+        if let Some(due) = self.next().filter(|due| *due < now) {
+            self.checks.heartbeats.on_pause(now - due);
+        }
+        self.now = self.now.max(now);
     }
 
     /// Everything on this CPU is gone at once, but what is durable.
@@ -472,7 +481,7 @@ impl World {
         link.last[1] = at;
         self.note(By::Agent, |w| format!("tells {}: {}", w.caller(conn), story::told(&message)));
         if let ToProcess::Outage(outage) = &message {
-            self.revived.extend(Revival::of(self.now, self.node, outage));
+            self.revived.extend(Revival::of(self.wall_ahead, self.node, outage));
         }
         if matches!(message, ToProcess::Withdrawn { .. }) && self.spoils(Defect::DropWithdrawn, 3) {
             return;

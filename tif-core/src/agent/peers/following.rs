@@ -127,6 +127,9 @@ impl Agent {
         };
         let asks = matches!(body, ToAgent::Subscribe { .. });
         self.request_of(now, node, None, body, out);
+        if !asks {
+            self.forget_doubted(node, out);
+        }
         self.look_again(now, node, |i| pattern.matches(&i.name, &i.dims));
         asks
     }
@@ -310,7 +313,10 @@ impl Agent {
                 self.remove_instrument(id, out);
             }
         }
-        if last && let Some(outage) = self.outage_of(source, key) {
+        if last
+            && !defect(Defect::ReviveByLastValues)
+            && let Some(outage) = self.outage_of(source, key)
+        {
             return self.bind_last(now, source, outage, &bound, out);
         }
         if same {
@@ -489,7 +495,19 @@ impl Agent {
     /// A stream has begun: of what was doubted, that which nobody here follows is forgotten. It is not asked for, so nobody would say what became of it.
     // spec: SYN-6
     pub(super) fn forget_unfollowed(&mut self, node: NodeId, out: &mut Outbox) {
-        let sources: Vec<Name> = self.peers.sources.iter().filter(|(_, far)| far.node == node).map(|(source, _)| source.clone()).collect();
+        let sources = self.peers.sources.iter().filter(|(_, far)| far.node == node).map(|(source, _)| source.clone()).collect();
+        self.forget_unfollowed_of(sources, out);
+    }
+
+    /// A subscription has ended: of what the other has said nothing since its stream began, it may follow nothing, and would not say what becomes of it.
+    // spec: SYN-6
+    fn forget_doubted(&mut self, node: NodeId, out: &mut Outbox) {
+        let is_doubted = |far: &FarSource| far.node == node && far.sync.state() == sync::State::Stale;
+        let sources = self.peers.sources.iter().filter(|(_, far)| is_doubted(far)).map(|(source, _)| source.clone()).collect();
+        self.forget_unfollowed_of(sources, out);
+    }
+
+    fn forget_unfollowed_of(&mut self, sources: Vec<Name>, out: &mut Outbox) {
         for source in sources {
             let unfollowed: Vec<InstrumentId> =
                 self.table.of_source(&source).filter(|id| !self.interest.is_wanted(&Resource::Instrument(*id))).collect();
