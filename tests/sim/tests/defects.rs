@@ -119,7 +119,7 @@ fn what_is_wrong_with_keys_is_found() {
     see(Mutant::ReuseIncarnation, Flights::One, 100, &["keys"]);
     see(Mutant::ForgetAgentEpoch, Flights::One, 100, &["keys"]);
     see(Mutant::ForgetNumber, Flights::One, 100, &["keys"]);
-    see(Mutant::ResumeTheDead, Flights::One, 100, &["notices", "keys"]);
+    see(Mutant::ResumeTheDead, Flights::One, 100, &["notices", "keys", "convergence"]);
     see(Mutant::DeadAtLinkEnd, Flights::One, 100, &["deaths", "primaries", "notices"]);
 }
 
@@ -196,7 +196,7 @@ fn no_crate_that_is_delivered_has_a_switch_for_defects() {
 #[test]
 fn an_answer_that_is_not_what_was_asked_is_found() {
     see(Mutant::HalveStep, Flights::One, 50, &["controls"]);
-    see(Mutant::QueueOnce, Flights::Both, 100, &["controls", "shared"]);
+    see(Mutant::QueueOnce, Flights::One, 400, &["controls", "shared", "keeps"]);
     see(Mutant::NeverRevert, Flights::Both, 50, &["keeps"]);
     see(Mutant::IgnoreHold, Flights::Both, 100, &["keeps", "controls"]);
     see(Mutant::IgnoreGuard, Flights::Both, 100, &["keeps"]);
