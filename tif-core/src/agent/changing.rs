@@ -379,6 +379,12 @@ impl Agent {
 
     /// Everybody agrees: it is written down.
     fn accept_change(&mut self, now: Moment, number: u64, out: &mut Outbox) {
+        let Some(change) = self.changes.get(&number) else { return };
+        // While the service thought about it this CPU may have learnt what was accepted before it led, and is to be confirmed still.
+        // spec: CTL-6
+        if let Some(refusal) = change.parts.iter().find_map(|part| self.check_hold(&part.control, &part.address).err()) {
+            return self.refuse_change(number, &refusal, out);
+        }
         let Some(change) = self.changes.get_mut(&number) else { return };
         // spec: CTL-9
         let dry_run = change.admission.dry_run && !defect(Defect::DoDryRun);
