@@ -95,9 +95,9 @@ pub fn exit_cause(pidfd: impl AsFd, pid: u32, started: u64) -> Cause {
 // spec: PSM-10, PSM-12
 pub fn ending_cause(pid: u32, started: u64) -> Option<Cause> {
     let stat = Stat::read(pid).ok().filter(|s| s.started == started)?;
-    // One that is stopped shows the signal that stopped it.
-    let is_killed = stat.exit_code != 0 && !matches!(stat.state, 'T' | 't');
-    if !is_killed && !is_every_thread_ending(pid)? {
+    // One that is stopped shows the signal that stopped it, also where its first thread has ended. No process ends by one of these.
+    let is_killed = stat.exit_code != 0 && !matches!(stat.state, 'T' | 't') && !STOPPING.contains(&stat.exit_code);
+    if !is_killed && !is_every_thread_ending(pid) {
         return None;
     }
     // After that: by then it is known how it ends, to those who may know.
@@ -107,17 +107,17 @@ pub fn ending_cause(pid: u32, started: u64) -> Option<Cause> {
 /// Threads that are looked at one by one; none if there are more.
 const THREADS_MAX: usize = 256;
 
-/// A process whose first thread has ended may run on with the others.
-fn is_every_thread_ending(pid: u32) -> Option<bool> {
-    for (n, thread) in fs::read_dir(format!("/proc/{pid}/task")).ok()?.enumerate() {
-        let stat = thread.and_then(|thread| fs::read(thread.path().join("stat")));
-        // One that is gone meanwhile runs no more.
-        let is_ending = stat.ok().and_then(|bytes| Stat::parse(&bytes)).is_none_or(|stat| stat.is_exiting);
-        if !is_ending || n >= THREADS_MAX {
-            return Some(false);
-        }
-    }
-    Some(true)
+/// SIGSTOP, SIGTSTP, SIGTTIN and SIGTTOU.
+const STOPPING: std::ops::RangeInclusive<u32> = 19..=22;
+
+/// A process whose first thread has ended may run on with the others. What cannot be looked at (for want of descriptors, say) may run.
+fn is_every_thread_ending(pid: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    threads.enumerate().all(|(n, thread)| match thread.and_then(|thread| fs::read(thread.path().join("stat"))) {
+        Ok(bytes) => n < THREADS_MAX && Stat::parse(&bytes).is_some_and(|stat| stat.is_exiting),
+        // It is gone meanwhile.
+        Err(e) => e.kind() == io::ErrorKind::NotFound || e.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()),
+    })
 }
 
 /// From a wait status as the kernel writes it.
