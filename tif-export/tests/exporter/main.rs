@@ -53,13 +53,14 @@ macro_rules! service {
                 panic!("on purpose")
             }
 
-            /// Takes longer than anybody waits.
+            /// Does not return while somebody holds `SLOW`.
             #[procedure]
             fn slow(&self) {
-                std::thread::sleep(Duration::from_millis(300));
+                drop(SLOW.lock().unwrap());
             }
         }
 
+        static SLOW: std::sync::Mutex<()> = std::sync::Mutex::new(());
         static ORDERS: Exported<Orders> = Exported::new();
 
         // No test uses every field.
@@ -244,9 +245,11 @@ fn a_procedure_is_called_with_typed_arguments_and_its_result_is_shown() {
     // One that overruns its time shows that it does, and its result comes all the same.
     let (slot, last) = (peer.slot("slow"), peer.slot("slow.last"));
     peer.attachment.watch(last, true);
+    let held = SLOW.lock().unwrap();
     peer.send(ToProcess::Call { req: 5, slot, arguments: vec![], timeout: Duration::from_millis(20) });
     let over = Value::Text("no result within 20ms: 1 of 1 calls that run are over their time".into());
     peer.until(|p| (p.value("slow.last") == over).then_some(()));
+    drop(held);
     peer.expect(ToAgent::Returned { req: 5, result: Ok("done".into()) });
     assert_eq!(call(&mut peer, 6, "slow", vec![], long), Ok("done".into()));
     assert_eq!(call(&mut peer, 7, "batch", vec![], long), Err("there is no such procedure".into()));
