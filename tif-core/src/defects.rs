@@ -171,6 +171,8 @@ defects! {
     GiveUpUnprobed,
     /// Nobody is given up for silence.
     NeverGiveUp,
+    /// That somebody is presumed dead is told before it is durable.
+    TellPresumedEarly,
     /// An agent that starts does not listen to those on other kernels that it knows from before.
     ForgetToListen,
 

@@ -545,6 +545,77 @@ fn a_standby_that_is_told_to_take_over_and_does_not_is_passed_over_for_the_next(
     assert_converged(&mut world);
 }
 
+/// Goes on until the agent has asked for something to be written.
+fn until_it_writes(world: &mut World) {
+    while !world.store.is_waiting() {
+        assert!(world.advance(), "{:?}", world.violation);
+    }
+}
+
+// spec: OUT-3, MON-5
+#[test]
+fn a_standby_whose_link_breaks_as_it_is_elected_takes_over_as_soon_as_it_is_back() {
+    let mut world = still();
+    let members = [member(&mut world), member(&mut world)];
+    importer(&mut world);
+    world.run_ms(1000);
+    let primary = leader(&world, "orders").unwrap();
+    let standby = members.into_iter().find(|who| *who != primary).unwrap();
+    world.end_process(primary, KILLED);
+    until_it_writes(&mut world);
+    world.break_link(standby);
+    world.run_ms(2000);
+    assert_eq!(leader(&world, "orders"), Some(standby), "nobody waits for an answer that cannot come");
+    assert_converged(&mut world);
+}
+
+// spec: OUT-3, GRP-7
+#[test]
+fn a_standby_that_was_passed_over_leads_when_nobody_else_is_left() {
+    let mut world = still();
+    let members = [member(&mut world), member(&mut world), member(&mut world)];
+    importer(&mut world);
+    world.run_ms(1000);
+    let primary = leader(&world, "orders").unwrap();
+    let [senior, junior]: [Who; 2] = members.into_iter().filter(|who| *who != primary).collect::<Vec<_>>().try_into().unwrap();
+    world.stop(senior, 11_000);
+    world.end_process(primary, KILLED);
+    world.run_ms(12_000);
+    assert_eq!(leader(&world, "orders"), Some(junior));
+    world.end_process(junior, KILLED);
+    world.run_ms(1000);
+    assert_eq!(leader(&world, "orders"), Some(senior));
+    assert_converged(&mut world);
+}
+
+// spec: PSM-6, PSM-10, MON-7
+#[test]
+fn that_a_process_on_another_kernel_is_presumed_dead_is_told_when_it_is_durable_and_not_before() {
+    let mut world = still();
+    let far = loop {
+        let who = importer(&mut world);
+        if world.processes[who].elsewhere.is_some() {
+            break who;
+        }
+    };
+    let key = world.processes[far].key.unwrap();
+    world.stop(far, 4000);
+    until_it_writes(&mut world);
+    world.kill_agent();
+    world.start_agent();
+    world.run_ms(4000);
+    assert_eq!(world.processes[far].key, Some(key), "nobody was told that it is dead: it goes on");
+    // A second time, and the store is full for a while: that it is over is told when it can be written, though it has spoken since.
+    world.store_full = true;
+    world.stop(far, 6000);
+    world.run_ms(9000);
+    assert_eq!(world.processes[far].key, Some(key), "its end is not written yet");
+    world.store_full = false;
+    world.run_ms(3000);
+    assert!(world.processes[far].welcomed && world.processes[far].key != Some(key), "it goes on in another life");
+    assert_converged(&mut world);
+}
+
 // spec: SEC-2, CTL-5
 #[test]
 fn a_line_of_thousands_of_changes_that_are_all_refused_ends_one_after_the_other() {

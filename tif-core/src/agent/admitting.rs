@@ -98,15 +98,18 @@ impl Agent {
             Some(resume) if resume.key.inc.epoch() <= self.over && !defect(Defect::ResumePresumedDead) => {
                 Err(Refusal::StaleKey { got: resume.key, current: None })
             }
-            Some(resume) => self.registry.resume(now.time, resume.key, hello.nonce, credentials),
+            Some(resume) => {
+                self.refuse_given_up(resume.key).and_then(|()| self.registry.resume(now.time, resume.key, hello.nonce, credentials))
+            }
             // One that never heard the answer to its registration registers again: that is resuming, too.
-            None => self.registry.register(now.time, &hello.identity, hello.nonce, credentials).and_then(|registered| {
-                if registered.resumed {
-                    self.registry.resume(now.time, registered.key, hello.nonce, credentials)
-                } else {
-                    Ok((registered, None))
-                }
-            }),
+            None => match self.registry.register(now.time, &hello.identity, hello.nonce, credentials) {
+                Ok(registered) if registered.resumed => self
+                    .refuse_given_up(registered.key)
+                    .and_then(|()| self.registry.resume(now.time, registered.key, hello.nonce, credentials)),
+                Ok(registered) => Ok((registered, None)),
+                Err(Refusal::NameTaken { name, holder }) => self.refuse_given_up(holder).and(Err(Refusal::NameTaken { name, holder })),
+                Err(refusal) => Err(refusal),
+            },
         };
         let registered = registered.and_then(|(registered, changed)| {
             if registered.resumed && !self.admitting.contains_key(&registered.key) && !self.was(registered.key, &hello.registration) {
@@ -241,7 +244,9 @@ impl Agent {
     // spec: SEC-3, MON-7
     pub(super) fn write_again(&mut self, now: Moment, out: &mut Outbox) {
         for key in std::mem::take(&mut self.unwritten) {
+            // The end of one that was given up is on its way.
             if self.registry.current(key.proc) == Some(key)
+                && !self.given_up.contains(&key)
                 && let Some(record) = self.record_of(now, key, false)
             {
                 self.store(Record::Process(record), Waiting::Late(key), out);

@@ -126,6 +126,7 @@ impl Agent {
     pub(super) fn end_process(&mut self, now: Moment, key: Key, cause: Cause, out: &mut Outbox) {
         self.on_hander_ended(now, key, out);
         self.heartbeats.forget(key);
+        let is_written = self.given_up.remove(&key) && cause == Cause::Silent;
         let left = cause == Cause::Unregistered;
         let record = self.record_of(now, key, true);
         if let Some(record) = &record {
@@ -143,7 +144,9 @@ impl Agent {
             session.armed.retain(|(of, _)| *of != key);
         }
         let Some(exporter) = self.exporters.get(&key) else {
-            self.store_end(record, out);
+            if !is_written {
+                self.store_end(record, out);
+            }
             return out.push(Output::Release { key });
         };
         let (service, source, name, grouped) = (exporter.service.clone(), exporter.source(), exporter.name.clone(), exporter.grouped);

@@ -87,11 +87,13 @@ impl Agent {
         }
         let Some(group) = self.groups.get_mut(&service) else { return };
         let elected = group.on_ready(key);
+        let epoch = group.epoch();
         match (group.role(key), elected) {
             (Some(Role::Primary), _) => drop(self.bind(now, &source, key, None, out)),
-            // The agent ended between its election and its answer: it is asked again.
+            // Its link or the agent ended between its election and its answer: it is asked again.
             (Some(Role::ToBePrimary), None) => {
-                let elected = Elected { key, epoch: group.epoch() };
+                self.drop_promotion(key);
+                let elected = Elected { key, epoch };
                 self.promote_again(now, &service, elected, out);
             }
             (_, elected) => self.elect(now, &service, elected, out),

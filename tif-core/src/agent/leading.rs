@@ -86,6 +86,14 @@ impl Agent {
         self.tell(out, key, ToProcess::Promote { epoch });
     }
 
+    /// It is not waited for any more whether it takes over: it has, or what it was told went with its link.
+    pub(super) fn drop_promotion(&mut self, key: Key) {
+        let asked = self.questions.iter().find(|(_, q)| matches!(q, Question::Promote(_, e) if e.key == key)).map(|(number, _)| *number);
+        if let Some(number) = asked {
+            self.answered(number);
+        }
+    }
+
     /// An agent that ended between an election and its answer tells the elected again: as soon as that is durable, and so is the end of whoever led before, and
     /// it is known here what was accepted before.
     // spec: GRP-8, CTL-7
@@ -130,14 +138,7 @@ impl Agent {
     }
 
     fn pass_over(&mut self, now: Moment, service: &Name, elected: Elected, out: &mut Outbox) {
-        let Some(group) = self.groups.get_mut(service) else { return };
-        group.on_not_elected(elected);
-        // Until it says something of its own accord it is not asked again, unless there is nobody else.
-        group.on_unreachable(elected.key);
-        let next = group.succeed();
-        if next.is_none() && group.senior().is_none() {
-            group.on_ready_again(elected.key);
-        }
+        let next = self.groups.get_mut(service).and_then(|g| g.pass_over(elected));
         let epoch = next.map_or(elected.epoch, |n| n.epoch);
         self.tell(out, elected.key, ToProcess::Demote { epoch });
         self.elect(now, service, next, out);
@@ -166,17 +167,12 @@ impl Agent {
         let (service, source, name) = (exporter.service.clone(), exporter.source(), exporter.name.clone());
         if !self.groups.get_mut(&service).is_some_and(|g| g.on_promoted(key, epoch)) {
             // Too late for that term; but it speaks, and can be told again.
-            if self.exporters.get(&key).is_some_and(|e| e.ready)
-                && let Some(group) = self.groups.get_mut(&service)
-            {
-                group.on_ready_again(key);
+            if let Some(group) = self.groups.get_mut(&service) {
+                group.on_heard(key);
             }
             return;
         }
-        let asked = self.questions.iter().find(|(_, q)| matches!(q, Question::Promote(_, e) if e.key == key)).map(|(number, _)| *number);
-        if let Some(number) = asked {
-            self.answered(number);
-        }
+        self.drop_promotion(key);
         if let Some(record) = self.record_of(now, key, false) {
             self.store(Record::Process(record), Waiting::Nobody, out);
         }

@@ -1,13 +1,17 @@
 //! Processes on another kernel, whose connection somebody forwards: their heartbeats are listened to, and what is concluded from silence is done here.
+//!
+//! A death that the operating system tells is found out again by the agent after this one. That somebody is presumed dead is not: its end is durable before
+//! anybody hears of it, or the next agent might let it go on under a key of which others were told that it is dead.
 // spec: PSM-6, PSM-10
 
 use std::time::Duration;
 
-use super::io::{Conn, Moment};
+use super::ending::Ended;
+use super::io::{Conn, Moment, ProcessRecord};
 use super::{Agent, Outbox, Timer};
 use crate::defects::{Defect, defect};
 use crate::machine::heartbeat::{Fact, Pulse};
-use crate::model::{Cause, Key, Time};
+use crate::model::{Cause, Key, Refusal, Time};
 use crate::wire::ToProcess;
 
 /// An agent that comes to what is due so much later was away, and not busy.
@@ -69,12 +73,35 @@ impl Agent {
                 }
             }
             Fact::PresumedDead(_) if defect(Defect::NeverGiveUp) => {}
-            Fact::PresumedDead(key) => {
-                let Some(name) = self.registry.find(key).map(|p| p.name.clone()) else { return };
-                let changed = self.registry.on_silent(now.time, key);
-                self.announce_process(&name, key, changed);
-                self.end_process(now, key, Cause::Silent, out);
-            }
+            Fact::PresumedDead(key) => self.give_up(now, key, out),
         }
+    }
+
+    fn give_up(&mut self, now: Moment, key: Key, out: &mut Outbox) {
+        let Some(record) = self.record_of(now, key, true) else { return };
+        self.given_up.insert(key);
+        self.write_end(Ended::of(ProcessRecord { cause: Some(Cause::Silent), since: now.stamp, ..record }), out);
+        if defect(Defect::TellPresumedEarly) {
+            self.bury_given_up(now, key, out);
+        }
+    }
+
+    /// The end of one that was given up is durable: it is told. Of one that took its leave meanwhile everything has been.
+    pub(super) fn bury_given_up(&mut self, now: Moment, key: Key, out: &mut Outbox) {
+        if !self.given_up.contains(&key) {
+            return;
+        }
+        let Some(name) = self.registry.find(key).map(|p| p.name.clone()) else { return };
+        let changed = self.registry.on_silent(now.time, key);
+        self.announce_process(&name, key, changed);
+        self.end_process(now, key, Cause::Silent, out);
+    }
+
+    /// Whether a process comes again that is given up, and whose end is not durable yet: it is to ask once more, and hears then what has become of it.
+    pub(super) fn refuse_given_up(&self, key: Key) -> Result<(), Refusal> {
+        if self.given_up.contains(&key) {
+            return Err(Refusal::Store { reason: "the end of its life before is not written yet".into() });
+        }
+        Ok(())
     }
 }

@@ -138,6 +138,9 @@ pub struct Agent {
     corpses: outages::Corpses,
     /// Processes that the agent ends because they are silent.
     hung: BTreeSet<Key>,
+    /// Presumed dead, and the store does not know yet: nobody was told.
+    // spec: PSM-6
+    given_up: BTreeSet<Key>,
     /// Ends of processes that the store does not know of yet.
     unended: BTreeMap<Key, ending::Ended>,
     /// Importers that live and of which the store does not know yet.
@@ -258,6 +261,7 @@ impl Agent {
             outages: outages::Outages::default(),
             corpses: outages::Corpses::default(),
             hung: BTreeSet::new(),
+            given_up: BTreeSet::new(),
             unended: BTreeMap::new(),
             unwritten: BTreeSet::new(),
             untold: BTreeSet::new(),
@@ -511,7 +515,10 @@ impl Agent {
             Some(Waiting::Settling(entry)) => self.take_effect(now, *entry, out),
             Some(Waiting::Call(call)) => self.on_call_stored(now, call, out),
             Some(Waiting::Replicated(record)) => self.on_replicated_stored(now, *record, out),
-            Some(Waiting::Ended(_)) => self.promote_missing(now, out),
+            Some(Waiting::Ended(ended)) => {
+                self.bury_given_up(now, ended.record.key, out);
+                self.promote_missing(now, out);
+            }
             Some(Waiting::Forget(_) | Waiting::Outage(_) | Waiting::Outcome(_) | Waiting::Nobody) | None => {}
         }
     }

@@ -13,6 +13,7 @@
 //! | the same, in an earlier term | | nothing: fenced |
 //! | the primary has let go for a ready member | it leads | that member is elected in the next term |
 //! | one that was elected when it joined is never ready | a standby is | the senior one is elected in the next term |
+//! | an elected member does not take over in time | | it is passed over: the senior of the others is elected, or, if none is ready, itself once more |
 //!
 //! From the masterless process groups design: priority follows from status, then identity; roles are fenced by an epoch.
 // spec: GRP-5, GRP-8, OUT-3
@@ -27,6 +28,18 @@ struct Member {
     role: Role,
     /// It is connected, has declared its instruments and can be told to take over.
     ready: bool,
+    /// It was told to, and has not in time. Until it says something of its own accord it is told again only if there is nobody else.
+    passed_over: bool,
+}
+
+impl Member {
+    fn new(role: Role) -> Member {
+        Member { role, ready: false, passed_over: false }
+    }
+
+    fn can_lead(&self) -> bool {
+        self.ready && !self.passed_over
+    }
 }
 
 /// The order to take over.
@@ -61,8 +74,9 @@ impl Group {
 
     /// The member that would be elected if nobody led.
     pub fn senior(&self) -> Option<Key> {
-        // Keys grow, so the first ready one is the senior.
-        self.members.iter().find(|(_, m)| m.ready || defect(Defect::ElectUnready)).map(|(key, _)| *key)
+        // Keys grow, so the first is the senior.
+        let ready = self.members.iter().filter(|(_, m)| m.ready || defect(Defect::ElectUnready));
+        ready.min_by_key(|(key, m)| (m.passed_over, **key)).map(|(key, _)| *key)
     }
 
     /// The witness has decided: this member leads in this term, and nobody else.
@@ -113,19 +127,20 @@ impl Group {
     /// A member comes. If nobody leads it is elected.
     pub fn on_join(&mut self, key: Key) -> Option<Elected> {
         let elected = !self.witnessed && (self.leader().is_none() || defect(Defect::ElectNewcomer));
-        self.members.insert(key, Member { role: Role::Standby, ready: false });
+        self.members.insert(key, Member::new(Role::Standby));
         elected.then(|| self.elect(key))
     }
 
     /// A member is back that the store remembers in this role.
     pub fn restore(&mut self, key: Key, role: Role) {
         let role = if matches!(role, Role::Primary | Role::ToBePrimary) && self.leader().is_none() { role } else { Role::Standby };
-        self.members.insert(key, Member { role, ready: false });
+        self.members.insert(key, Member::new(role));
     }
 
     /// A member can be told to take over from now on.
     pub fn on_ready(&mut self, key: Key) -> Option<Elected> {
-        self.members.get_mut(&key)?.ready = true;
+        let member = self.members.get_mut(&key)?;
+        (member.ready, member.passed_over) = (true, false);
         self.succeed()
     }
 
@@ -136,10 +151,20 @@ impl Group {
         }
     }
 
-    /// A member that did not do what it was told can be told again.
-    pub fn on_ready_again(&mut self, key: Key) {
+    /// A member was elected and has not taken over in time: somebody else is, if there is anybody.
+    // spec: OUT-3, GRP-7
+    pub fn pass_over(&mut self, elected: Elected) -> Option<Elected> {
+        self.on_not_elected(elected);
+        if let Some(member) = self.members.get_mut(&elected.key) {
+            member.passed_over = true;
+        }
+        self.succeed()
+    }
+
+    /// A member that was passed over says something after all: it can be told again.
+    pub fn on_heard(&mut self, key: Key) {
         if let Some(member) = self.members.get_mut(&key) {
-            member.ready = true;
+            member.passed_over = false;
         }
     }
 
@@ -191,7 +216,7 @@ impl Group {
     /// The primary has let go, or is made to, for this ready member to lead in the next term. The same once more: it leads again. None changes nothing.
     // spec: OUT-5, GRP-6
     pub fn hand_over(&mut self, from: Key, to: Key) -> Option<Elected> {
-        let is_ready = self.members.get(&to).is_some_and(|m| m.ready);
+        let is_ready = self.is_ready(to);
         if self.witnessed || !is_ready || self.role(from) != Some(Role::Primary) {
             return None;
         }
@@ -209,12 +234,12 @@ impl Group {
 
     /// Who could lead in the place of these: the senior of the ready others.
     pub fn successor(&self, but: &[Key]) -> Option<Key> {
-        self.members.iter().find(|(key, m)| m.ready && !but.contains(key)).map(|(key, _)| *key)
+        self.members.iter().find(|(key, m)| m.can_lead() && !but.contains(key)).map(|(key, _)| *key)
     }
 
     /// Whether a member can be told to take over now.
     pub fn is_ready(&self, key: Key) -> bool {
-        self.members.get(&key).is_some_and(|m| m.ready)
+        self.members.get(&key).is_some_and(Member::can_lead)
     }
 
     /// If nobody leads, elects the senior ready member.
@@ -301,6 +326,28 @@ mod tests {
         assert!(!group.on_promoted(key(1), Epoch(1)) && group.on_promoted(key(3), Epoch(2)));
         assert_eq!(group.hand_over(key(3), key(3)), Some(Elected { key: key(3), epoch: Epoch(3) }));
         assert_eq!(Group::witnessed(Epoch(1)).hand_over(key(1), key(1)), None);
+    }
+
+    // spec: OUT-3, GRP-7
+    #[test]
+    fn who_was_passed_over_is_asked_again_when_nobody_else_is_left_or_it_speaks() {
+        let mut group = Group::default();
+        for n in [1, 2, 3] {
+            group.on_join(key(n));
+            group.on_ready(key(n));
+        }
+        let first = Elected { key: key(1), epoch: Epoch(1) };
+        let second = group.pass_over(first).unwrap();
+        assert_eq!(second, Elected { key: key(2), epoch: Epoch(2) });
+        assert!(group.on_promoted(key(2), Epoch(2)) && !group.is_ready(key(1)));
+        assert_eq!(group.on_lost(key(2)).map(|e| e.key), Some(key(3)), "the one that was passed over comes last");
+        assert_eq!(group.on_lost(key(3)), Some(Elected { key: key(1), epoch: Epoch(4) }), "there is nobody else");
+        assert_eq!(group.pass_over(Elected { key: key(1), epoch: Epoch(4) }), Some(Elected { key: key(1), epoch: Epoch(5) }));
+        group.on_heard(key(1));
+        assert!(group.is_ready(key(1)));
+        group.on_unreachable(key(1));
+        assert_eq!((group.pass_over(Elected { key: key(1), epoch: Epoch(5) }), group.leader()), (None, None), "it cannot be told");
+        assert_eq!(group.on_ready(key(1)).map(|e| e.epoch), Some(Epoch(6)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Who cannot be seen by its agent is taken for dead after silence, and not before.
 // spec: PSM-6, PSM-10
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tif_core::machine::heartbeat::MISSED_MAX;
 use tif_core::model::Key;
@@ -20,6 +20,8 @@ struct Heard {
 #[derive(Debug, Default)]
 pub struct Heartbeats {
     of: BTreeMap<Key, Heard>,
+    /// By the agent that runs. What they say any more changes nothing.
+    given_up: BTreeSet<Key>,
     presumed: u64,
     /// How long the agent was away, all in all.
     away: u64,
@@ -31,15 +33,29 @@ impl Heartbeats {
         self.away += gap;
     }
 
+    /// An agent starts: what the one before it has given up, and could not write down, it knows nothing of.
+    pub fn on_start(&mut self) {
+        self.given_up.clear();
+    }
+
     /// The agent hears of it, or starts and knows it from before; how often it ought to.
     pub fn on_heard(&mut self, now: u64, key: Key, period: u64) {
+        if self.given_up.contains(&key) {
+            return;
+        }
         self.of.insert(key, Heard { at: now, period, away: self.away });
     }
 
     /// Its end is written down.
     pub fn on_ended(&mut self, now: u64, key: Key, presumed: bool) -> Verdict {
+        if !presumed {
+            self.given_up.remove(&key);
+        }
         let Some(Heard { at, period, .. }) = self.of.remove(&key) else { return Ok(()) };
         self.presumed += u64::from(presumed);
+        if presumed {
+            self.given_up.insert(key);
+        }
         // The periods that it may miss, one more, and the time for an answer.
         if presumed && now < at + period * u64::from(MISSED_MAX + 2) {
             return wrong(
@@ -50,6 +66,14 @@ impl Heartbeats {
                     period / 1_000_000
                 ),
             );
+        }
+        Ok(())
+    }
+
+    /// The agent has done with a process, and tells so; whether its end is durable.
+    pub fn on_released(&self, key: Key, is_durable: bool) -> Verdict {
+        if self.given_up.contains(&key) && !is_durable {
+            return wrong("heartbeats", format!("that {key} is presumed dead is told, and is not durable"));
         }
         Ok(())
     }

@@ -47,6 +47,7 @@ impl World {
         let runs = |pid: u32, started: u64| processes.iter().any(|p| p.alive && p.pid == pid && p.started == started);
         let grows = self.weather.defect != Some(Defect::ReuseIncarnation);
         let mut start = self.store.start(self.node, self.policies(), grows, |r| runs(r.credentials.pid, r.credentials.started));
+        self.checks.heartbeats.on_start();
         for record in start.processes.iter().filter(|p| !p.ended && !p.credentials.is_here()) {
             self.checks.heartbeats.on_heard(self.now, record.key, limits::HEARTBEAT_PERIOD_MAX.as_nanos() as u64);
         }
@@ -314,6 +315,9 @@ impl World {
             }
             Output::Release { key } => {
                 self.mapped.remove(&key);
+                let is_durable = self.store.has_ended(key);
+                let result = self.checks.heartbeats.on_released(key, is_durable);
+                self.judge(result);
             }
             Output::Kill { key } => {
                 if let Some(who) = self.watched.get(&key).copied() {

@@ -70,6 +70,11 @@ impl Store {
         same.map(|(epoch, c)| (epoch, versions_of(&c.result)))
     }
 
+    /// Whether it is durable that this one is no more.
+    pub fn has_ended(&self, key: Key) -> bool {
+        self.processes.values().any(|p| p.key == key && p.ended)
+    }
+
     /// Whether anything waits.
     pub fn is_waiting(&self) -> bool {
         !self.queue.is_empty()
