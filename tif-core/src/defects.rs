@@ -237,6 +237,8 @@ defects! {
     CallBeforeDurable,
     /// What became of a call is told before it is in the journal.
     AnswerUnwritten,
+    /// Of a service that several CPUs keep, calls are in the journal of one.
+    JournalAlone,
     "witness":
     /// A voter forgets what it has promised.
     ForgetPromise,

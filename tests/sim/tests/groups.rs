@@ -179,6 +179,67 @@ fn the_primarys_cpu_loses_power_and_a_standby_elsewhere_goes_on_with_all_that_wa
     assert_whole(&system);
 }
 
+/// Fires a call on a CPU and waits for what comes of it: what it answered, and whether it was a repetition.
+fn fire(system: &mut System, cpu: usize, who: Who, number: u64) -> Result<(Result<String, String>, bool), Refusal> {
+    let req = system.worlds[cpu].fire(who, number).expect("it is connected");
+    for _ in 0..150 {
+        let importer = system.worlds[cpu].processes[who].importer().unwrap();
+        if let Some(returned) = importer.returned.get(&req) {
+            return Ok(returned.clone());
+        }
+        if let Some(Err(refusal)) = importer.answers.get(&req) {
+            return Err(refusal.clone());
+        }
+        assert!(system.run_ms(100), "{:?}", system.violation());
+    }
+    panic!("no answer to call {number}");
+}
+
+// spec: TST-4, GRP-7, OUT-3
+#[test]
+fn a_call_is_not_made_again_by_a_successor_on_another_cpu_which_tells_what_it_answered() {
+    let (mut system, importers) = system(3);
+    let (first, repeated) = fire(&mut system, 1, importers[1], 1).unwrap();
+    assert!(first == Ok("1 of cpu1".into()) && !repeated, "{first:?}");
+    system.stop_cpu(0);
+    assert!(system.run_ms(3000), "{:?}", system.violation());
+    assert_eq!(leaders(&system), [2]);
+    assert_eq!(fire(&mut system, 1, importers[1], 1), Ok((first, true)));
+    assert_eq!(system.calls.made(), 1);
+    assert_eq!(fire(&mut system, 1, importers[1], 2), Ok((Ok("1 of cpu2".into()), false)), "another call is made");
+}
+
+// spec: TST-4, OUT-3
+#[test]
+fn of_a_call_that_ran_when_its_cpu_died_the_successor_says_that_nobody_will_know_and_does_not_make_it() {
+    let (mut system, importers) = system(3);
+    let member = system.worlds[0].standing()[&orders()];
+    system.worlds[0].stop(member, 60_000);
+    system.worlds[1].fire(importers[1], 1);
+    assert!(system.run_ms(200), "{:?}", system.violation());
+    system.stop_cpu(0);
+    assert!(system.run_ms(3000), "{:?}", system.violation());
+    assert_eq!(leaders(&system), [2]);
+    let refusal = fire(&mut system, 1, importers[1], 1).unwrap_err();
+    assert!(matches!(&refusal, Refusal::Indeterminate { .. }), "{refusal}");
+    assert_eq!(system.calls.made(), 0);
+}
+
+// spec: TST-4, GRP-9
+#[test]
+fn a_call_is_not_made_while_another_cpu_may_take_over_without_knowing_of_it() {
+    let (mut system, importers) = system(3);
+    cut(&mut system, 1);
+    let refusal = fire(&mut system, 0, importers[0], 1).unwrap_err();
+    assert!(matches!(&refusal, Refusal::TimedOut { .. } | Refusal::CutOff { .. }), "{refusal}");
+    assert_eq!(system.calls.made(), 0);
+    system.net.heal();
+    assert!(system.run_ms(6000), "{:?}", system.violation());
+    let led = leaders(&system)[0] as usize - 1;
+    let (result, _) = fire(&mut system, 0, importers[0], 1).unwrap();
+    assert_eq!((result, system.calls.made()), (Ok(format!("1 of cpu{}", led + 1)), 1), "asked again it is made, once");
+}
+
 // spec: GRP-6, GRP-8, GRP-9
 #[test]
 fn a_primary_that_is_cut_off_refuses_changes_and_stands_by_when_the_cut_heals() {

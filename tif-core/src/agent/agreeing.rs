@@ -1,11 +1,13 @@
-//! Changes that other CPUs must have before they are accepted: what becomes of them.
-// spec: CTL-3, CTL-4, GRP-9
+//! Changes that other CPUs must have before they are accepted, and calls that these must know of before they begin: what becomes of them.
+// spec: CTL-3, CTL-4, TST-4, GRP-9
 
 use std::time::Duration;
 
+use super::calling::{Calling, Stage};
 use super::io::Moment;
 use super::{Agent, Outbox};
-use crate::machine::book::Entry;
+use crate::machine::book::{Book, Entry, Line, LineId};
+use crate::machine::calls::{CallRecord, Outcome};
 use crate::machine::control::ControlName;
 use crate::model::{Name, Refusal, RequestId, SetResult};
 
@@ -99,9 +101,103 @@ impl Agent {
             }
         }
     }
+
+    /// The call under way of which this line is.
+    fn journaled_as(&self, call: &CallRecord) -> Option<u64> {
+        let is_it = |c: &Calling| {
+            let entered = matches!(c.stage, Stage::Entering(..)) && call.outcome.is_none();
+            let left = matches!(c.stage, Stage::Leaving) && call.outcome.is_some();
+            c.call.request_id == call.request_id && (entered || left)
+        };
+        self.calls.underway.iter().find(|(_, c)| is_it(c)).map(|(number, _)| *number)
+    }
+
+    /// All that could take over know of it: it begins, or its outcome is told.
+    // spec: TST-4
+    pub(super) fn on_call_agreed(&mut self, now: Moment, call: &CallRecord, out: &mut Outbox) {
+        if let Some(number) = self.journaled_as(call) {
+            self.on_call_stored(now, number, out);
+        }
+    }
+
+    /// Another term has begun, and it is known whether the log has it.
+    pub(super) fn on_call_settled(&mut self, now: Moment, service: &Name, call: &CallRecord, kept: bool, out: &mut Outbox) {
+        let Some(number) = self.journaled_as(call) else { return };
+        let leads = self.peers.electing.groups.get(service).is_some_and(|s| s.established.is_some());
+        if call.outcome.is_some() || (kept && leads) {
+            return self.on_call_stored(now, number, out);
+        }
+        let reason = "another CPU took over before it began; nothing was done".to_owned();
+        self.refuse_call(number, &Refusal::CutOff { name: call.name.clone(), reason }, out);
+    }
+
+    /// This CPU's own store has failed. What was not begun is not; an outcome is told all the same.
+    // spec: SEC-3
+    pub(super) fn drop_journaled(&mut self, service: &Name, refusal: &Refusal, out: &mut Outbox) {
+        let of_service = self.calls.underway.iter().filter(|(_, c)| c.log.as_ref() == Some(service));
+        let open: Vec<(u64, bool)> = of_service
+            .filter_map(|(number, c)| match c.stage {
+                Stage::Entering(..) => Some((*number, false)),
+                Stage::Leaving => Some((*number, true)),
+                Stage::Called { .. } => None,
+            })
+            .collect();
+        for (number, ended) in open {
+            if ended { self.finish_call(number, out) } else { self.refuse_call(number, refusal, out) }
+        }
+    }
+
+    /// The other CPUs have not answered. Whoever waits for a call to begin is told so; an outcome is told without them.
+    pub(super) fn give_journaled_up(&mut self, now: Moment, patience: Duration, out: &mut Outbox) {
+        let old = self.calls.underway.iter().filter(|(_, c)| now.time.since(c.since) >= patience && c.log.is_some());
+        let stuck: Vec<(u64, bool)> = old
+            .filter_map(|(number, c)| match c.stage {
+                Stage::Entering(..) => Some((*number, false)),
+                Stage::Leaving => Some((*number, true)),
+                Stage::Called { .. } => None,
+            })
+            .collect();
+        for (number, ended) in stuck {
+            if ended {
+                self.finish_call(number, out);
+                continue;
+            }
+            let Some(calling) = self.calls.underway.get_mut(&number) else { continue };
+            let refusal = unknown(&calling.call.request_id, calling.call.name.clone());
+            for (conn, req) in std::mem::take(&mut calling.requesters) {
+                self.end_request(conn);
+                self.refuse(out, conn, req, refusal.clone());
+            }
+        }
+    }
+
+    /// This CPU leads, with all that the log has: of a call that was begun, and that does not run here, nobody will hear what became of it. Unless it is known
+    /// here, because this CPU led before.
+    // spec: TST-4
+    pub(super) fn take_calls(&mut self, now: Moment, service: &Name, book: &Book, out: &mut Outbox) {
+        let mut known = Vec::new();
+        for call in book.calls() {
+            let is_underway = self.calls.underway.values().any(|c| c.call.request_id == call.request_id);
+            match self.calls.journal.find(&call.request_id) {
+                _ if is_underway => {}
+                Some(own) if call.outcome.is_none() => known.push(own.clone()),
+                Some(_) => {}
+                None => {
+                    let lost = || Outcome::Indeterminate("another CPU took the service over while it ran".to_owned());
+                    let outcome = Some(call.outcome.clone().unwrap_or_else(lost));
+                    self.calls.journal.remember(CallRecord { outcome, ..call.clone() });
+                }
+            }
+        }
+        for call in known.into_iter().filter(|call| matches!(call.outcome, Some(Outcome::Returned(_)))) {
+            if !self.is_in_log(service, &LineId::Ends(call.request_id.clone())) {
+                self.propose_line(now, service, Line::Call(call), out).ok();
+            }
+        }
+    }
 }
 
-fn unknown(id: &RequestId, name: String) -> Refusal {
+pub(super) fn unknown(id: &RequestId, name: String) -> Refusal {
     let reason =
         "other CPUs have not confirmed it; whether it will be accepted is not known: ask again with the same request id".to_owned();
     Refusal::TimedOut { name, reason, request_id: Some(id.clone()) }

@@ -4,18 +4,21 @@
 //! asked → (known id: recorded outcome) → admitted → in the journal → called → returned → outcome in the journal → answered
 //! ```
 //! Refused at any arrow before "called", nothing was done, and the id may be used again. After it, the outcome is known sooner or later, or it is said that
-//! nobody will ever know it.
+//! nobody will ever know it. The journal of a service that several CPUs keep is the log that they agree on, see `agreeing`.
 // spec: TST-2, TST-4
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::io::{Conn, Moment, Record};
+use super::peers::replicating::why_not;
 use super::{Agent, Outbox, Question, Requester, Waiting};
 use crate::defects::{Defect, defect};
 use crate::limits;
+use crate::machine::book::Line;
 use crate::machine::calls::{CallRecord, Journal, Outcome};
-use crate::model::{InstrumentId, Key, Kind, Refusal, RequestId, Slot, TestPointKind, Time, Value};
+use crate::machine::replication::Proposal;
+use crate::model::{InstrumentId, Key, Kind, Name, Refusal, RequestId, Slot, TestPointKind, Time, Value};
 use crate::wire::ToProcess;
 
 /// How much longer than its time limit a procedure's answer may take to come.
@@ -30,24 +33,26 @@ const LINK_LOST: &str = "the link to its process was lost while it ran";
 pub(super) struct Calls {
     pub journal: Journal,
     /// By the agent's number.
-    underway: BTreeMap<u64, Calling>,
+    pub(super) underway: BTreeMap<u64, Calling>,
     /// Whose outcome could not be made durable. It is tried again.
     unwritten: BTreeMap<RequestId, CallRecord>,
 }
 
 /// A call under way.
 #[derive(Debug)]
-struct Calling {
-    call: CallRecord,
-    requesters: Vec<Requester>,
+pub(super) struct Calling {
+    pub call: CallRecord,
+    /// The service in whose log it is entered, if several CPUs keep one of it. Else it is in this CPU's journal.
+    pub log: Option<Name>,
+    pub requesters: Vec<Requester>,
     timeout: Duration,
-    since: Time,
-    stage: Stage,
+    pub since: Time,
+    pub stage: Stage,
 }
 
 /// How far a call has come.
 #[derive(Debug)]
-enum Stage {
+pub(super) enum Stage {
     /// It is being entered in the journal: the procedure has not heard of it.
     Entering(Slot, Vec<Value>),
     /// The procedure was called, with this number, and its answer comes on this connection or not at all. Overdue: nobody waits any more until it returns.
@@ -80,6 +85,7 @@ impl Calling {
 /// A call that may begin.
 struct Admitted {
     key: Key,
+    log: Option<Name>,
     slot: Slot,
     address: String,
     values: Vec<Value>,
@@ -107,7 +113,7 @@ impl Agent {
         if let Err(refusal) = super::settling::check_id(&request_id) {
             return self.refuse(out, conn, req, refusal);
         }
-        self.give_up_lost_calls(out);
+        self.give_up_lost_calls(now, out);
         // One space of ids: also a change has it for itself.
         // spec: CTL-3, TST-4
         let was = self.used_by_call(&request_id).or_else(|| self.used_by_change(&request_id));
@@ -118,7 +124,7 @@ impl Agent {
             Some(_) if !defect(Defect::CallAgain) => return self.tell_call(now, conn, req, &request_id, out),
             _ => {}
         }
-        let Admitted { key, slot, address, values, timeout } = match self.admit_call(now, name, &arguments) {
+        let Admitted { key, log, slot, address, values, timeout } = match self.admit_call(now, name, &arguments) {
             Err(refusal) => return self.refuse(out, conn, req, refusal),
             Ok(admitted) => admitted,
         };
@@ -128,10 +134,12 @@ impl Agent {
         }
         let call = CallRecord { request_id, request, name: address, key, who, uid, at: now.stamp, outcome: None };
         let number = self.number();
-        let stage = Stage::Entering(slot, values);
-        self.calls.underway.insert(number, Calling { call: call.clone(), requesters: vec![(conn, req)], timeout, since: now.time, stage });
+        let (requesters, stage) = (vec![(conn, req)], Stage::Entering(slot, values));
+        self.calls.underway.insert(number, Calling { call, log, requesters, timeout, since: now.time, stage });
         // In the journal before the procedure hears of it: an agent that ends meanwhile must not call it again.
-        self.store(Record::Call(call), Waiting::Call(number), out);
+        if let Err(refusal) = self.enter_call(now, number, out) {
+            return self.refuse_call(number, &refusal, out);
+        }
         if defect(Defect::CallBeforeDurable) {
             self.begin_call(now, number, out);
         }
@@ -198,7 +206,9 @@ impl Agent {
         if let Some(reason) = self.handing_over(key).or_else(|| self.running_out(now, key)) {
             return Err(Refusal::Busy { name: address, reason });
         }
-        Ok(Admitted { key, slot, address, values, timeout: *timeout })
+        let grouped = self.exporters.get(&key).is_some_and(|e| e.grouped);
+        let log = (grouped && self.is_shared(&instrument.source) && !defect(Defect::JournalAlone)).then(|| instrument.source.clone());
+        Ok(Admitted { key, log, slot, address, values, timeout: *timeout })
     }
 
     /// Why no more calls of this exporter can begin; none if one can.
@@ -213,6 +223,26 @@ impl Agent {
         let shown: Vec<String> = running.iter().take(RUNNING_SHOWN_MAX).map(|c| c.show(now.time)).collect();
         let more = if running.len() > RUNNING_SHOWN_MAX { ", and others" } else { "" };
         Some(format!("{} calls of {service} are running, none free: {}{more}", running.len(), shown.join(", ")))
+    }
+
+    /// A call is entered in the journal as it is now; that is heard of later.
+    ///
+    /// # Errors
+    /// If it cannot be. Nothing was entered.
+    fn enter_call(&mut self, now: Moment, number: u64, out: &mut Outbox) -> Result<(), Refusal> {
+        let Some(calling) = self.calls.underway.get(&number) else { return Ok(()) };
+        let call = calling.call.clone();
+        let Some(service) = calling.log.clone() else {
+            self.store(Record::Call(call), Waiting::Call(number), out);
+            return Ok(());
+        };
+        let (name, id) = (call.name.clone(), call.request_id.clone());
+        match self.propose_line(now, &service, Line::Call(call), out) {
+            Ok(Proposal::New(_)) => Ok(()),
+            // An earlier attempt, from before another term began.
+            Ok(Proposal::Known { .. }) => Err(super::agreeing::unknown(&id, name)),
+            Err(refused) => Err(why_not(&name, refused)),
+        }
     }
 
     /// What was written of a call is durable: that it begins, or what became of it.
@@ -254,15 +284,19 @@ impl Agent {
     /// It is in the journal: the procedure is called.
     fn begin_call(&mut self, now: Moment, number: u64, out: &mut Outbox) {
         let Some(calling) = self.calls.underway.get_mut(&number) else { return };
-        let (key, timeout) = (calling.call.key, calling.timeout);
+        let (key, timeout, waited_for) = (calling.call.key, calling.timeout, !calling.requesters.is_empty());
         let Stage::Entering(slot, arguments) = std::mem::replace(&mut calling.stage, Stage::Leaving) else { return };
         // Who was asked to let go meanwhile, or has, does nothing more for the service.
         // spec: OUT-5, GRP-8
         if let Some(reason) = self.handing_over(key) {
-            return self.unmake_call(number, |name| Refusal::Busy { name, reason }, out);
+            return self.unmake_call(now, number, |name| Refusal::Busy { name, reason }, out);
         }
         if !self.stands_behind(key) {
-            return self.unmake_call(number, |name| Refusal::NoExporter { name, state: "another process leads by now".into() }, out);
+            return self.unmake_call(now, number, |name| Refusal::NoExporter { name, state: "another process leads by now".into() }, out);
+        }
+        // All were told that it is not known whether it will be.
+        if !waited_for {
+            return self.unmake_call(now, number, |name| Refusal::Busy { name, reason: "nobody waits for it".into() }, out);
         }
         let conn = self.conn_of(key);
         let question = self.ask(now, Question::Call(number), timeout + RETURN_GRACE);
@@ -271,20 +305,25 @@ impl Agent {
         }
         if !self.tell(out, key, ToProcess::Call { req: question, slot, arguments, timeout }) {
             self.answered(question);
-            self.unmake_call(number, |name| Refusal::NoExporter { name, state: "its process cannot be reached".into() }, out);
+            self.unmake_call(now, number, |name| Refusal::NoExporter { name, state: "its process cannot be reached".into() }, out);
         }
     }
 
     /// It did not begin: the journal forgets it, and its id may be used again.
-    fn unmake_call(&mut self, number: u64, refusal: impl FnOnce(String) -> Refusal, out: &mut Outbox) {
+    fn unmake_call(&mut self, now: Moment, number: u64, refusal: impl FnOnce(String) -> Refusal, out: &mut Outbox) {
         let Some(calling) = self.calls.underway.get(&number) else { return };
         let (id, refusal) = (calling.call.request_id.clone(), refusal(calling.call.name.clone()));
         // Should this be lost, nobody will know that it did not begin: that is told as what it is, indeterminate.
-        self.store(Record::NotCalled(id), Waiting::Nobody, out);
+        match calling.log.clone() {
+            Some(service) => {
+                self.propose_line(now, &service, Line::NotCalled(id), out).ok();
+            }
+            None => self.store(Record::NotCalled(id), Waiting::Nobody, out),
+        }
         self.refuse_call(number, &refusal, out);
     }
 
-    fn refuse_call(&mut self, number: u64, refusal: &Refusal, out: &mut Outbox) {
+    pub(super) fn refuse_call(&mut self, number: u64, refusal: &Refusal, out: &mut Outbox) {
         let Some(calling) = self.calls.underway.remove(&number) else { return };
         for (conn, req) in calling.requesters {
             self.end_request(conn);
@@ -300,7 +339,7 @@ impl Agent {
         let Stage::Called { conn, overdue, .. } = &mut calling.stage else { return };
         *overdue = true;
         if *conn != conn_now {
-            return self.end_call(number, Outcome::Indeterminate(LINK_LOST.to_owned()), out);
+            return self.end_call(now, number, Outcome::Indeterminate(LINK_LOST.to_owned()), out);
         }
         let refusal = calling.not_in_time(now.time);
         for (conn, req) in std::mem::take(&mut calling.requesters) {
@@ -311,20 +350,20 @@ impl Agent {
     }
 
     /// Overrunning calls whose connection was lost: their results are lost with it. Their ids stay used.
-    fn give_up_lost_calls(&mut self, out: &mut Outbox) {
+    fn give_up_lost_calls(&mut self, now: Moment, out: &mut Outbox) {
         let lost = self.calls.underway.iter().filter_map(|(number, c)| match c.stage {
             Stage::Called { question, conn, overdue: true } if conn != self.conn_of(c.call.key) => Some((*number, question)),
             _ => None,
         });
         for (number, question) in lost.collect::<Vec<(u64, u64)>>() {
             self.answered(question);
-            self.end_call(number, Outcome::Indeterminate(LINK_LOST.to_owned()), out);
+            self.end_call(now, number, Outcome::Indeterminate(LINK_LOST.to_owned()), out);
         }
     }
 
     /// Its process has ended.
-    pub(super) fn on_called_died(&mut self, number: u64, out: &mut Outbox) {
-        self.end_call(number, Outcome::Indeterminate("its process ended while it ran".to_owned()), out);
+    pub(super) fn on_called_died(&mut self, now: Moment, number: u64, out: &mut Outbox) {
+        self.end_call(now, number, Outcome::Indeterminate("its process ended while it ran".to_owned()), out);
     }
 
     /// Which exporter is called.
@@ -343,13 +382,13 @@ impl Agent {
     }
 
     /// The exporter has too much to do: what it was asked did not begin.
-    pub(super) fn on_busy(&mut self, key: Key, req: u64, reason: String, out: &mut Outbox) {
+    pub(super) fn on_busy(&mut self, now: Moment, key: Key, req: u64, reason: String, out: &mut Outbox) {
         let reason: String = reason.chars().take(limits::TEXT_LEN_MAX).collect();
         match self.questions.get(&req) {
             Some(Question::Call(number)) if self.called(*number) == Some(key) => {
                 let number = *number;
                 self.answered(req);
-                self.unmake_call(number, |name| Refusal::Busy { name, reason }, out);
+                self.unmake_call(now, number, |name| Refusal::Busy { name, reason }, out);
             }
             Some(Question::Validate(change)) => {
                 let change = *change;
@@ -368,7 +407,7 @@ impl Agent {
         Ok((id, address))
     }
 
-    pub(super) fn on_returned(&mut self, key: Key, req: u64, result: Result<String, String>, out: &mut Outbox) {
+    pub(super) fn on_returned(&mut self, now: Moment, key: Key, req: u64, result: Result<String, String>, out: &mut Outbox) {
         let Some(Question::Call(number)) = self.questions.get(&req) else { return };
         let number = *number;
         if self.called(number) != Some(key) {
@@ -378,23 +417,22 @@ impl Agent {
         let cut = |text: String| {
             if text.len() > limits::RESULT_LEN_MAX { text.chars().take(limits::RESULT_LEN_MAX / 4).collect() } else { text }
         };
-        self.end_call(number, Outcome::Returned(result.map(cut).map_err(cut)), out);
+        self.end_call(now, number, Outcome::Returned(result.map(cut).map_err(cut)), out);
     }
 
     /// It is known what became of it: that is entered in the journal before anybody is told.
-    fn end_call(&mut self, number: u64, outcome: Outcome, out: &mut Outbox) {
+    fn end_call(&mut self, now: Moment, number: u64, outcome: Outcome, out: &mut Outbox) {
         let Some(calling) = self.calls.underway.get_mut(&number) else { return };
         calling.call.outcome = Some(outcome);
-        calling.stage = Stage::Leaving;
-        let call = calling.call.clone();
-        if defect(Defect::AnswerUnwritten) {
-            return self.finish_call(number, out);
+        (calling.stage, calling.since) = (Stage::Leaving, now.time);
+        // Where it cannot be entered it is told all the same. Others say of it that it is not known, unless this CPU leads again.
+        if defect(Defect::AnswerUnwritten) || self.enter_call(now, number, out).is_err() {
+            self.finish_call(number, out);
         }
-        self.store(Record::Call(call), Waiting::Call(number), out);
     }
 
     /// Whoever asked is answered.
-    fn finish_call(&mut self, number: u64, out: &mut Outbox) {
+    pub(super) fn finish_call(&mut self, number: u64, out: &mut Outbox) {
         let Some(Calling { call, requesters, .. }) = self.calls.underway.remove(&number) else { return };
         self.calls.journal.remember(call.clone());
         for (i, (conn, req)) in requesters.into_iter().enumerate() {

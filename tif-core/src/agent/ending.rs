@@ -199,7 +199,7 @@ impl Agent {
                 followed.entry(conn).or_default().push(id);
             }
         }
-        self.drop_questions_to(key, out);
+        self.drop_questions_to(now, key, out);
         for (conn, ids) in followed {
             self.show_stale(now, conn, source, &ids, None);
         }
@@ -281,7 +281,7 @@ impl Agent {
             }
             told.extend(self.interest.waiters(&Resource::Instrument(id)));
         }
-        self.drop_questions_to(key, out);
+        self.drop_questions_to(now, key, out);
         for session in self.sessions.values_mut() {
             if session.outages_before.remove(&key).is_some() {
                 session.outages.insert(outage.id);
@@ -455,7 +455,7 @@ impl Agent {
     }
 
     /// Questions to an exporter that is gone get no answer.
-    pub(super) fn drop_questions_to(&mut self, key: Key, out: &mut Outbox) {
+    pub(super) fn drop_questions_to(&mut self, now: Moment, key: Key, out: &mut Outbox) {
         let orphaned: Vec<u64> = self
             .questions
             .iter()
@@ -475,7 +475,7 @@ impl Agent {
             match self.answered(number) {
                 // It died before its first values were read: the outage that it ended is over all the same, before the next begins.
                 Some(Question::Sync(Syncing { ended: Some(ended), .. })) => self.tell_outage_over(&ended),
-                Some(Question::Call(call)) => self.on_called_died(call, out),
+                Some(Question::Call(call)) => self.on_called_died(now, call, out),
                 Some(Question::Arm(arming)) => self.finish_arming(arming, Err("its process died".into()), out),
                 Some(Question::Validate(change)) => {
                     let name = self.changes.get(&change).map(|c| c.address().to_owned()).unwrap_or_default();

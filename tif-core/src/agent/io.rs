@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::machine::book::{Book, Entry, Unsettled};
+use crate::machine::book::{Book, Entry, Line, Unsettled};
 use crate::machine::calls::CallRecord;
 use crate::machine::confirm::Keep;
 use crate::machine::versions::{Incompatible, Offer};
@@ -384,7 +384,7 @@ pub enum Record {
         /// Which service.
         service: Name,
         /// How: see [`replication::Log::take_in`].
-        record: Box<replication::Record<Book, Entry>>,
+        record: Box<replication::Record<Book, Line>>,
     },
 }
 

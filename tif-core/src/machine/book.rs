@@ -1,13 +1,14 @@
-//! What the accepted changes of one service amount to: the values of its controls, and the answer to each request.
+//! What the accepted changes of one service amount to: the values of its controls, the answer to each request, and which procedures were called.
 //!
-//! It is the state that `replication` keeps equal on several CPUs. A successor finds in it what its controls were set to, and what each request that is
-//! repeated was answered.
-// spec: CTL-3, CTL-4, CTL-7
+//! It is the state that `replication` keeps equal on several CPUs. A successor finds in it what its controls were set to, what each request that is
+//! repeated was answered, and which calls are not to be made again.
+// spec: CTL-3, CTL-4, CTL-7, TST-4
 
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use super::calls::{CallRecord, Journal};
 use super::confirm::Keep;
 use super::replication::State;
 use crate::agent::io::{ChangeRecord, ControlRecord};
@@ -16,6 +17,9 @@ use crate::model::{Name, RequestId};
 /// Answers that a book keeps; the oldest go first. All of it travels to a CPU that joins.
 // spec: SEC-2
 pub const ANSWERS_MAX: usize = 4096;
+/// Bytes of the texts of the calls that a book keeps, for the same reason.
+// spec: SEC-2
+const CALLS_LEN_MAX: usize = 1 << 20;
 
 /// One accepted change: all of it is durable, or nothing.
 // spec: CTL-6
@@ -25,6 +29,42 @@ pub struct Entry {
     pub controls: Vec<ControlRecord>,
     /// The request and its answer.
     pub change: ChangeRecord,
+}
+
+/// One line of the book.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Line {
+    /// A change.
+    Change(Entry),
+    /// A call: that it begins, or what became of it.
+    Call(CallRecord),
+    /// A call did not begin: its id may be used again.
+    NotCalled(RequestId),
+}
+
+/// What tells one line from another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LineId {
+    /// The change that was requested so.
+    Change(RequestId),
+    /// That the call begins.
+    Begins(RequestId),
+    /// What became of it.
+    Ends(RequestId),
+    /// That it did not begin.
+    NotCalled(RequestId),
+}
+
+impl Line {
+    /// What tells it from others.
+    pub fn id(&self) -> LineId {
+        match self {
+            Line::Change(entry) => LineId::Change(entry.change.request_id.clone()),
+            Line::Call(call) if call.outcome.is_none() => LineId::Begins(call.request_id.clone()),
+            Line::Call(call) => LineId::Ends(call.request_id.clone()),
+            Line::NotCalled(id) => LineId::NotCalled(id.clone()),
+        }
+    }
 }
 
 /// The accepted changes that wait to be confirmed, each with what it changed: however old they are, an end comes.
@@ -71,12 +111,20 @@ pub struct Book {
     controls: BTreeMap<String, ControlRecord>,
     answers: VecDeque<ChangeRecord>,
     unsettled: Unsettled,
+    calls: Journal,
 }
 
 impl Book {
-    /// With these values and no answer: what a store remembers from the time when it was the only one.
-    pub fn of(controls: impl IntoIterator<Item = ControlRecord>, unsettled: Unsettled) -> Book {
-        Book { controls: controls.into_iter().map(|c| (c.name.clone(), c)).collect(), answers: VecDeque::new(), unsettled }
+    /// With these values and calls, and no answer: what a store remembers from the time when it was the only one.
+    pub fn of(
+        controls: impl IntoIterator<Item = ControlRecord>,
+        unsettled: Unsettled,
+        calls: impl IntoIterator<Item = CallRecord>,
+    ) -> Book {
+        let controls = controls.into_iter().map(|c| (c.name.clone(), c)).collect();
+        let mut book = Book { controls, unsettled, ..Book::default() };
+        calls.into_iter().for_each(|call| book.calls.remember_within(call, CALLS_LEN_MAX));
+        book
     }
 
     /// The controls that were changed.
@@ -99,21 +147,18 @@ impl Book {
         &self.unsettled
     }
 
-    /// Whether nothing was ever changed.
-    pub fn is_empty(&self) -> bool {
-        self.controls.is_empty() && self.answers.is_empty()
-    }
-}
-
-impl State for Book {
-    type Entry = Entry;
-    type Id = RequestId;
-
-    fn id(entry: &Entry) -> RequestId {
-        entry.change.request_id.clone()
+    /// The calls, oldest first. One without an outcome may have begun.
+    pub fn calls(&self) -> impl Iterator<Item = &CallRecord> {
+        self.calls.iter()
     }
 
-    fn apply(&mut self, entry: &Entry) {
+    /// Whether a request is answered.
+    pub fn is_answered(&self, id: &RequestId) -> bool {
+        // What is asked for again was mostly asked for just now.
+        self.answers.iter().rev().any(|change| change.request_id == *id)
+    }
+
+    fn accept(&mut self, entry: &Entry) {
         self.controls.extend(entry.controls.iter().map(|control| (control.name.clone(), control.clone())));
         self.unsettled.take_in(entry);
         self.answers.push_back(entry.change.clone());
@@ -121,10 +166,31 @@ impl State for Book {
             self.answers.pop_front();
         }
     }
+}
 
-    fn holds(&self, id: &RequestId) -> bool {
-        // What is asked for again was mostly asked for just now.
-        self.answers.iter().rev().any(|change| change.request_id == *id)
+impl State for Book {
+    type Entry = Line;
+    type Id = LineId;
+
+    fn id(line: &Line) -> LineId {
+        line.id()
+    }
+
+    fn apply(&mut self, line: &Line) {
+        match line {
+            Line::Change(entry) => self.accept(entry),
+            Line::Call(call) => self.calls.remember_within(call.clone(), CALLS_LEN_MAX),
+            Line::NotCalled(id) => self.calls.forget(id),
+        }
+    }
+
+    fn holds(&self, id: &LineId) -> bool {
+        match id {
+            LineId::Change(id) => self.is_answered(id),
+            LineId::Begins(id) => self.calls.find(id).is_some(),
+            LineId::Ends(id) => self.calls.find(id).is_some_and(|call| call.outcome.is_some()),
+            LineId::NotCalled(id) => self.calls.find(id).is_none(),
+        }
     }
 }
 
@@ -157,9 +223,37 @@ mod tests {
     fn it_knows_the_last_value_and_the_latest_answers() {
         let mut book = Book::default();
         for n in 1..=ANSWERS_MAX as u64 + 1 {
-            book.apply(&entry(n));
+            book.apply(&Line::Change(entry(n)));
         }
         assert_eq!(book.control("orders.batch").map(|c| c.version.0), Some(ANSWERS_MAX as u64 + 1));
-        assert!(book.holds(&"r2".parse().unwrap()) && !book.holds(&"r1".parse().unwrap()));
+        assert!(book.is_answered(&"r2".parse().unwrap()) && !book.is_answered(&"r1".parse().unwrap()));
+    }
+
+    // spec: TST-4
+    #[test]
+    fn it_knows_of_a_call_from_before_it_begins_and_forgets_one_that_did_not() {
+        let mut book = Book::default();
+        let id: RequestId = "f1".parse().unwrap();
+        let begins = CallRecord {
+            request_id: id.clone(),
+            request: "fire orders.flush".into(),
+            name: "orders.flush".into(),
+            key: crate::model::Key::NONE,
+            who: "tester".parse().unwrap(),
+            uid: 0,
+            at: Stamp(1),
+            outcome: None,
+        };
+        let ends = CallRecord { outcome: Some(super::super::calls::Outcome::Returned(Ok("3".into()))), ..begins.clone() };
+        let holds =
+            |book: &Book| [LineId::Begins(id.clone()), LineId::Ends(id.clone()), LineId::NotCalled(id.clone())].map(|of| book.holds(&of));
+        assert_eq!(holds(&book), [false, false, true]);
+        book.apply(&Line::Call(begins.clone()));
+        assert_eq!(holds(&book), [true, false, false]);
+        book.apply(&Line::NotCalled(id.clone()));
+        assert_eq!(holds(&book), [false, false, true]);
+        book.apply(&Line::Call(begins));
+        book.apply(&Line::Call(ends.clone()));
+        assert_eq!((holds(&book), book.calls().collect::<Vec<_>>()), ([true, true, false], vec![&ends]));
     }
 }

@@ -8,6 +8,9 @@
 //! | nothing | the procedure never heard of it | is called |
 //! | the call | it runs, or ran when its agent or its process ended | waits for it; if nobody can answer any more: indeterminate |
 //! | the call and its outcome | what it answered, or that nobody will know | gets the same |
+//!
+//! Of a service that several CPUs keep, the journal is part of the log that `replication` keeps equal on them (`book`): no procedure is called before all that
+//! could take over have the entry. Whoever takes over makes none of the calls again, and tells of each what is known.
 // spec: TST-4
 
 use std::collections::{BTreeMap, VecDeque};
@@ -57,26 +60,68 @@ impl CallRecord {
     }
 }
 
-/// The outcomes by request id, the oldest forgotten first.
-#[derive(Clone, Debug, Default)]
+/// Calls by request id, the oldest forgotten first.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Journal {
     by_id: BTreeMap<RequestId, CallRecord>,
     order: VecDeque<RequestId>,
+    /// Bytes of all their texts.
+    len: usize,
+}
+
+impl CallRecord {
+    fn len(&self) -> usize {
+        let outcome = match &self.outcome {
+            Some(Outcome::Returned(Ok(text) | Err(text)) | Outcome::Indeterminate(text)) => text.len(),
+            None => 0,
+        };
+        2 * self.request_id.as_str().len() + self.request.len() + self.name.len() + self.who.as_str().len() + outcome
+    }
 }
 
 impl Journal {
-    /// A call whose outcome is known. At most [`limits::CALLS_KEPT_MAX`] are.
+    /// A call, or what became of it. At most [`limits::CALLS_KEPT_MAX`] are kept.
     // spec: SEC-2
     pub fn remember(&mut self, call: CallRecord) {
         let id = call.request_id.clone();
-        if self.by_id.insert(id.clone(), call).is_none() {
-            self.order.push_back(id);
+        self.len += call.len();
+        match self.by_id.insert(id.clone(), call) {
+            Some(before) => self.len -= before.len(),
+            None => self.order.push_back(id),
         }
         while self.order.len() > limits::CALLS_KEPT_MAX {
-            if let Some(oldest) = self.order.pop_front() {
-                self.by_id.remove(&oldest);
-            }
+            self.forget_oldest();
         }
+    }
+
+    /// The same where all of them together may have so many bytes: one that is sent as a whole.
+    // spec: SEC-2
+    pub fn remember_within(&mut self, call: CallRecord, len_max: usize) {
+        self.remember(call);
+        while self.len > len_max && self.order.len() > 1 {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(oldest) = self.order.pop_front()
+            && let Some(call) = self.by_id.remove(&oldest)
+        {
+            self.len -= call.len();
+        }
+    }
+
+    /// A call did not begin: its id may be used again.
+    pub fn forget(&mut self, id: &RequestId) {
+        if let Some(call) = self.by_id.remove(id) {
+            self.len -= call.len();
+            self.order.retain(|other| other != id);
+        }
+    }
+
+    /// All, the oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &CallRecord> {
+        self.order.iter().filter_map(|id| self.by_id.get(id))
     }
 
     /// A call that the journal holds when its agent starts: one without an outcome was running when the agent before it ended.
@@ -128,5 +173,22 @@ mod tests {
             journal.remember(call(&format!("c{n}"), Some(Outcome::Returned(Ok(String::new())))));
         }
         assert!(journal.find(&"c0".parse().unwrap()).is_none() && journal.find(&"c1".parse().unwrap()).is_some());
+    }
+
+    // spec: SEC-2, TST-4
+    #[test]
+    fn where_the_journal_travels_its_texts_are_bounded_and_the_last_call_is_always_kept() {
+        let mut journal = Journal::default();
+        let long = |id: &str| call(id, Some(Outcome::Returned(Ok("x".repeat(1000)))));
+        for n in 0..10 {
+            journal.remember_within(long(&format!("c{n}")), 3500);
+        }
+        assert_eq!(journal.iter().map(|c| c.request_id.as_str()).collect::<Vec<_>>(), ["c7", "c8", "c9"]);
+        journal.remember_within(call("c8", None), 3500);
+        journal.forget(&"c7".parse().unwrap());
+        journal.forget(&"c7".parse().unwrap());
+        assert_eq!(journal.len, journal.iter().map(CallRecord::len).sum::<usize>());
+        journal.remember_within(long("last"), 10);
+        assert_eq!(journal.iter().map(|c| c.request_id.as_str()).collect::<Vec<_>>(), ["last"]);
     }
 }

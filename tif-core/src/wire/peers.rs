@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{ToAgent, ToProcess};
-use crate::machine::book::{Book, Entry};
+use crate::machine::book::{Book, Line};
 use crate::machine::versions::Offer;
 use crate::machine::{detector, link, replication, witness};
 use crate::model::{Cause, Epoch, Key, MemberNumber, Name, Role, Time};
@@ -134,7 +134,7 @@ pub enum GroupMessage {
     /// The answer.
     Caught(witness::Caught),
     /// The log of accepted changes.
-    Log(replication::Message<Book, Entry>),
+    Log(replication::Message<Book, Line>),
 }
 
 /// Who an agent is.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
 use tif_core::limits::{CALLS_KEPT_MAX, OUTAGES_KEPT_MAX, PROCESS_NUMBERS_AHEAD, RESULTS_KEPT_MAX};
-use tif_core::machine::book::{Book, Entry, Unsettled};
+use tif_core::machine::book::{Book, Entry, Line, Unsettled};
 use tif_core::machine::calls::{CallRecord, Outcome};
 use tif_core::machine::confirm::{End, Guard, Keep, Terms};
 use tif_core::machine::replication::{self, Log, Seq};
@@ -166,10 +166,13 @@ fn votes_and_logs_are_remembered_as_they_were_last(again: &Again) {
         stores: BTreeMap::from([(NodeId(2), 7)]),
         ..Vote::default()
     };
-    let entry = |n: u64| Entry { controls: vec![control("orders.batch", n, true)], change: change(&format!("r{n}")) };
+    let entry = |n: u64| Line::Change(Entry { controls: vec![control("orders.batch", n, true)], change: change(&format!("r{n}")) });
     let log = |service: &str, record| Record::Replicated { service: name(service), record: Box::new(record) };
     let appended = |epoch, n| replication::Record::Appended { epoch: Epoch(epoch), seq: Seq(n), entry: entry(n) };
-    let whole = Log { epoch: Epoch(4), seq: Seq(9), state: Book::of([control("billing.rate", 9, true)], Unsettled::default()) };
+    let called =
+        |epoch, n, outcome| replication::Record::Appended { epoch: Epoch(epoch), seq: Seq(n), entry: Line::Call(call("f1", outcome)) };
+    let whole =
+        Log { epoch: Epoch(4), seq: Seq(9), state: Book::of([control("billing.rate", 9, true)], Unsettled::default(), [call("f0", None)]) };
     store
         .commit(&[
             Record::Vote { service: name("orders"), vote: Vote::default() },
@@ -179,6 +182,8 @@ fn votes_and_logs_are_remembered_as_they_were_last(again: &Again) {
             log("orders", appended(1, 2)),
             log("orders", replication::Record::Began { epoch: Epoch(2) }),
             log("billing", appended(1, 1)),
+            log("orders", called(2, 3, None)),
+            log("orders", called(2, 4, Some(Outcome::Returned(Ok("3".into()))))),
             log("billing", replication::Record::Replaced(whole.clone())),
         ])
         .unwrap();
@@ -187,7 +192,14 @@ fn votes_and_logs_are_remembered_as_they_were_last(again: &Again) {
     let mut billing = whole;
     (10..=1100).for_each(|n| billing.take_in(&appended(4, n)));
     let mut orders = Log::default();
-    [appended(1, 1), appended(1, 2), replication::Record::Began { epoch: Epoch(2) }].iter().for_each(|record| orders.take_in(record));
+    let of_orders = [
+        appended(1, 1),
+        appended(1, 2),
+        replication::Record::Began { epoch: Epoch(2) },
+        called(2, 3, None),
+        called(2, 4, Some(Outcome::Returned(Ok("3".into())))),
+    ];
+    of_orders.iter().for_each(|record| orders.take_in(record));
     let (number, seen) = (store.load().unwrap().store, again().load().unwrap());
     assert_eq!(seen.store, number, "it is the same store");
     assert_eq!(seen.votes, [(name("orders"), vote)]);
@@ -279,10 +291,8 @@ fn old_changes_go(again: &Again) {
     assert_eq!(changes.last(), Some(&change(&format!("r{}", RESULTS_KEPT_MAX + 9))));
 }
 
-// spec: TST-4, SEC-2
-fn a_call_is_remembered_with_what_became_of_it(again: &Again) {
-    let mut store = again();
-    let call = |id: &str, outcome| CallRecord {
+fn call(id: &str, outcome: Option<Outcome>) -> CallRecord {
+    CallRecord {
         request_id: id.parse().unwrap(),
         request: "fire orders.flush".into(),
         name: "orders.flush".into(),
@@ -291,7 +301,12 @@ fn a_call_is_remembered_with_what_became_of_it(again: &Again) {
         uid: 1000,
         at: Stamp(3),
         outcome,
-    };
+    }
+}
+
+// spec: TST-4, SEC-2
+fn a_call_is_remembered_with_what_became_of_it(again: &Again) {
+    let mut store = again();
     let outcomes =
         [Outcome::Returned(Ok("3".into())), Outcome::Returned(Err("disk full".into())), Outcome::Indeterminate("it ended".into())];
     let mut records: Vec<Record> = ["a", "b", "c", "d", "e"].map(|id| Record::Call(call(id, None))).into();

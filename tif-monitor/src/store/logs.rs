@@ -2,7 +2,7 @@
 // spec: CTL-4, GRP-9
 
 use rusqlite::{Connection, OptionalExtension, params};
-use tif_core::machine::book::{Book, Entry};
+use tif_core::machine::book::{Book, Line};
 use tif_core::machine::replication::{Log, Record, Seq};
 use tif_core::machine::witness::Vote;
 use tif_core::model::{Epoch, Name};
@@ -19,7 +19,7 @@ pub fn write_vote(db: &Connection, service: &Name, vote: &Vote) -> rusqlite::Res
 }
 
 /// Writes one record of a log. The caller holds the transaction.
-pub fn write(db: &Connection, service: &Name, record: &Record<Book, Entry>) -> rusqlite::Result<()> {
+pub fn write(db: &Connection, service: &Name, record: &Record<Book, Line>) -> rusqlite::Result<()> {
     match record {
         Record::Appended { epoch, seq, entry } => {
             db.prepare_cached("INSERT OR REPLACE INTO entries (service, seq, epoch, entry) VALUES (?, ?, ?, ?)")?.execute(params![
@@ -66,9 +66,8 @@ fn log(db: &Connection, service: &Name) -> rusqlite::Result<Log<Book>> {
         .optional()?
         .unwrap_or_default();
     let mut statement = db.prepare_cached("SELECT * FROM entries WHERE service = ? ORDER BY seq")?;
-    let entries = statement.query_map([service.as_str()], |row| {
-        Ok((Epoch(number(row, "epoch")?), Seq(number(row, "seq")?), unpack::<Entry>(row, "entry")?))
-    })?;
+    let entries = statement
+        .query_map([service.as_str()], |row| Ok((Epoch(number(row, "epoch")?), Seq(number(row, "seq")?), unpack::<Line>(row, "entry")?)))?;
     for entry in entries {
         let (epoch, seq, entry) = entry?;
         // A term that has begun since is written down already, and terms only grow.

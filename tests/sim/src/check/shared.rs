@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use tif_core::agent::io::ChangeRecord;
 use tif_core::machine::book::Book;
 use tif_core::machine::confirm::Keep;
-use tif_core::machine::replication::{Log, State};
+use tif_core::machine::replication::Log;
 use tif_core::model::{Epoch, Name, RequestId, SetResult, Value, Version};
 
 use super::{Verdict, wrong};
@@ -56,7 +56,7 @@ impl SharedGroups {
             return wrong("shared", format!("cpu{node} leads {service} in term {epoch} with a log of term {}", log.epoch));
         }
         for (id, accepted) in self.accepted.get(service).into_iter().flatten() {
-            if accepted.epoch <= *epoch && !log.state.holds(id) {
+            if accepted.epoch <= *epoch && !log.state.is_answered(id) {
                 return wrong("shared", format!("{id} ({accepted:?}) of {service} is lost to cpu{node} in term {epoch}"));
             }
         }
@@ -99,7 +99,7 @@ impl SharedGroups {
     /// If not.
     pub fn on_answer(&mut self, service: &Name, result: &SetResult, logs: &[&Log<Book>]) -> Verdict {
         let id = &result.request_id;
-        let holders: Vec<&&Log<Book>> = logs.iter().filter(|log| log.state.holds(id)).collect();
+        let holders: Vec<&&Log<Book>> = logs.iter().filter(|log| log.state.is_answered(id)).collect();
         let Some(epoch) = holders.iter().map(|log| log.epoch).max() else {
             return wrong("shared", format!("{id} of {service} is answered, and no CPU has it"));
         };

@@ -111,6 +111,8 @@ pub struct Importer {
     pub mismatches: u64,
     /// How changes were answered last, by request.
     pub answers: BTreeMap<u64, Result<SetResult, Refusal>>,
+    /// What procedures answered, by request, and whether it was a repetition.
+    pub returned: BTreeMap<u64, (Result<String, String>, bool)>,
     /// Which changes it has confirmed, by request.
     pub confirmed: BTreeMap<u64, RequestId>,
     /// How those ended that it made and that were to be confirmed.
@@ -146,6 +148,7 @@ impl Importer {
         match message {
             ToProcess::Confirmed { req, request_id } => drop(self.confirmed.insert(*req, request_id.clone())),
             ToProcess::Settled { request_id, end } => drop(self.settled.insert(request_id.clone(), *end)),
+            ToProcess::Fired { req, result, repeated, .. } => drop(self.returned.insert(*req, (result.clone(), *repeated))),
             ToProcess::SetDone { req, result } => drop(self.answers.insert(*req, Ok(result.clone()))),
             ToProcess::Refused { req, refusal } => drop(self.answers.insert(*req, Err(refusal.clone()))),
             ToProcess::ReportsBegin { source, key, relieves, .. } => {

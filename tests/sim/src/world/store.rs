@@ -8,7 +8,7 @@ use tif_core::machine::book::{Book, Entry, Unsettled};
 use tif_core::machine::calls::CallRecord;
 use tif_core::machine::replication::Log;
 use tif_core::machine::witness::Vote;
-use tif_core::model::{Epoch, Key, Name, NodeId, Outage, OutageId, SetResult, Version};
+use tif_core::model::{Epoch, Key, Name, NodeId, Outage, OutageId, RequestId, SetResult, Version};
 
 use crate::check::controls::versions_of;
 
@@ -39,6 +39,8 @@ pub struct Store {
     pub last_seen: Option<Moment>,
     /// Keys of which the store could not be told.
     pub failed: BTreeSet<Key>,
+    /// Calls whose outcome it could not be told.
+    pub untold_calls: BTreeSet<RequestId>,
     agent_epoch: u32,
     proc_max: u64,
     queue: VecDeque<(Ticket, Record)>,
@@ -70,6 +72,11 @@ impl Store {
         same.map(|(epoch, c)| (epoch, versions_of(&c.result)))
     }
 
+    /// Whether it is durable what became of a call, or could not become so.
+    pub fn knows_outcome(&self, id: &RequestId) -> bool {
+        self.untold_calls.contains(id) || self.calls.iter().any(|c| c.request_id == *id && c.outcome.is_some())
+    }
+
     /// Whether it is durable that this one is no more.
     pub fn has_ended(&self, key: Key) -> bool {
         self.processes.values().any(|p| p.key == key && p.ended)
@@ -84,8 +91,10 @@ impl Store {
     pub fn commit(&mut self, fails: bool) -> Option<(Ticket, Option<Record>)> {
         let (ticket, record) = self.queue.pop_front()?;
         if fails {
-            if let Record::Process(process) = &record {
-                self.failed.insert(process.key);
+            match &record {
+                Record::Process(process) => drop(self.failed.insert(process.key)),
+                Record::Call(CallRecord { request_id, outcome: Some(_), .. }) => drop(self.untold_calls.insert(request_id.clone())),
+                _ => {}
             }
             return Some((ticket, None));
         }

@@ -421,11 +421,11 @@ impl World {
     }
 
     /// An importer calls a procedure, under this CPU's own number of the call.
-    pub fn fire(&mut self, who: Who, number: u64) {
-        let Ok(request_id) = format!("f{}-{number}", self.node).parse::<RequestId>() else { return };
+    pub fn fire(&mut self, who: Who, number: u64) -> Option<u64> {
+        let request_id = format!("f{}-{number}", self.node).parse::<RequestId>().ok()?;
         let count = crate::check::calls::number_of(&request_id).unwrap_or_default();
         let arguments = vec![("count".to_owned(), count.to_string())];
-        self.request(who, |req| ToAgent::Fire { req, request_id, name: "orders.flush".into(), arguments });
+        self.request(who, |req| ToAgent::Fire { req, request_id, name: "orders.flush".into(), arguments })
     }
 
     /// Somebody wants a primary to hand over, and does not always know who that is.

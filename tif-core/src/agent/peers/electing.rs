@@ -23,6 +23,7 @@ use super::super::exporting::Exporter;
 use super::super::io::{Moment, Output, Record, Start};
 use super::super::{Agent, Outbox, Question, Timer, Waiting};
 use super::replicating::Shared;
+use crate::machine::book::Book;
 use crate::machine::group::{Elected, Group};
 use crate::machine::replication::NotTaken;
 use crate::machine::witness::{Act, Member, Outcome, Term};
@@ -141,7 +142,8 @@ impl Agent {
             let mut shared = Shared::new(&self.peers.electing, None, None);
             // What was accepted while this CPU was the only one.
             let unsettled = self.ledger.unsettled().of_source(service).cloned().collect();
-            shared.begin_with(self.ledger.of_source(service).collect(), unsettled, service);
+            let calls = self.calls.journal.iter().filter(|call| is_below(service, &call.name)).cloned();
+            shared.begin_with(Book::of(self.ledger.of_source(service), unsettled, calls), service);
             self.peers.electing.groups.insert(service.clone(), shared);
             self.take_steps(Moment::default(), service, out);
         }
@@ -387,9 +389,8 @@ impl Agent {
     /// Whether a name is that of an instrument of a group that may have members on several CPUs.
     pub(super) fn is_of_shared(&self, text: &str) -> bool {
         let Ok(address) = text.parse::<Address>() else { return false };
-        let below = |service: &Name| address.name.as_str().strip_prefix(service.as_str()).is_some_and(|rest| rest.starts_with('.'));
         let far = self.peers.members().filter(|m| m.grouped).map(|m| &m.service);
-        self.peers.electing.is_on() && self.groups.keys().chain(far).any(below)
+        self.peers.electing.is_on() && self.groups.keys().chain(far).any(|service| is_below(service, address.name.as_str()))
     }
 
     fn promote_elected(&mut self, now: Moment, service: &Name, key: Key, epoch: Epoch, out: &mut Outbox) {
@@ -469,4 +470,9 @@ impl Agent {
     pub(in super::super) fn has_members_elsewhere(&self, service: &Name) -> bool {
         self.is_shared(service) && self.peers.members().any(|m| m.grouped && m.service == *service)
     }
+}
+
+/// Whether a name is that of something of a source.
+fn is_below(source: &Name, name: &str) -> bool {
+    name.strip_prefix(source.as_str()).is_some_and(|rest| rest.starts_with('.'))
 }

@@ -16,7 +16,7 @@ mod forwarding;
 mod meeting;
 mod noticing;
 mod portrait;
-mod replicating;
+pub(super) mod replicating;
 mod serving;
 
 use std::collections::{BTreeMap, BTreeSet};

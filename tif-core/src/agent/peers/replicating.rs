@@ -11,7 +11,7 @@ use super::super::io::{ControlRecord, Moment, Output, Record};
 use super::super::{Agent, Outbox, Waiting};
 use super::electing::{ATTEMPT, Electing};
 use crate::defects::{Defect, defect};
-use crate::machine::book::{Book, Entry, Unsettled};
+use crate::machine::book::{Book, Entry, Line, LineId};
 use crate::machine::group::Group;
 use crate::machine::replication::{self, Fact, Log, NotProposed, Output as Wanted, Proposal, Replica};
 use crate::machine::witness::{Acceptor, Ask, Member, Proposer, Reply, Term, Vote};
@@ -23,7 +23,7 @@ const REMIND: Duration = Duration::from_millis(500);
 /// How long a requester waits for the CPUs to agree before it is told that it is not known what will become of its change.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-type Wants = Vec<Wanted<Book, Entry>>;
+type Wants = Vec<Wanted<Book, Line>>;
 
 /// One service whose group may have members on several CPUs.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ pub(in super::super) struct Shared {
 enum Step {
     Store(Box<Record>),
     Say(NodeId, Box<GroupMessage>),
-    Know(Box<Fact<Entry>>),
+    Know(Box<Fact<Line>>),
 }
 
 impl Shared {
@@ -89,11 +89,11 @@ impl Shared {
     }
 
     /// The log begins with what was accepted before there was one.
-    pub(super) fn begin_with(&mut self, controls: Vec<ControlRecord>, unsettled: Unsettled, service: &Name) {
-        if controls.is_empty() {
+    pub(super) fn begin_with(&mut self, before: Book, service: &Name) {
+        if before == Book::default() {
             return;
         }
-        let log = Log { state: Book::of(controls, unsettled), ..Log::default() };
+        let log = Log { state: before, ..Log::default() };
         self.replica = Replica::new(self.replica.member(), log.clone());
         let record = Box::new(replication::Record::Replaced(log));
         self.steps.push_back(Step::Store(Box::new(Record::Replicated { service: service.clone(), record })));
@@ -185,7 +185,8 @@ impl Agent {
         shared.replica = Replica::new(me, shared.log.clone());
         (shared.register, shared.established) = (None, None);
         let known = shared.log.state.clone();
-        self.drop_proposed(service, |id| replication::State::holds(&known, id), refusal, out);
+        self.drop_proposed(service, |id| known.is_answered(id), refusal, out);
+        self.drop_journaled(service, refusal, out);
     }
 
     /// To a voter or a follower, or to this CPU itself.
@@ -287,7 +288,7 @@ impl Agent {
     }
 
     /// What the log has come to.
-    fn on_fact(&mut self, now: Moment, service: &Name, fact: Fact<Entry>, out: &mut Outbox) {
+    fn on_fact(&mut self, now: Moment, service: &Name, fact: Fact<Line>, out: &mut Outbox) {
         let Some(shared) = self.peers.electing.groups.get_mut(service) else { return };
         match fact {
             Fact::Needs(change) => {
@@ -308,12 +309,16 @@ impl Agent {
                     self.give_up_unsettled(service, out);
                     self.take_up_unsettled(now, Some(service));
                     self.look_at_guards(now, out);
+                    self.take_calls(now, service, &book, out);
                     self.peers.electing.stir();
                     self.show_controls(service, out);
                 }
             }
-            Fact::Acknowledged { entry, replicated, .. } => self.on_change_agreed(now, entry, replicated, out),
-            Fact::Settled { entry, kept, replicated } => self.on_change_settled(entry, kept, replicated, out),
+            Fact::Acknowledged { entry: Line::Change(entry), replicated, .. } => self.on_change_agreed(now, entry, replicated, out),
+            Fact::Acknowledged { entry: Line::Call(call), .. } => self.on_call_agreed(now, &call, out),
+            Fact::Settled { entry: Line::Change(entry), kept, replicated } => self.on_change_settled(entry, kept, replicated, out),
+            Fact::Settled { entry: Line::Call(call), kept, .. } => self.on_call_settled(now, service, &call, kept, out),
+            Fact::Acknowledged { entry: Line::NotCalled(_), .. } | Fact::Settled { entry: Line::NotCalled(_), .. } => {}
             Fact::Deposed { .. } => {
                 (shared.established, shared.register) = (None, None);
                 self.give_up_unsettled(service, out);
@@ -337,17 +342,15 @@ impl Agent {
     // spec: CTL-4, GRP-9
     pub(in super::super) fn propose_change(&mut self, now: Moment, number: u64, mut entry: Entry, out: &mut Outbox) {
         let Some(ControlRecord { source: service, name, .. }) = entry.controls.first().cloned() else { return };
-        let refusal = |reason: &str| Refusal::CutOff { name: name.clone(), reason: reason.to_owned() };
         let Some(shared) =
             self.peers.electing.groups.get_mut(&service).filter(|s| s.established.is_some() || defect(Defect::LeadUnestablished))
         else {
-            let refusal = refusal("this CPU cannot make sure now that it leads the service: it waits for its backup, or for a majority");
-            return self.refuse_change(number, &refusal, out);
+            return self.refuse_change(number, &why_not(&name, NotProposed::NotLeading), out);
         };
         entry.change.result.replicated = shared.replica.waits_for().is_some_and(|others| !others.is_empty());
         let (id, request) = (entry.change.request_id.clone(), entry.change.request.clone());
         let mut wanted = Wants::new();
-        let proposed = shared.replica.propose(entry, &mut wanted);
+        let proposed = shared.replica.propose(Line::Change(entry), &mut wanted);
         let refusal = match proposed {
             Ok(Proposal::New(_)) => {
                 self.mark_proposed(number, now);
@@ -373,11 +376,7 @@ impl Agent {
                 reason: "what will become of an earlier attempt is not known yet".into(),
                 request_id: Some(id),
             }),
-            Err(NotProposed::CutOff) => {
-                Some(refusal("its backup cannot be reached, and no majority of the CPUs that vote allows to go on without it"))
-            }
-            Err(NotProposed::NotLeading) => Some(refusal("another CPU leads the service now")),
-            Err(NotProposed::Full) => Some(Refusal::Busy { name: name.clone(), reason: "too many changes wait for the backup".into() }),
+            Err(refused) => Some(why_not(&name, refused)),
         };
         if let Some(shared) = self.peers.electing.groups.get_mut(&service) {
             shared.follow_up(&service, wanted);
@@ -395,24 +394,52 @@ impl Agent {
     // spec: CTL-4, CTL-6
     pub(in super::super) fn propose_end(&mut self, now: Moment, service: &Name, entry: Entry, out: &mut Outbox) -> Result<(), Refusal> {
         let name = entry.change.request.clone();
-        let cut_off = |reason: &str| Refusal::CutOff { name: name.clone(), reason: reason.to_owned() };
-        let Some(shared) = self.peers.electing.groups.get_mut(service).filter(|s| s.established.is_some()) else {
-            return Err(cut_off("this CPU cannot make sure now that it leads the service"));
-        };
-        let mut wanted = Wants::new();
-        let proposed = shared.replica.propose(entry, &mut wanted);
-        shared.follow_up(service, wanted);
-        self.take_steps(now, service, out);
-        match proposed {
+        match self.propose_line(now, service, Line::Change(entry), out) {
             // What is known already was proposed before, and is heard of when it is settled.
             Ok(_) => Ok(()),
-            Err(NotProposed::Full) => Err(Refusal::Busy { name: name.clone(), reason: "too many changes wait for the backup".into() }),
-            Err(NotProposed::CutOff | NotProposed::NotLeading) => Err(cut_off("the CPUs that must have it cannot be reached")),
+            Err(refused) => Err(why_not(&name, refused)),
         }
+    }
+
+    /// A line more in the log that several CPUs keep of a service, once this CPU is sure that it leads it.
+    ///
+    /// # Errors
+    /// If it is not taken. Nothing has changed.
+    // spec: CTL-4, TST-4
+    pub(in super::super) fn propose_line(
+        &mut self,
+        now: Moment,
+        service: &Name,
+        line: Line,
+        out: &mut Outbox,
+    ) -> Result<Proposal, NotProposed> {
+        let shared = self.peers.electing.groups.get_mut(service).filter(|s| s.established.is_some()).ok_or(NotProposed::NotLeading)?;
+        let mut wanted = Wants::new();
+        let proposed = shared.replica.propose(line, &mut wanted);
+        shared.follow_up(service, wanted);
+        self.take_steps(now, service, out);
+        proposed
+    }
+
+    /// What the log has of calls of a service, once this CPU leads it.
+    pub(in super::super) fn is_in_log(&self, service: &Name, id: &LineId) -> bool {
+        self.peers.electing.groups.get(service).is_some_and(|s| replication::State::holds(&s.replica.log().state, id))
     }
 
     /// Requesters do not wait for ever.
     pub(super) fn give_answers_up(&mut self, now: Moment, out: &mut Outbox) {
         self.give_proposed_up(now, PATIENCE, out);
+        self.give_journaled_up(now, PATIENCE, out);
     }
+}
+
+/// Why the log did not take something that concerns this control or procedure.
+pub(in super::super) fn why_not(name: &str, refused: NotProposed) -> Refusal {
+    let name = name.to_owned();
+    let reason = match refused {
+        NotProposed::Full => return Refusal::Busy { name, reason: "too many changes wait for the backup".into() },
+        NotProposed::CutOff => "its backup cannot be reached, and no majority of the CPUs that vote allows to go on without it",
+        NotProposed::NotLeading => "this CPU cannot make sure now that it leads the service: it waits for its backup, or for a majority",
+    };
+    Refusal::CutOff { name, reason: reason.into() }
 }
