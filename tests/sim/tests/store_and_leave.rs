@@ -111,6 +111,30 @@ fn keys_given_out_while_the_store_could_not_be_written_are_nobody_elses_after_a_
     assert_converged(&mut world);
 }
 
+// spec: CTL-7, SEC-3
+#[test]
+fn values_that_end_with_their_source_end_in_the_store_too_when_it_can_be_written_again() {
+    let mut world = still();
+    let first = solo(&mut world, "cache-1");
+    let importer = world.spawn_importer(Identity::Exactly(name("imp-1")));
+    world.run_ms(1000);
+    for (control, id) in [("cache.scratch@cache-1", "a1"), ("cache.batch@cache-1", "a2")] {
+        world.set(importer, control, "100", id, Admission::default());
+    }
+    world.run_ms(500);
+    world.end_process(first, KILLED);
+    world.run_ms(590_000);
+    world.store_full = true;
+    world.run_ms(20_000);
+    let names = |world: &World| world.store.controls.keys().map(|(_, name)| name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&world), ["cache.batch", "cache.scratch"], "the store could not be told");
+    world.store_full = false;
+    let _second = solo(&mut world, "cache-1");
+    world.run_ms(3000);
+    assert_eq!(names(&world), ["cache.batch"], "the next life begins without it");
+    assert_converged(&mut world);
+}
+
 // spec: OUT-4, SEC-3
 #[test]
 fn the_end_of_an_outage_that_could_not_be_written_is_written_later() {

@@ -169,7 +169,7 @@ impl Agent {
             let here = self.groups.get(&service).is_some_and(|g| !g.is_empty());
             let successor = grouped && (here || self.has_members_elsewhere(&service));
             if left && !successor && !(grouped && self.is_shared(&service)) && self.ledger.forget_volatile(&source) {
-                self.store(Record::Forget { source: source.clone() }, Waiting::Forget(source.clone()), out);
+                self.store_forgotten(source.clone(), out);
             }
             if left && !successor {
                 self.leave_source(now, &source, key, out);
@@ -239,13 +239,22 @@ impl Agent {
         self.later_life(ended).is_some_and(|key| !is_open(key))
     }
 
-    /// Unless there are new ones already.
+    /// Values that ended with their source, and of which the store could not be told.
+    // spec: CTL-7, SEC-3
     pub(super) fn forget_again(&mut self, out: &mut Outbox) {
         for source in std::mem::take(&mut self.unforgotten) {
-            if !self.ledger.has_volatile(&source) {
-                self.store(Record::Forget { source: source.clone() }, Waiting::Forget(source), out);
+            // What is being set just now is not among those that are there, and must not go with the old ones.
+            if self.changes.values().any(|change| *change.source() == source) {
+                self.unforgotten.insert(source);
+            } else {
+                self.store_forgotten(source, out);
             }
         }
+    }
+
+    pub(super) fn store_forgotten(&mut self, source: Name, out: &mut Outbox) {
+        let but = self.ledger.volatile_of(&source);
+        self.store(Record::Forget { source: source.clone(), but }, Waiting::Forget(source), out);
     }
 
     /// The source is without a live exporter: its instruments are flagged, and each importer of any of them is told once.

@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::io::{Conn, Moment, Output, Record, SlotDeclared, TableChange};
+use super::io::{Conn, Moment, Output, SlotDeclared, TableChange};
 use super::outages::Tally;
 use super::table::Instrument;
-use super::{Agent, Outbox, Resource, Waiting};
+use super::{Agent, Outbox, Resource};
 use crate::limits;
 use crate::machine::group::{Elected, Group};
 use crate::model::{Descriptor, Dimensions, Epoch, InstrumentId, Key, Name, Outage, OutageId, Role, Slot, Time};
@@ -258,7 +258,7 @@ impl Agent {
                     self.remove_instrument(id, out);
                 }
                 if !self.is_shared(&source) && self.ledger.forget_volatile(&source) {
-                    self.store(Record::Forget { source: source.clone() }, Waiting::Nobody, out);
+                    self.store_forgotten(source.clone(), out);
                 }
                 self.sources.remove(&source);
             }

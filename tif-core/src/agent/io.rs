@@ -353,6 +353,8 @@ pub enum Record {
     Forget {
         /// Which source.
         source: Name,
+        /// But those of these controls, which its next life has set since.
+        but: Vec<String>,
     },
     /// An outage has begun, or is over.
     Outage {

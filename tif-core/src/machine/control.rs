@@ -195,9 +195,10 @@ impl Ledger {
             .collect()
     }
 
-    /// Whether there are values that end with their source.
-    pub fn has_volatile(&self, source: &Name) -> bool {
-        self.values.iter().any(|((of, _), held)| of == source && !held.memorized)
+    /// The controls of a source whose values end with it.
+    pub fn volatile_of(&self, source: &Name) -> Vec<String> {
+        let volatile = self.values.iter().filter(|((of, _), held)| of == source && !held.memorized);
+        volatile.map(|((_, name), _)| name.clone()).collect()
     }
 
     /// The service has ended in good order: values that are not memorized end with it. True if there were any.

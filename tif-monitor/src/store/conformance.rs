@@ -214,9 +214,12 @@ fn a_source_that_ends_keeps_its_memorized_controls(again: &Again) {
         .commit(&[
             Record::Change(Entry { controls: vec![kept.clone()], change: change("one") }),
             Record::Change(Entry { controls: vec![control("orders.gone", 1, false)], change: change("two") }),
-            Record::Forget { source: name("orders") },
+            Record::Change(Entry { controls: vec![control("orders.new", 1, false)], change: change("three") }),
+            Record::Forget { source: name("orders"), but: vec!["orders.new".into()] },
         ])
         .unwrap();
+    assert_eq!(again().load().unwrap().controls, [kept.clone(), control("orders.new", 1, false)]);
+    store.commit(&[Record::Forget { source: name("orders"), but: Vec::new() }]).unwrap();
     assert_eq!(again().load().unwrap().controls, [kept]);
 }
 

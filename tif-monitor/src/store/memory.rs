@@ -74,7 +74,9 @@ impl Contents {
                 self.calls.drain(..over);
             }
             Record::NotCalled(id) => self.calls.retain(|c| c.request_id != *id),
-            Record::Forget { source } => self.controls.retain(|(of, _), control| of != source || control.memorized),
+            Record::Forget { source, but } => {
+                self.controls.retain(|(of, name), control| of != source || control.memorized || but.contains(name));
+            }
             Record::Outage { outage, told } => {
                 self.outages.insert(outage.id, (outage.clone(), *told));
                 while self.outages.len() > OUTAGES_KEPT_MAX {

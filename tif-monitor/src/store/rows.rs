@@ -60,10 +60,7 @@ pub fn write(db: &Connection, record: &Record) -> rusqlite::Result<()> {
             db.prepare_cached("DELETE FROM calls WHERE request_id = ?")?.execute([id.as_str()])?;
             Ok(())
         }
-        Record::Forget { source } => {
-            db.prepare_cached("DELETE FROM controls WHERE source = ? AND NOT memorized")?.execute([source.as_str()])?;
-            Ok(())
-        }
+        Record::Forget { source, but } => forget(db, source, but),
         Record::Outage { outage, told } => write_outage(db, outage, *told),
         Record::Vote { service, vote } => logs::write_vote(db, service, vote),
         Record::Replicated { service, record } => logs::write(db, service, record),
@@ -125,6 +122,13 @@ fn write_change(db: &Connection, c: &ChangeRecord) -> rusqlite::Result<()> {
 }
 
 // spec: CTL-6
+fn forget(db: &Connection, source: &Name, but: &[String]) -> rusqlite::Result<()> {
+    let mut volatile = db.prepare_cached("SELECT name FROM controls WHERE source = ? AND NOT memorized")?;
+    let names: Vec<String> = volatile.query_map([source.as_str()], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let mut delete = db.prepare_cached("DELETE FROM controls WHERE source = ? AND name = ?")?;
+    names.iter().filter(|name| !but.contains(name)).try_for_each(|name| delete.execute([source.as_str(), name]).map(drop))
+}
+
 fn write_unsettled(db: &Connection, entry: &Entry) -> rusqlite::Result<()> {
     match &entry.change.keep {
         Keep::ForGood => Ok(()),

@@ -43,7 +43,9 @@ impl Controls {
                     }
                 }
             }
-            Record::Forget { source } => self.versions.retain(|(of, _), (_, memorized)| of != source || *memorized),
+            Record::Forget { source, but } => {
+                self.versions.retain(|(of, name), (_, memorized)| of != source || *memorized || but.contains(name));
+            }
             Record::Vote { .. } | Record::Replicated { .. } => {}
             Record::Call(_) | Record::NotCalled(_) => {}
             Record::Process(_) | Record::Term { .. } | Record::Outage { .. } => {}

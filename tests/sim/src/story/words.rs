@@ -215,7 +215,10 @@ pub fn written(record: &Record) -> String {
         }
         Record::Call(call) => format!("call {} of {}: {}", call.request_id, call.name, raw(&call.outcome)),
         Record::NotCalled(id) => format!("call {id} was not made"),
-        Record::Forget { source } => format!("what {source} does not memorize is forgotten"),
+        Record::Forget { source, but } => {
+            let but = if but.is_empty() { String::new() } else { format!(", but {}", list(but)) };
+            format!("what {source} does not memorize is forgotten{but}")
+        }
         Record::Outage { outage, told } => format!("{}; {told} were told", outage_is(outage)),
         Record::Term { service, epoch, leader } => {
             let leader = leader.as_ref().map(|l| format!(" with {} {}", l.name, l.key)).unwrap_or_default();

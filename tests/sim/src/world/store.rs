@@ -114,8 +114,8 @@ impl Store {
                 None => self.calls.push(call),
             },
             Record::NotCalled(id) => self.calls.retain(|c| c.request_id != id),
-            Record::Forget { source } => {
-                self.controls.retain(|(of, _), control| *of != source || control.memorized);
+            Record::Forget { source, but } => {
+                self.controls.retain(|(of, name), control| *of != source || control.memorized || but.contains(name));
                 *self.forgotten.entry(source).or_default() += 1;
             }
             Record::Vote { service, vote } => drop(self.votes.insert(service, vote)),
