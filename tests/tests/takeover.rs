@@ -72,6 +72,23 @@ fn when_the_primary_is_killed_each_importer_sees_one_outage_and_goes_on_under_it
     assert_eq!((&world.process("shop-1")["number"], &world.process("shop-2")["number"]), (&json!(1), &json!(2)));
 }
 
+// spec: GRP-5, GRP-7, OUT-3
+#[test]
+fn the_standby_that_weighs_most_takes_over() {
+    let world = world();
+    let _agent = world.agent();
+    let mut primary = world.service(&["--standby"]);
+    let _senior = world.service(&["--standby"]);
+    let _heavy = world.service(&["--standby", "--weight", "200"]);
+    assert_eq!((&world.process("shop-2")["weight"], &world.process("shop-3")["weight"]), (&json!(100), &json!(200)));
+    assert_eq!(world.process("shop-1")["role"], "primary", "who weighs more drives nobody out");
+    let mut watch = world.watch("shop.accepted");
+    wait_live(&mut watch, "shop-1");
+    primary.kill();
+    wait_live(&mut watch, "shop-3");
+    assert_eq!((&world.process("shop-3")["role"], &world.process("shop-2")["role"]), (&json!("primary"), &json!("standby")));
+}
+
 // spec: PSM-12, OUT-1, OUT-6
 #[test]
 fn a_death_is_told_before_the_memory_of_the_dead_is_taken_down() {

@@ -1,6 +1,6 @@
 //! A service whose group has members on several CPUs: arrange, break something, look.
 
-use tif_core::model::{Cause, Coarsen, Name, NodeId, Refusal, SetResult, Setting, Value, Version};
+use tif_core::model::{Cause, Coarsen, Name, NodeId, Refusal, SetResult, Setting, Value, Version, Weight};
 use tif_core::wire::{Admission, Identity};
 use tif_sim::check::shared;
 use tif_sim::system::System;
@@ -238,6 +238,25 @@ fn a_call_is_not_made_while_another_cpu_may_take_over_without_knowing_of_it() {
     let led = leaders(&system)[0] as usize - 1;
     let (result, _) = fire(&mut system, 0, importers[0], 1).unwrap();
     assert_eq!((result, system.calls.made()), (Ok(format!("1 of cpu{}", led + 1)), 1), "asked again it is made, once");
+}
+
+// spec: GRP-5, GRP-7
+#[test]
+fn the_member_that_weighs_most_follows_on_whatever_cpu_it_is() {
+    let mut system = System::new(3, 7, Weather { still: true, ..Weather::default() });
+    system.worlds[0].spawn_member("orders");
+    assert!(system.run_ms(2000), "{:?}", system.violation());
+    for (cpu, weight) in [(0, 100), (1, 20), (2, 150)] {
+        system.worlds[cpu].spawn_weighing("orders", Weight(weight));
+    }
+    assert!(system.run_ms(3000), "{:?}", system.violation());
+    for expected in [3, 1] {
+        let led = leaders(&system)[0] as usize - 1;
+        let primary = system.worlds[led].standing()[&orders()];
+        system.worlds[led].end_process(primary, KILLED);
+        assert!(system.run_ms(4000), "{:?}", system.violation());
+        assert_eq!(leaders(&system), [expected]);
+    }
 }
 
 // spec: GRP-6, GRP-8, GRP-9

@@ -2,7 +2,7 @@
 
 use tif_core::agent::io::Conn;
 use tif_core::machine::sync::State;
-use tif_core::model::{Cause, Coarsen, Quality, Setting, Slot, Value, Version};
+use tif_core::model::{Cause, Coarsen, Quality, Setting, Slot, Value, Version, Weight};
 use tif_core::wire::{Admission, Identity};
 use tif_sim::check::convergence;
 use tif_sim::world::importer::View;
@@ -566,6 +566,29 @@ fn a_standby_whose_link_breaks_as_it_is_elected_takes_over_as_soon_as_it_is_back
     world.break_link(standby);
     world.run_ms(2000);
     assert_eq!(leader(&world, "orders"), Some(standby), "nobody waits for an answer that cannot come");
+    assert_converged(&mut world);
+}
+
+// spec: GRP-5, MON-7
+#[test]
+fn the_standby_that_weighs_most_takes_over_and_its_weight_survives_the_agent() {
+    let mut world = still();
+    let primary = member(&mut world);
+    world.run_ms(500);
+    let senior = member(&mut world);
+    let heavy = world.spawn_weighing("orders", Weight(101));
+    importer(&mut world);
+    world.run_ms(1000);
+    assert_eq!(leader(&world, "orders"), Some(primary), "who weighs more drives nobody out");
+    world.kill_agent();
+    world.start_agent();
+    world.run_ms(2000);
+    world.end_process(primary, KILLED);
+    world.run_ms(1000);
+    assert_eq!(leader(&world, "orders"), Some(heavy));
+    world.end_process(heavy, KILLED);
+    world.run_ms(1000);
+    assert_eq!(leader(&world, "orders"), Some(senior));
     assert_converged(&mut world);
 }
 

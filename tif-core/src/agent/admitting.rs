@@ -33,7 +33,7 @@ impl Admitting {
     pub(super) fn service(&self) -> Option<(&Name, bool)> {
         match &self.hello.registration {
             Registration::Importer => None,
-            Registration::Exporter { service, grouped } => Some((service, *grouped)),
+            Registration::Exporter { service, grouped, .. } => Some((service, *grouped)),
         }
     }
 
@@ -198,7 +198,7 @@ impl Agent {
     /// Whether a process was admitted as what it says that it is.
     fn was(&self, key: Key, registration: &Registration) -> bool {
         match (registration, self.exporters.get(&key)) {
-            (Registration::Exporter { service, grouped }, Some(e)) => e.service == *service && e.grouped == *grouped,
+            (Registration::Exporter { service, grouped, .. }, Some(e)) => e.service == *service && e.grouped == *grouped,
             (Registration::Importer, None) => self.registry.find(key).is_some_and(|p| p.former.service.is_none()),
             _ => false,
         }
@@ -311,7 +311,7 @@ impl Agent {
         }
         let mut controls = Vec::new();
         let member_of = match &hello.registration {
-            Registration::Exporter { service, grouped: true } => Some(service.clone()),
+            Registration::Exporter { service, grouped: true, .. } => Some(service.clone()),
             _ => None,
         };
         let exports = match hello.registration {
@@ -321,8 +321,9 @@ impl Agent {
                 }
                 false
             }
-            Registration::Exporter { service, grouped } => {
-                if let Some(group) = self.groups.get(&service).filter(|_| grouped) {
+            Registration::Exporter { service, grouped, weight } => {
+                if let Some(group) = self.groups.get_mut(&service).filter(|_| grouped) {
+                    group.weigh(key, weight);
                     role = group.role(key).unwrap_or(role);
                     epoch = group.epoch();
                 }
@@ -333,6 +334,7 @@ impl Agent {
                     name: name.clone(),
                     service: service.clone(),
                     grouped,
+                    weight,
                     conn: Some(conn),
                     ready: false,
                     led_before: false,

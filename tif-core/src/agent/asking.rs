@@ -276,6 +276,7 @@ impl Agent {
                     service: exporter.map(|e| e.service.clone()).or_else(|| p.former.service.clone()),
                     epoch: epoch.unwrap_or_default(),
                     number: self.number_of(p.key),
+                    weight: exporter.filter(|e| e.grouped).map(|e| e.weight),
                     pid: p.credentials.pid,
                     program: session.map_or_else(|| p.former.program.clone(), |s| s.program.clone()),
                     since_ms: u64::try_from(now.time.since(p.since).as_millis()).unwrap_or(u64::MAX),

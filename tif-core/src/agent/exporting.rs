@@ -12,7 +12,7 @@ use super::table::Instrument;
 use super::{Agent, Outbox, Resource};
 use crate::limits;
 use crate::machine::group::{Elected, Group};
-use crate::model::{Descriptor, Dimensions, Epoch, InstrumentId, Key, Name, Outage, OutageId, Role, Slot, Time};
+use crate::model::{Descriptor, Dimensions, Epoch, InstrumentId, Key, Name, Outage, OutageId, Role, Slot, Time, Weight};
 use crate::wire::ToProcess;
 
 /// A process that exports.
@@ -21,6 +21,8 @@ pub(super) struct Exporter {
     pub name: Name,
     pub service: Name,
     pub grouped: bool,
+    /// Among the members of its group.
+    pub weight: Weight,
     /// None while its link is gone.
     pub conn: Option<Conn>,
     pub ready: bool,

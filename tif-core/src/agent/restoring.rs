@@ -11,7 +11,7 @@ use crate::defects::{Defect, defect};
 use crate::limits;
 use crate::machine::fates::fates;
 use crate::machine::heartbeat::Pulse;
-use crate::model::{Cause, Incarnation, Key, Name, ProcessState, Role};
+use crate::model::{Cause, Incarnation, Key, Name, ProcessState, Role, Weight};
 
 impl Agent {
     /// What the store remembers comes back.
@@ -87,6 +87,7 @@ impl Agent {
                 name: process.name.clone(),
                 service: service.clone(),
                 grouped: process.grouped,
+                weight: Weight::default(),
                 conn: None,
                 ready: false,
                 led_before: live && process.grouped && matches!(process.role, Role::Primary | Role::ToBePrimary),

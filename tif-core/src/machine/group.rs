@@ -15,13 +15,17 @@
 //! | one that was elected when it joined is never ready | a standby is | the senior one is elected in the next term |
 //! | an elected member does not take over in time | | it is passed over: the senior of the others is elected, or, if none is ready, itself once more |
 //!
-//! From the masterless process groups design: priority follows from status, then identity; roles are fenced by an epoch.
+//! Senior is who weighs most, and of equal ones who came first.
+//!
+//! From the masterless process groups design: priority follows from status, then the configured weight, then identity; roles are fenced by an epoch. A
+//! newcomer that weighs more than the primary stands by: the primary's status goes before any weight, and a handover is asked for (`drain`).
 // spec: GRP-5, GRP-8, OUT-3
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::defects::{Defect, defect};
-use crate::model::{Epoch, Key, Role};
+use crate::model::{Epoch, Key, Role, Weight};
 
 #[derive(Clone, Debug)]
 struct Member {
@@ -30,15 +34,22 @@ struct Member {
     ready: bool,
     /// It was told to, and has not in time. Until it says something of its own accord it is told again only if there is nobody else.
     passed_over: bool,
+    weight: Weight,
 }
 
 impl Member {
     fn new(role: Role) -> Member {
-        Member { role, ready: false, passed_over: false }
+        Member { role, ready: false, passed_over: false, weight: Weight::default() }
     }
 
     fn can_lead(&self) -> bool {
         self.ready && !self.passed_over
+    }
+
+    /// The least is asked first.
+    // spec: GRP-5
+    fn rank(&self) -> (bool, Reverse<Weight>) {
+        (self.passed_over, Reverse(self.weight))
     }
 }
 
@@ -74,9 +85,9 @@ impl Group {
 
     /// The member that would be elected if nobody led.
     pub fn senior(&self) -> Option<Key> {
-        // Keys grow, so the first is the senior.
+        // Keys grow with the time at which their processes came.
         let ready = self.members.iter().filter(|(_, m)| m.ready || defect(Defect::ElectUnready));
-        ready.min_by_key(|(key, m)| (m.passed_over, **key)).map(|(key, _)| *key)
+        ready.min_by_key(|(key, m)| (m.rank(), **key)).map(|(key, _)| *key)
     }
 
     /// The witness has decided: this member leads in this term, and nobody else.
@@ -135,6 +146,19 @@ impl Group {
     pub fn restore(&mut self, key: Key, role: Role) {
         let role = if matches!(role, Role::Primary | Role::ToBePrimary) && self.leader().is_none() { role } else { Role::Standby };
         self.members.insert(key, Member::new(role));
+    }
+
+    /// What a member weighs, as it says itself when it comes.
+    // spec: GRP-5
+    pub fn weigh(&mut self, key: Key, weight: Weight) {
+        if let Some(member) = self.members.get_mut(&key) {
+            member.weight = weight;
+        }
+    }
+
+    /// The greatest weight of the members that could take over; none if there is none.
+    pub fn weight(&self) -> Option<Weight> {
+        self.members.values().filter(|m| m.ready).map(|m| m.weight).max()
     }
 
     /// A member can be told to take over from now on.
@@ -234,7 +258,8 @@ impl Group {
 
     /// Who could lead in the place of these: the senior of the ready others.
     pub fn successor(&self, but: &[Key]) -> Option<Key> {
-        self.members.iter().find(|(key, m)| m.can_lead() && !but.contains(key)).map(|(key, _)| *key)
+        let others = self.members.iter().filter(|(key, m)| m.can_lead() && !but.contains(key));
+        others.min_by_key(|(key, m)| (m.rank(), **key)).map(|(key, _)| *key)
     }
 
     /// Whether a member can be told to take over now.
@@ -326,6 +351,21 @@ mod tests {
         assert!(!group.on_promoted(key(1), Epoch(1)) && group.on_promoted(key(3), Epoch(2)));
         assert_eq!(group.hand_over(key(3), key(3)), Some(Elected { key: key(3), epoch: Epoch(3) }));
         assert_eq!(Group::witnessed(Epoch(1)).hand_over(key(1), key(1)), None);
+    }
+
+    // spec: GRP-5, GRP-7
+    #[test]
+    fn who_weighs_most_follows_of_equal_ones_the_senior_and_nobody_is_driven_out_by_weight() {
+        let mut group = Group::default();
+        for (n, weight) in [(1, 100), (2, 50), (3, 200), (4, 200)] {
+            group.on_join(key(n));
+            group.weigh(key(n), Weight(weight));
+            assert_eq!(group.on_ready(key(n)), None);
+        }
+        assert_eq!((group.leader(), group.weight()), (Some(key(1)), Some(Weight(200))));
+        assert_eq!((group.successor(&[key(1)]), group.successor(&[key(3)])), (Some(key(3)), Some(key(4))));
+        let order: Vec<Option<Key>> = [1, 3, 4].map(|n| group.on_lost(key(n)).map(|e| e.key)).into();
+        assert_eq!(order, [Some(key(3)), Some(key(4)), Some(key(2))]);
     }
 
     // spec: OUT-3, GRP-7

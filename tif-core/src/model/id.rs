@@ -55,6 +55,25 @@ number! {
     OutageId(u64)
 }
 
+/// What a member of a group weighs: of those that could take over the one that weighs most does, of equal ones the senior.
+// spec: GRP-5
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Weight(pub u8);
+
+impl Default for Weight {
+    /// In the middle: who is to follow first weighs more, who is to follow last less.
+    fn default() -> Weight {
+        Weight(100)
+    }
+}
+
+impl fmt::Display for Weight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// Which life of a process: the agent's epoch in the upper half, a counter within it in the lower.
 ///
 /// Grows with every registration at a CPU, also across restarts and loss of what the agent only held in memory, because an agent's epoch

@@ -19,7 +19,7 @@ pub mod value;
 pub use alarm::{Alarm, Limits};
 pub use control::{Arming, Changed, FaultAction, Literal, SetResult, Setting};
 pub use descriptor::{Argument, Declared, Descriptor, Kind, TestPointKind};
-pub use id::{Epoch, Incarnation, InstrumentId, Key, MemberNumber, NodeId, OutageId, ProcId, RequestId, Slot, Version};
+pub use id::{Epoch, Incarnation, InstrumentId, Key, MemberNumber, NodeId, OutageId, ProcId, RequestId, Slot, Version, Weight};
 pub use name::{Address, Dimensions, Name, NameError, Pattern};
 pub use notice::{Cause, Notice, ProcessState, Role};
 pub use number::Number;

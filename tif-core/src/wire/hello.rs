@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::versions::Offer;
-use crate::model::{Epoch, Key, Name, Role};
+use crate::model::{Epoch, Key, Name, Role, Weight};
 
 /// A message with its sender's and its receiver's key.
 // spec: PSM-11
@@ -72,6 +72,10 @@ pub enum Registration {
         service: Name,
         /// It joins the service's group: primary if there is none, standby otherwise. If not, it exports for itself beside others.
         grouped: bool,
+        /// What it weighs among the members.
+        // spec: GRP-5
+        #[serde(default)]
+        weight: Weight,
     },
 }
 

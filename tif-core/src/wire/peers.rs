@@ -13,7 +13,7 @@ use super::{ToAgent, ToProcess};
 use crate::machine::book::{Book, Line};
 use crate::machine::versions::Offer;
 use crate::machine::{detector, link, replication, witness};
-use crate::model::{Cause, Epoch, Key, MemberNumber, Name, Role, Time};
+use crate::model::{Cause, Epoch, Key, MemberNumber, Name, Role, Time, Weight};
 
 /// One datagram between two agents, with their keys: the key of an agent names its life.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -167,6 +167,10 @@ pub struct Member {
     pub epoch: Epoch,
     /// It can be told to take over.
     pub ready: bool,
+    /// What it weighs among the members of its group, on whatever CPUs.
+    // spec: GRP-5
+    #[serde(default)]
+    pub weight: Weight,
     /// Its number in its group, once it holds one.
     // spec: GRP-1
     #[serde(default)]

@@ -8,7 +8,7 @@ use super::hello::Welcome;
 use crate::machine::confirm::End;
 use crate::model::{
     Arming, Cause, Descriptor, Dimensions, Epoch, Incarnation, InstrumentId, Key, MemberNumber, Name, Notice, Outage, ProcessState,
-    Quality, Refusal, Report, RequestId, Role, SetResult, Slot, Value, Version,
+    Quality, Refusal, Report, RequestId, Role, SetResult, Slot, Value, Version, Weight,
 };
 
 /// From the agent to a process.
@@ -321,6 +321,10 @@ pub struct ProcessRow {
     // spec: GRP-1
     #[serde(default)]
     pub number: Option<MemberNumber>,
+    /// What it weighs among the members of its group, if it is one and lives.
+    // spec: GRP-5
+    #[serde(default)]
+    pub weight: Option<Weight>,
     /// The OS process; 0 of one on another kernel.
     pub pid: u32,
     /// The program, in its own words.

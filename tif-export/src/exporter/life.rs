@@ -50,7 +50,7 @@ impl Life {
             Some(name) => Identity::Exactly(name.clone()),
             None => Identity::Pick(service.clone()),
         };
-        let registration = Registration::Exporter { service, grouped: self.options.grouped };
+        let registration = Registration::Exporter { service, grouped: self.options.grouped, weight: self.options.weight };
         let mut hello = tif_process::hello(identity, registration, program(), self.key.map(|key| Resume { key }));
         // The same registration again has the same number.
         hello.nonce = *self.nonce.get_or_insert(hello.nonce);

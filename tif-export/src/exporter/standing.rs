@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use tif_core::model::{Epoch, Key, MemberNumber, Name, Refusal, Role};
+use tif_core::model::{Epoch, Key, MemberNumber, Name, Refusal, Role, Weight};
 
 /// Called when the process becomes primary, or is no longer.
 pub(crate) type Callback = Arc<dyn Fn(Epoch) + Send + Sync>;
@@ -19,6 +19,8 @@ pub(crate) struct Options {
     pub(crate) process: Option<Name>,
     /// It is a member of the service's group.
     pub(crate) grouped: bool,
+    /// Among the members.
+    pub(crate) weight: Weight,
 }
 
 /// What the exporter's thread is to do.

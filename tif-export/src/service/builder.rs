@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tif_core::model::{Epoch, Name, NameError, Refusal};
+use tif_core::model::{Epoch, Name, NameError, Refusal, Weight};
 
 use super::handle::ServiceHandle;
 use crate::exported::Exported;
@@ -54,7 +54,7 @@ pub enum StartError {
         source: NameError,
     },
     /// It was started before, as something else, and that handle is still there.
-    #[error("the service {service} was started before with other options (process {process}, standby {standby})")]
+    #[error("the service {service} was started before with other options (process {process}, standby {standby}, weight {weight})")]
     Different {
         /// Which service.
         service: Name,
@@ -62,6 +62,8 @@ pub enum StartError {
         process: String,
         /// Whether it is a member of the group.
         standby: bool,
+        /// What it weighs there.
+        weight: u8,
     },
     /// The agent refuses the process.
     #[error("the agent refuses this process")]
@@ -107,6 +109,15 @@ impl Service {
     /// Whether it is a member of the service's group: one is primary, the others stand by. Without it the process exports for itself.
     pub fn standby(mut self, is_member: bool) -> Service {
         self.options.grouped = is_member;
+        self
+    }
+
+    /// What it weighs among the members of the service's group, 100 if it is not said. When the primary is lost, of those that are ready to lead the one that
+    /// weighs most follows, on whatever CPU, and of equal ones the senior. A member that comes later and weighs more does not drive the primary out:
+    /// `tif-serve drain SERVICE --to PROCESS` hands over to it.
+    // spec: GRP-5
+    pub fn weight(mut self, weight: u8) -> Service {
+        self.options.weight = Weight(weight);
         self
     }
 
@@ -164,6 +175,7 @@ impl Service {
                 service: self.exporter.service().clone(),
                 process: options.process.map_or_else(|| format!("{}-N", self.exporter.service()), |p| p.to_string()),
                 standby: options.grouped,
+                weight: options.weight.0,
             },
         })?;
         let handle = ServiceHandle::new(self.exporter.clone());

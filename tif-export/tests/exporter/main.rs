@@ -13,7 +13,7 @@ use tif::{
     Arming, Control, Counter, Dynamic, Epoch, Exported, FaultAction, Indicator, Instruments, Role, Service, ServiceHandle, StartError,
     TestPoint, Value, dims,
 };
-use tif_core::model::{MemberNumber, Number, Refusal, Slot, Version};
+use tif_core::model::{MemberNumber, Number, Refusal, Slot, Version, Weight};
 use tif_core::wire::{Identity, Registration, ToAgent, ToProcess};
 
 /// Each test has a service of its own: there is one exporter per service in a process.
@@ -106,7 +106,10 @@ fn without_an_agent_the_values_are_there_and_with_one_they_are_seen() {
     let agent = FakeAgent::at(dir.path());
     let mut peer = agent.accept();
     assert_eq!(peer.hello.identity, Identity::Pick("late".parse().unwrap()));
-    assert_eq!(peer.hello.registration, Registration::Exporter { service: "late".parse().unwrap(), grouped: false });
+    assert_eq!(
+        peer.hello.registration,
+        Registration::Exporter { service: "late".parse().unwrap(), grouped: false, weight: Weight::default() }
+    );
     peer.welcome(key(1), Role::Solo, 0, &[]);
     peer.expect(ToAgent::Ready);
     assert!(handle.wait_connected(Duration::from_secs(5)));
@@ -374,7 +377,10 @@ fn a_standby_takes_the_controls_then_the_role_then_says_so() {
         .on_promoted(move |epoch| told.send((epoch, ORDERS.batch.get())).unwrap())
         .on_demoted(move |epoch| demoted.send((epoch, 0)).unwrap());
     let (handle, mut peer) = start(service, &agent, Role::Standby, &[]);
-    assert_eq!(peer.hello.registration, Registration::Exporter { service: "takeover".parse().unwrap(), grouped: true });
+    assert_eq!(
+        peer.hello.registration,
+        Registration::Exporter { service: "takeover".parse().unwrap(), grouped: true, weight: Weight::default() }
+    );
     assert_eq!(handle.wait_primary(Duration::ZERO), None);
     let batch = peer.slot("batch");
     let control = tif_core::agent::io::ControlValue { slot: batch, version: Version(9), value: Value::U64(512) };

@@ -10,7 +10,7 @@ use tif::segment::Segment;
 use tif_core::layout::Capacity;
 use tif_core::limits::REGISTRATIONS_MAX;
 use tif_core::model::descriptor::{Descriptor, Kind};
-use tif_core::model::{Coarsen, Dimensions, Refusal, ValueType};
+use tif_core::model::{Coarsen, Dimensions, Refusal, ValueType, Weight};
 use tif_core::wire::{Credentials, Envelope, FrameReader, Hello, Identity, Registration, ToAgent, ToProcess, encode};
 use tif_process::fd::{receive_with_fds, send_with_fds};
 use tif_process::{RunDir, peer};
@@ -234,7 +234,8 @@ fn an_exporter_is_looked_at_once_for_all_that_it_said_in_one_breath() {
     let segment = Segment::create(&"orders".parse().unwrap(), Capacity::default()).unwrap();
     let mut client = world.connect(own());
     let pidfd = tif_process::own_pidfd().unwrap();
-    let exporter = hello("orders-1", Registration::Exporter { service: "orders".parse().unwrap(), grouped: false });
+    let exporter =
+        hello("orders-1", Registration::Exporter { service: "orders".parse().unwrap(), grouped: false, weight: Weight::default() });
     world.register(&mut client, exporter, &[segment.fd(), segment.bell(), pidfd.as_fd()]).unwrap();
     let mut breath = Vec::new();
     for nonce in 0..500 {
@@ -253,7 +254,7 @@ fn an_exporter_is_looked_at_once_for_all_that_it_said_in_one_breath() {
 fn what_a_successor_declares_before_it_says_that_it_has_taken_over_is_not_missed() {
     let mut world = World::new();
     let (mut primary, primary_is) = cat();
-    let orders = || Registration::Exporter { service: "orders".parse().unwrap(), grouped: true };
+    let orders = || Registration::Exporter { service: "orders".parse().unwrap(), grouped: true, weight: Weight::default() };
     let pidfds = [peer::open_pidfd(&primary_is).unwrap(), tif_process::own_pidfd().unwrap()];
     let segments = [(); 2].map(|()| Segment::create(&"orders".parse().unwrap(), Capacity::default()).unwrap());
     let depth = Descriptor { help: "Orders.".into(), ..Descriptor::bare("depth".parse().unwrap(), Kind::Gauge, ValueType::U64) };

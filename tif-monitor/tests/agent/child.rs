@@ -166,7 +166,7 @@ fn end_with_the_test() {
 
 fn serve(segment: &Segment, name: &str, grouped: bool, sender: &Mutex<Option<tif_process::Sender>>) {
     let run_dir = RunDir::resolve(None);
-    let registration = Registration::Exporter { service: segment.service().clone(), grouped };
+    let registration = Registration::Exporter { service: segment.service().clone(), grouped, weight: tif_core::model::Weight::default() };
     let mut hello = tif_process::hello(Identity::Pick(name.parse().unwrap()), registration, "child", None);
     if name.contains('-') {
         hello.identity = Identity::Exactly(name.parse().unwrap());

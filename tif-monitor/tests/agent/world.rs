@@ -173,7 +173,7 @@ pub fn hello(registration: Registration) -> Hello {
 }
 
 pub fn exporter(service: &str) -> Registration {
-    Registration::Exporter { service: service.parse().unwrap(), grouped: false }
+    Registration::Exporter { service: service.parse().unwrap(), grouped: false, weight: tif_core::model::Weight::default() }
 }
 
 pub fn memfd(bytes: &[u8]) -> OwnedFd {

@@ -11,7 +11,7 @@ use tif_core::machine::sync::digest;
 use tif_core::model::significance::{Significance, Threshold};
 use tif_core::model::{
     Alarm, Argument, Cause, Declared, Descriptor, Dimensions, Epoch, Incarnation, InstrumentId, Key, Kind, MemberNumber, NodeId, Number,
-    Outage, OutageEnd, OutageId, ProcId, ProcessState, Quality, Report, Role, Stamp, TestPointKind, Value, ValueType, Version,
+    Outage, OutageEnd, OutageId, ProcId, ProcessState, Quality, Report, Role, Stamp, TestPointKind, Value, ValueType, Version, Weight,
 };
 use tif_core::wire::{
     Announced, Announcement, Envelope, FrameReader, Hello, ListRow, OutageRow, ProcessRow, ReportsEnd, ToAgent, ToProcess, Welcome, encode,
@@ -328,6 +328,7 @@ pub fn process_rows() -> Vec<ProcessRow> {
         service: Some("demo".parse().unwrap()),
         epoch: Epoch(1),
         number: None,
+        weight: None,
         pid: 4711,
         program: "demo 0.1.0".into(),
         since_ms: 3_200,
@@ -342,6 +343,7 @@ pub fn process_rows() -> Vec<ProcessRow> {
         cause: None,
         pid: 4712,
         number: Some(MemberNumber(2)),
+        weight: Some(Weight(200)),
         ..row.clone()
     };
     vec![row, alive]

@@ -12,7 +12,7 @@ use tif_core::model::histogram::{BUCKETS, bucket_of};
 use tif_core::model::{
     Alarm, Argument, Cause, Changed, Declared, Descriptor, Dimensions, Epoch, Incarnation, InstrumentId, Key, Kind, Limits, MemberNumber,
     Name, NodeId, Number, Outage, OutageEnd, OutageId, ProcId, ProcessState, Quality, Report, RequestId, Role, SetResult, Stamp,
-    TestPointKind, Time, Value, ValueType, Version, histogram::Histogram,
+    TestPointKind, Time, Value, ValueType, Version, Weight, histogram::Histogram,
 };
 use tif_core::wire::{Announcement, ProcessRow};
 
@@ -399,6 +399,7 @@ fn processes() -> Vec<ProcessRow> {
         service: service.map(name),
         epoch: Epoch(3),
         number: service.is_some_and(|service| service == "orders").then_some(MemberNumber((proc as u32).saturating_sub(4))),
+        weight: service.is_some_and(|service| service == "orders").then(Weight::default),
         pid,
         program: "orders 1.2.0".into(),
         since_ms: 65_000,

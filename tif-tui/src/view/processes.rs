@@ -64,7 +64,8 @@ fn facts(row: &ProcessRow) -> Vec<String> {
         match &row.service {
             Some(service) => {
                 let number = row.number.map(|number| format!(", its member {number}")).unwrap_or_default();
-                format!("{} of {service}, term {}{number}", row.role.word(), row.epoch)
+                let weight = row.weight.map(|weight| format!(", weight {weight}")).unwrap_or_default();
+                format!("{} of {service}, term {}{number}{weight}", row.role.word(), row.epoch)
             }
             None => row.role.word().to_owned(),
         },

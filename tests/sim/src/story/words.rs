@@ -6,7 +6,7 @@ use tif_core::agent::io::{ControlRecord, Output, Record};
 use tif_core::machine::book::Entry;
 use tif_core::machine::link::{Body, Frame};
 use tif_core::model::notice::NoticeEvent;
-use tif_core::model::{Changed, Coarsen, Notice, Outage, Report, SetResult, Setting};
+use tif_core::model::{Changed, Coarsen, Notice, Outage, Report, SetResult, Setting, Weight};
 use tif_core::wire::{Admission, Announced, GroupMessage, Hello, Identity, PeerBody, Registration, ToAgent, ToPeer, ToProcess, Welcome};
 
 use super::brief;
@@ -90,8 +90,9 @@ fn registers(hello: &Hello) -> String {
     };
     let trade = match &hello.registration {
         Registration::Importer => "an importer".to_owned(),
-        Registration::Exporter { service, grouped: true } => format!("a member of {service}"),
-        Registration::Exporter { service, grouped: false } => format!("an exporter of {service}"),
+        Registration::Exporter { service, grouped: true, weight } if *weight == Weight::default() => format!("a member of {service}"),
+        Registration::Exporter { service, grouped: true, weight } => format!("a member of {service} that weighs {weight}"),
+        Registration::Exporter { service, grouped: false, .. } => format!("an exporter of {service}"),
     };
     let resumes = hello.resume.map(|resume| format!(", goes on as {}", resume.key)).unwrap_or_default();
     format!("it registers: {name}, {trade}{resumes}")

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tif_core::agent::io::{ControlValue, Sample, SlotDeclared, TableChange};
-use tif_core::model::{Descriptor, Dimensions, Epoch, Kind, MemberNumber, Name, Slot, Value, Version};
+use tif_core::model::{Descriptor, Dimensions, Epoch, Kind, MemberNumber, Name, Slot, Value, Version, Weight};
 
 use super::catalogue::{self, Declaration};
 
@@ -49,6 +49,8 @@ pub struct Exporter {
     pub service: Name,
     /// Whether it is a member of the service's group.
     pub grouped: bool,
+    /// What it weighs among the members.
+    pub weight: Weight,
     /// Its slots.
     pub cells: BTreeMap<Slot, Cell>,
     /// What it is called in its group.
@@ -78,6 +80,7 @@ impl Exporter {
         let mut exporter = Exporter {
             service,
             grouped,
+            weight: Weight::default(),
             cells: BTreeMap::new(),
             number: None,
             board: Board::default(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tif_core::agent::io::Conn;
 use tif_core::machine::versions::Offer;
-use tif_core::model::{Cause, Key, Refusal, Role, Slot, Value};
+use tif_core::model::{Cause, Key, Refusal, Role, Slot, Value, Weight};
 use tif_core::wire::{Hello, Identity, Resume, ToAgent, ToProcess, Welcome};
 
 use super::exporter::Exporter;
@@ -26,6 +26,14 @@ impl World {
     pub fn spawn_member(&mut self, service: &str) -> Who {
         let own = World::name_on(self.node, service);
         self.spawn_exporter(Identity::Pick(super::name(&own)), service, true)
+    }
+
+    /// The same for one that weighs so much.
+    pub fn spawn_weighing(&mut self, service: &str, weight: Weight) -> Who {
+        let own = World::name_on(self.node, service);
+        let mut exporter = Exporter::new(super::name(service), true);
+        exporter.weight = weight;
+        self.spawn(Identity::Pick(super::name(&own)), Trade::Exporter(Box::new(exporter)))
     }
 
     /// Starts an importing process.

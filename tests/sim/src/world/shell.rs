@@ -607,7 +607,7 @@ impl World {
 
     pub(super) fn registration(&self, who: Who) -> Registration {
         match self.processes[who].exporter() {
-            Some(e) => Registration::Exporter { service: e.service.clone(), grouped: e.grouped },
+            Some(e) => Registration::Exporter { service: e.service.clone(), grouped: e.grouped, weight: e.weight },
             None => Registration::Importer,
         }
     }

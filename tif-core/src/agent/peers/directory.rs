@@ -58,6 +58,7 @@ impl Agent {
             role: self.role_of(key),
             epoch,
             ready: e.ready,
+            weight: e.weight,
             number: self.number_of(key),
         })
     }

@@ -16,6 +16,7 @@
 //! With no voters, or this CPU as the only one, none of this happens: the store is the witness, and no message is sent.
 // spec: GRP-5, GRP-6, GRP-7, GRP-8, GRP-9
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -286,7 +287,7 @@ impl Agent {
         }
     }
 
-    /// Those who could lead stand one after the other: the CPU of the last primary, then by number.
+    /// Those who could lead stand one after the other: where a member weighs most, of equal ones the CPU of the last primary, then by number.
     // spec: GRP-5
     fn is_its_turn(&mut self, now: Moment, service: &Name, term: Option<&Term>) -> bool {
         let me = self.peers.electing.me;
@@ -295,11 +296,15 @@ impl Agent {
             return false;
         }
         let there = self.peers.iter().filter(|(node, p)| p.greeted && self.peers.detector.is_up(*node) && may(*node));
-        let there = there.filter(|(_, p)| p.members.values().any(|m| m.grouped && m.ready && m.service == *service));
+        let heaviest =
+            |p: &super::Peer| p.members.values().filter(|m| m.grouped && m.ready && m.service == *service).map(|m| m.weight).max();
+        let there = there.filter_map(|(node, p)| Some((node, heaviest(p)?)));
+        let here = self.groups.get(service).and_then(Group::weight).unwrap_or_default();
         let home = term.map(|t| t.home.node);
-        let mut all: Vec<(bool, NodeId)> = there.map(|(node, _)| node).chain([me.node]).map(|node| (home != Some(node), node)).collect();
+        let place = |(node, weight)| (Reverse(weight), home != Some(node), node);
+        let mut all: Vec<_> = there.chain([(me.node, here)]).map(place).collect();
         all.sort_unstable();
-        let rank = all.iter().position(|(_, node)| *node == me.node).unwrap_or_default();
+        let rank = all.iter().position(|(_, _, node)| *node == me.node).unwrap_or_default();
         let Some(shared) = self.peers.electing.groups.get_mut(service) else { return false };
         let since = *shared.gone_since.get_or_insert(now.time);
         // One that was named and could not begin is not named again and again.
