@@ -237,6 +237,8 @@ defects! {
     CallBeforeDurable,
     /// What became of a call is told before it is in the journal.
     AnswerUnwritten,
+    /// What was accepted of a request is taken for one's own attempt.
+    AnswerOwnAttempt,
     /// Of a service that several CPUs keep, calls are in the journal of one.
     JournalAlone,
     "witness":

@@ -181,7 +181,12 @@ fn the_primarys_cpu_loses_power_and_a_standby_elsewhere_goes_on_with_all_that_wa
 
 /// Fires a call on a CPU and waits for what comes of it: what it answered, and whether it was a repetition.
 fn fire(system: &mut System, cpu: usize, who: Who, number: u64) -> Result<(Result<String, String>, bool), Refusal> {
-    let req = system.worlds[cpu].fire(who, number).expect("it is connected");
+    let id = format!("f{}-{number}", cpu + 1);
+    fire_as(system, cpu, who, &id)
+}
+
+fn fire_as(system: &mut System, cpu: usize, who: Who, id: &str) -> Result<(Result<String, String>, bool), Refusal> {
+    let req = system.worlds[cpu].fire_as(who, id).expect("it is connected");
     for _ in 0..150 {
         let importer = system.worlds[cpu].processes[who].importer().unwrap();
         if let Some(returned) = importer.returned.get(&req) {
@@ -192,7 +197,7 @@ fn fire(system: &mut System, cpu: usize, who: Who, number: u64) -> Result<(Resul
         }
         assert!(system.run_ms(100), "{:?}", system.violation());
     }
-    panic!("no answer to call {number}");
+    panic!("no answer to call {id}");
 }
 
 // spec: TST-4, GRP-7, OUT-3
@@ -238,6 +243,39 @@ fn a_call_is_not_made_while_another_cpu_may_take_over_without_knowing_of_it() {
     let led = leaders(&system)[0] as usize - 1;
     let (result, _) = fire(&mut system, 0, importers[0], 1).unwrap();
     assert_eq!((result, system.calls.made()), (Ok(format!("1 of cpu{}", led + 1)), 1), "asked again it is made, once");
+}
+
+// spec: CTL-3, CTL-4, TST-4
+#[test]
+fn what_was_asked_again_on_another_cpu_after_its_first_attempt_was_lost_is_answered_as_it_was_accepted_there() {
+    let (mut system, importers) = system(3);
+    cut(&mut system, 1);
+    // In flight when the cut is noticed: nobody hears of them.
+    let req = system.worlds[0].set(importers[0], "orders.batch", "10", "a1", Admission::default());
+    assert!(req.is_some() && system.worlds[0].fire_as(importers[0], "f1-1").is_some());
+    assert!(system.run_ms(8000), "{:?}", system.violation());
+    let led = leaders(&system).into_iter().find(|cpu| *cpu != 1).unwrap() as usize - 1;
+    assert_eq!(set(&mut system, led, importers[led], 20, "b1").unwrap().changed[0].version, Version(1));
+    assert_eq!(set(&mut system, led, importers[led], 10, "a1").unwrap().changed[0].version, Version(2));
+    let (result, repeated) = fire_as(&mut system, led, importers[led], "f1-1").unwrap();
+    assert_eq!((&result, repeated), (&Ok(format!("1 of cpu{}", led + 1)), false));
+    system.net.heal();
+    assert!(system.run_ms(4000), "{:?}", system.violation());
+    // The former home leads again.
+    for cpu in [1, 2] {
+        system.stop_cpu(cpu);
+        assert!(system.run_ms(1500), "{:?}", system.violation());
+        if cpu == 1 {
+            system.start_cpu(1);
+            assert!(system.run_ms(2000), "{:?}", system.violation());
+        }
+    }
+    assert!(system.run_ms(3000), "{:?}", system.violation());
+    assert_eq!(leaders(&system), [1]);
+    let again = set(&mut system, 0, importers[0], 10, "a1").unwrap();
+    assert_eq!((again.changed[0].version, again.repeated), (Version(2), true));
+    assert_eq!(fire_as(&mut system, 0, importers[0], "f1-1"), Ok((result, true)));
+    assert_eq!(system.calls.made(), 1);
 }
 
 // spec: GRP-5, GRP-7

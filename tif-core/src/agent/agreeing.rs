@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::calling::{Calling, Stage};
 use super::io::Moment;
 use super::{Agent, Outbox};
-use crate::machine::book::{Book, Entry, Line, LineId};
+use crate::defects::{Defect, defect};
+use crate::machine::book::{Book, Entry, Line};
 use crate::machine::calls::{CallRecord, Outcome};
 use crate::machine::control::ControlName;
 use crate::model::{Name, Refusal, RequestId, SetResult};
@@ -35,16 +36,26 @@ impl Agent {
         self.take_effect(now, entry, out);
     }
 
-    /// Another term has begun, and it is known what became of a change that was not accepted before it.
+    /// Another term has begun, and it is known what became of a change that was not accepted before it. What the log has of its request is not always this
+    /// attempt: it may have been lost, and the request have been made again on another CPU.
     // spec: CTL-3, CTL-4
-    pub(super) fn on_change_settled(&mut self, entry: Entry, kept: bool, replicated: bool, out: &mut Outbox) {
+    pub(super) fn on_change_settled(&mut self, service: &Name, entry: Entry, kept: bool, replicated: bool, out: &mut Outbox) {
         let Entry { controls, change } = entry;
         let number = self.proposed_as(&change.request_id);
-        if kept {
-            let result = change.result.clone();
-            self.ledger.remember(change);
-            if let Some(number) = number {
-                self.answer_change(number, SetResult { replicated, ..result }, out);
+        let done = if defect(Defect::AnswerOwnAttempt) {
+            Some(&change)
+        } else {
+            self.book_of(service).and_then(|book| book.answer(&change.request_id))
+        };
+        if let Some(done) = done.filter(|_| kept).cloned() {
+            let (result, was) = (done.result.clone(), done.request.clone());
+            self.ledger.remember(done);
+            match number {
+                Some(number) if was != change.request => {
+                    self.refuse_change(number, &Refusal::RequestIdReused { id: change.request_id.to_string(), was }, out);
+                }
+                Some(number) => self.answer_change(number, SetResult { replicated, ..result }, out),
+                None => {}
             }
         } else if let Some(number) = number {
             let reason = "another CPU took over before it was accepted".to_owned();
@@ -120,15 +131,29 @@ impl Agent {
         }
     }
 
-    /// Another term has begun, and it is known whether the log has it.
+    /// Another term has begun, and it is known whether the log has it: this attempt, or one that was made on another CPU since this one was lost.
+    // spec: TST-4
     pub(super) fn on_call_settled(&mut self, now: Moment, service: &Name, call: &CallRecord, kept: bool, out: &mut Outbox) {
         let Some(number) = self.journaled_as(call) else { return };
-        let leads = self.peers.electing.groups.get(service).is_some_and(|s| s.established.is_some());
-        if call.outcome.is_some() || (kept && leads) {
+        if call.outcome.is_some() {
             return self.on_call_stored(now, number, out);
         }
-        let reason = "another CPU took over before it began; nothing was done".to_owned();
-        self.refuse_call(number, &Refusal::CutOff { name: call.name.clone(), reason }, out);
+        let leads = self.peers.electing.groups.get(service).is_some_and(|s| s.established.is_some());
+        let entered = self.book_of(service).and_then(|book| book.call(&call.request_id)).filter(|_| kept).cloned();
+        let not_begun =
+            || Refusal::CutOff { name: call.name.clone(), reason: "another CPU took over before it began; nothing was done".into() };
+        match entered {
+            Some(entered) if entered == *call && leads => self.on_call_stored(now, number, out),
+            Some(entered) if entered == *call => self.refuse_call(number, &not_begun(), out),
+            Some(other) if other.request != call.request => {
+                self.refuse_call(number, &Refusal::RequestIdReused { id: call.request_id.to_string(), was: other.request }, out);
+            }
+            Some(other) => match other.outcome.clone().or_else(|| leads.then(lost)) {
+                Some(outcome) => self.finish_call_as(number, CallRecord { outcome: Some(outcome), ..other }, out),
+                None => self.refuse_call(number, &unknown(&call.request_id, call.name.clone()), out),
+            },
+            None => self.refuse_call(number, &not_begun(), out),
+        }
     }
 
     /// This CPU's own store has failed. What was not begun is not; an outcome is told all the same.
@@ -183,18 +208,20 @@ impl Agent {
                 Some(own) if call.outcome.is_none() => known.push(own.clone()),
                 Some(_) => {}
                 None => {
-                    let lost = || Outcome::Indeterminate("another CPU took the service over while it ran".to_owned());
                     let outcome = Some(call.outcome.clone().unwrap_or_else(lost));
                     self.calls.journal.remember(CallRecord { outcome, ..call.clone() });
                 }
             }
         }
         for call in known.into_iter().filter(|call| matches!(call.outcome, Some(Outcome::Returned(_)))) {
-            if !self.is_in_log(service, &LineId::Ends(call.request_id.clone())) {
-                self.propose_line(now, service, Line::Call(call), out).ok();
-            }
+            self.propose_line(now, service, Line::Call(call), out).ok();
         }
     }
+}
+
+/// What is told of a call that another CPU had begun when this one took over.
+fn lost() -> Outcome {
+    Outcome::Indeterminate("another CPU took the service over while it ran".to_owned())
 }
 
 pub(super) fn unknown(id: &RequestId, name: String) -> Refusal {

@@ -431,6 +431,14 @@ impl Agent {
         }
     }
 
+    /// It was made on another CPU: whoever asked here is answered with that.
+    pub(super) fn finish_call_as(&mut self, number: u64, call: CallRecord, out: &mut Outbox) {
+        if let Some(calling) = self.calls.underway.get_mut(&number) {
+            calling.call = call;
+            self.finish_call(number, out);
+        }
+    }
+
     /// Whoever asked is answered.
     pub(super) fn finish_call(&mut self, number: u64, out: &mut Outbox) {
         let Some(Calling { call, requesters, .. }) = self.calls.underway.remove(&number) else { return };

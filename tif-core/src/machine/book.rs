@@ -152,10 +152,20 @@ impl Book {
         self.calls.iter()
     }
 
+    /// A call, if it is among them.
+    pub fn call(&self, id: &RequestId) -> Option<&CallRecord> {
+        self.calls.find(id)
+    }
+
+    /// What a request was answered.
+    pub fn answer(&self, id: &RequestId) -> Option<&ChangeRecord> {
+        // What is asked for again was mostly asked for just now.
+        self.answers.iter().rev().find(|change| change.request_id == *id)
+    }
+
     /// Whether a request is answered.
     pub fn is_answered(&self, id: &RequestId) -> bool {
-        // What is asked for again was mostly asked for just now.
-        self.answers.iter().rev().any(|change| change.request_id == *id)
+        self.answer(id).is_some()
     }
 
     fn accept(&mut self, entry: &Entry) {

@@ -422,7 +422,12 @@ impl World {
 
     /// An importer calls a procedure, under this CPU's own number of the call.
     pub fn fire(&mut self, who: Who, number: u64) -> Option<u64> {
-        let request_id = format!("f{}-{number}", self.node).parse::<RequestId>().ok()?;
+        self.fire_as(who, &format!("f{}-{number}", self.node))
+    }
+
+    /// The same under an id that may be another CPU's.
+    pub fn fire_as(&mut self, who: Who, id: &str) -> Option<u64> {
+        let request_id = id.parse::<RequestId>().ok()?;
         let count = crate::check::calls::number_of(&request_id).unwrap_or_default();
         let arguments = vec![("count".to_owned(), count.to_string())];
         self.request(who, |req| ToAgent::Fire { req, request_id, name: "orders.flush".into(), arguments })

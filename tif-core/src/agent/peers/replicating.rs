@@ -11,7 +11,7 @@ use super::super::io::{ControlRecord, Moment, Output, Record};
 use super::super::{Agent, Outbox, Waiting};
 use super::electing::{ATTEMPT, Electing};
 use crate::defects::{Defect, defect};
-use crate::machine::book::{Book, Entry, Line, LineId};
+use crate::machine::book::{Book, Entry, Line};
 use crate::machine::group::Group;
 use crate::machine::replication::{self, Fact, Log, NotProposed, Output as Wanted, Proposal, Replica};
 use crate::machine::witness::{Acceptor, Ask, Member, Proposer, Reply, Term, Vote};
@@ -316,7 +316,7 @@ impl Agent {
             }
             Fact::Acknowledged { entry: Line::Change(entry), replicated, .. } => self.on_change_agreed(now, entry, replicated, out),
             Fact::Acknowledged { entry: Line::Call(call), .. } => self.on_call_agreed(now, &call, out),
-            Fact::Settled { entry: Line::Change(entry), kept, replicated } => self.on_change_settled(entry, kept, replicated, out),
+            Fact::Settled { entry: Line::Change(entry), kept, replicated } => self.on_change_settled(service, entry, kept, replicated, out),
             Fact::Settled { entry: Line::Call(call), kept, .. } => self.on_call_settled(now, service, &call, kept, out),
             Fact::Acknowledged { entry: Line::NotCalled(_), .. } | Fact::Settled { entry: Line::NotCalled(_), .. } => {}
             Fact::Deposed { .. } => {
@@ -358,7 +358,7 @@ impl Agent {
             }
             // An earlier attempt of the same request, of which nobody here waits to hear.
             Ok(Proposal::Known { acknowledged: true }) => {
-                let done = shared.replica.log().state.answers().rev().find(|change| change.request_id == id).cloned();
+                let done = shared.replica.log().state.answer(&id).cloned();
                 match done {
                     // Its id was used for something else on another CPU.
                     // spec: CTL-3
@@ -421,9 +421,9 @@ impl Agent {
         proposed
     }
 
-    /// What the log has of calls of a service, once this CPU leads it.
-    pub(in super::super) fn is_in_log(&self, service: &Name, id: &LineId) -> bool {
-        self.peers.electing.groups.get(service).is_some_and(|s| replication::State::holds(&s.replica.log().state, id))
+    /// What the log of a service amounts to here.
+    pub(in super::super) fn book_of(&self, service: &Name) -> Option<&Book> {
+        self.peers.electing.groups.get(service).map(|s| &s.replica.log().state)
     }
 
     /// Requesters do not wait for ever.
