@@ -61,6 +61,7 @@ fn every_seed_keeps_every_promise_in_trouble_and_comes_right_after_it() {
 /// - 22892: a primary that was deposed and elected again was taken for the one that was lost, and its values for the last of the dead.
 /// - 21886, 22952: none of the agents': an attempt in a log of an earlier term, and a stopped primary to whom no agent listened any more.
 /// - 30975, 32292: that a CPU was down ended what the successor of its exporter was sending just then.
+/// - 15055279: a value took the place of one that waited from before its instrument was announced anew, and came before the announcement.
 /// - 15031982: a request that was made again on another CPU was answered by the first as its own attempt, which had been lost.
 /// - 11022790: that a process on another kernel is presumed dead was told before it was durable; the next agent let it go on.
 /// - 11009847: a standby that lost its link as it was elected was waited for in vain, and passed over for good.
@@ -78,10 +79,10 @@ fn every_seed_keeps_every_promise_in_trouble_and_comes_right_after_it() {
 /// - 67918: none of the agents': what a stopped process had not heard yet overtook what came for it while the whole CPU stood still.
 /// - 45799: a value that waited here for its follower's pace was forgotten when its home said once more what there is.
 /// - 32819, 35991: an importer took a second loss of one exporter for the first, and an exporter that was silent when it was first watched for dead.
-const SYSTEM_REGRESSIONS: [u64; 43] = [
+const SYSTEM_REGRESSIONS: [u64; 44] = [
     1, 3, 5, 6, 13, 37, 41, 91, 124, 181, 199, 492, 10323, 10588, 11333, 21886, 22892, 22952, 30975, 32292, 32819, 35991, 45799, 67918,
     500_039, 600_112, 940_043, 1_000_104, 1_000_425, 1_001_564, 832, 2_002_476, 4_003_352, 10_006_079, 10_007_509, 10_009_054, 10_009_760,
-    10_013_039, 10_013_787, 11_008_890, 11_009_847, 11_022_790, 15_031_982,
+    10_013_039, 10_013_787, 11_008_890, 11_009_847, 11_022_790, 15_031_982, 15_055_279,
 ];
 
 /// Of so many CPUs, whatever the seed would decide.

@@ -26,6 +26,8 @@ pub struct Queue {
     reports: BTreeMap<u64, Report>,
     /// The waiting reports of each instrument, in order. The next value may replace the last.
     turns: BTreeMap<InstrumentId, VecDeque<u64>>,
+    /// The last report that waited when its instrument was announced anew: what is reported after that must not take its place, before the announcement.
+    sealed: BTreeMap<InstrumentId, u64>,
     turn: u64,
     /// What waits and may not be dropped. An announcement counts as many as the instruments in it.
     kept: usize,
@@ -62,8 +64,19 @@ impl Queue {
         if defect(Defect::CoalesceNotices) || defect(Defect::CoalesceOutages) {
             self.coalesce(&message);
         }
+        if let ToProcess::Announced(announced) = &message {
+            self.seal(announced.instruments.iter().map(|announcement| announcement.instrument));
+        }
         self.kept += count(&message);
         self.items.push_back(Item::Message(Box::new(message)));
+    }
+
+    fn seal(&mut self, announced: impl Iterator<Item = InstrumentId>) {
+        for instrument in announced {
+            if let Some(last) = self.turns.get(&instrument).and_then(VecDeque::back) {
+                self.sealed.insert(instrument, *last);
+            }
+        }
     }
 
     /// What must not be: something newer takes the place of a message that waits.
@@ -77,8 +90,8 @@ impl Queue {
     }
 
     /// Adds a report. If one waits that says the same of quality and alarm, in the same life of the exporter, the new value takes its place. One that says
-    /// something else of these stays, and the new one waits at the end. One of an older life is dropped for it, and the new one waits at the end, too: it must
-    /// not overtake the notice of what happened between.
+    /// something else of these stays, and the new one waits at the end. One of an older life, or from before the instrument was announced anew, is dropped for it,
+    /// and the new one waits at the end, too: it must not overtake the notice of what happened between.
     pub fn push_report(&mut self, mut report: Report) {
         let instrument = report.instrument;
         let turns = self.turns.entry(instrument).or_default();
@@ -86,6 +99,7 @@ impl Queue {
             && let Some(waiting) = self.reports.get_mut(&turn)
         {
             let same_life = waiting.key == report.key || defect(Defect::OvertakeNotice);
+            let is_sealed = self.sealed.get(&instrument) == Some(&turn);
             let says_the_same = waiting.quality == report.quality && waiting.alarm == report.alarm;
             if same_life && !says_the_same {
                 self.kept += 1;
@@ -93,7 +107,7 @@ impl Queue {
                 report.coalesced += if defect(Defect::LossNotCounted) { 0 } else { waiting.coalesced + 1 };
                 self.coalesced += 1;
                 self.coalesced_untold += 1;
-                if same_life {
+                if same_life && !is_sealed {
                     *waiting = report;
                     return;
                 }
@@ -110,6 +124,7 @@ impl Queue {
     /// The importer no longer follows an instrument.
     pub fn forget(&mut self, instrument: InstrumentId) {
         let turns = self.turns.remove(&instrument).unwrap_or_default();
+        self.sealed.remove(&instrument);
         self.kept = self.kept.saturating_sub(turns.len().saturating_sub(1));
         for turn in turns {
             self.reports.remove(&turn);
@@ -128,6 +143,7 @@ impl Queue {
                             turns.pop_front();
                             if turns.is_empty() {
                                 self.turns.remove(&report.instrument);
+                                self.sealed.remove(&report.instrument);
                             } else {
                                 self.kept = self.kept.saturating_sub(1);
                             }
@@ -221,6 +237,22 @@ mod tests {
     }
 
     // spec: MON-6
+    // The announcement itself is pushed in the simulator, where seed 15055279 found it missing.
+    // spec: MON-6, SYN-2
+    #[test]
+    fn what_is_reported_after_an_instrument_was_announced_anew_does_not_go_before_the_announcement() {
+        let mut queue = Queue::default();
+        queue.push_report(report(1, 1, 14));
+        queue.push_report(report(2, 1, 5));
+        queue.seal([InstrumentId(1)].into_iter());
+        queue.push(ToProcess::Ping { nonce: 7 });
+        queue.push_report(report(1, 1, 0));
+        queue.push_report(report(1, 1, 1));
+        queue.push_report(report(2, 1, 6));
+        assert_eq!(drain(&mut queue), ["2=6 +1", "message 7", "1=1 +2"]);
+        assert!(queue.sealed.is_empty() && queue.kept == 0 && queue.turns.is_empty());
+    }
+
     #[test]
     fn an_alarm_does_not_hide_behind_a_value_that_waits() {
         let mut queue = Queue::default();
