@@ -23,6 +23,16 @@ fn member(world: &mut World) -> Who {
     world.spawn_exporter(Identity::Pick(name("orders")), "orders", true)
 }
 
+/// A primary, so many standbys in the order in which they came, and an importer.
+fn group<const STANDBYS: usize>(world: &mut World) -> (Who, [Who; STANDBYS]) {
+    let members: Vec<Who> = (0..=STANDBYS).map(|_| member(world)).collect();
+    importer(world);
+    world.run_ms(1000);
+    let primary = leader(world, "orders").unwrap();
+    let standbys: Vec<Who> = members.into_iter().filter(|who| *who != primary).collect();
+    (primary, standbys.try_into().unwrap())
+}
+
 /// An importer that follows everything.
 fn importer(world: &mut World) -> Who {
     let who = world.spawn_importer(Identity::Pick(name("imp")));
@@ -530,11 +540,7 @@ fn nobody_is_told_of_a_process_before_its_birth() {
 #[test]
 fn a_standby_that_is_told_to_take_over_and_does_not_is_passed_over_for_the_next() {
     let mut world = still();
-    let members = [member(&mut world), member(&mut world), member(&mut world)];
-    importer(&mut world);
-    world.run_ms(1000);
-    let primary = leader(&world, "orders").unwrap();
-    let [senior, junior]: [Who; 2] = members.into_iter().filter(|who| *who != primary).collect::<Vec<_>>().try_into().unwrap();
+    let (primary, [senior, junior]) = group(&mut world);
     world.stop(senior, 30_000);
     world.end_process(primary, KILLED);
     world.run_ms(12_000);
@@ -556,11 +562,7 @@ fn until_it_writes(world: &mut World) {
 #[test]
 fn a_standby_whose_link_breaks_as_it_is_elected_takes_over_as_soon_as_it_is_back() {
     let mut world = still();
-    let members = [member(&mut world), member(&mut world)];
-    importer(&mut world);
-    world.run_ms(1000);
-    let primary = leader(&world, "orders").unwrap();
-    let standby = members.into_iter().find(|who| *who != primary).unwrap();
+    let (primary, [standby]) = group(&mut world);
     world.end_process(primary, KILLED);
     until_it_writes(&mut world);
     world.break_link(standby);
@@ -596,11 +598,7 @@ fn the_standby_that_weighs_most_takes_over_and_its_weight_survives_the_agent() {
 #[test]
 fn a_standby_that_was_passed_over_leads_when_nobody_else_is_left() {
     let mut world = still();
-    let members = [member(&mut world), member(&mut world), member(&mut world)];
-    importer(&mut world);
-    world.run_ms(1000);
-    let primary = leader(&world, "orders").unwrap();
-    let [senior, junior]: [Who; 2] = members.into_iter().filter(|who| *who != primary).collect::<Vec<_>>().try_into().unwrap();
+    let (primary, [senior, junior]) = group(&mut world);
     world.stop(senior, 11_000);
     world.end_process(primary, KILLED);
     world.run_ms(12_000);

@@ -156,33 +156,27 @@ impl Agent {
         }
     }
 
+    /// The calls that are being entered in a log, and whether that is their end.
+    fn journaling(&self, which: impl Fn(&Calling) -> bool) -> Vec<(u64, bool)> {
+        let open = |(number, calling): (&u64, &Calling)| match calling.stage {
+            Stage::Entering(..) => Some((*number, false)),
+            Stage::Leaving => Some((*number, true)),
+            Stage::Called { .. } => None,
+        };
+        self.calls.underway.iter().filter(|(_, c)| c.log.is_some() && which(c)).filter_map(open).collect()
+    }
+
     /// This CPU's own store has failed. What was not begun is not; an outcome is told all the same.
     // spec: SEC-3
     pub(super) fn drop_journaled(&mut self, service: &Name, refusal: &Refusal, out: &mut Outbox) {
-        let of_service = self.calls.underway.iter().filter(|(_, c)| c.log.as_ref() == Some(service));
-        let open: Vec<(u64, bool)> = of_service
-            .filter_map(|(number, c)| match c.stage {
-                Stage::Entering(..) => Some((*number, false)),
-                Stage::Leaving => Some((*number, true)),
-                Stage::Called { .. } => None,
-            })
-            .collect();
-        for (number, ended) in open {
+        for (number, ended) in self.journaling(|c| c.log.as_ref() == Some(service)) {
             if ended { self.finish_call(number, out) } else { self.refuse_call(number, refusal, out) }
         }
     }
 
     /// The other CPUs have not answered. Whoever waits for a call to begin is told so; an outcome is told without them.
     pub(super) fn give_journaled_up(&mut self, now: Moment, patience: Duration, out: &mut Outbox) {
-        let old = self.calls.underway.iter().filter(|(_, c)| now.time.since(c.since) >= patience && c.log.is_some());
-        let stuck: Vec<(u64, bool)> = old
-            .filter_map(|(number, c)| match c.stage {
-                Stage::Entering(..) => Some((*number, false)),
-                Stage::Leaving => Some((*number, true)),
-                Stage::Called { .. } => None,
-            })
-            .collect();
-        for (number, ended) in stuck {
+        for (number, ended) in self.journaling(|c| now.time.since(c.since) >= patience) {
             if ended {
                 self.finish_call(number, out);
                 continue;

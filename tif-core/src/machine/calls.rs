@@ -60,13 +60,28 @@ impl CallRecord {
     }
 }
 
-/// Calls by request id, the oldest forgotten first.
+/// Calls by request id, the oldest forgotten first. It travels as these, and whoever takes it in counts for itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Vec<CallRecord>", into = "Vec<CallRecord>")]
 pub struct Journal {
     by_id: BTreeMap<RequestId, CallRecord>,
     order: VecDeque<RequestId>,
     /// Bytes of all their texts.
     len: usize,
+}
+
+impl From<Vec<CallRecord>> for Journal {
+    fn from(calls: Vec<CallRecord>) -> Journal {
+        let mut journal = Journal::default();
+        calls.into_iter().for_each(|call| journal.remember(call));
+        journal
+    }
+}
+
+impl From<Journal> for Vec<CallRecord> {
+    fn from(journal: Journal) -> Vec<CallRecord> {
+        journal.iter().cloned().collect()
+    }
 }
 
 impl CallRecord {
@@ -188,6 +203,11 @@ mod tests {
         journal.forget(&"c7".parse().unwrap());
         journal.forget(&"c7".parse().unwrap());
         assert_eq!(journal.len, journal.iter().map(CallRecord::len).sum::<usize>());
+        let sent = rmp_serde::to_vec(&journal).unwrap();
+        assert_eq!(rmp_serde::from_slice::<Journal>(&sent).unwrap(), journal);
+        // Who names a call twice has it counted once.
+        let twice = Journal::from(vec![call("c8", None), long("c8")]);
+        assert_eq!((twice.len, twice.order.len()), (long("c8").len(), 1));
         journal.remember_within(long("last"), 10);
         assert_eq!(journal.iter().map(|c| c.request_id.as_str()).collect::<Vec<_>>(), ["last"]);
     }

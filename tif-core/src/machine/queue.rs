@@ -181,7 +181,8 @@ pub(crate) fn weight_of(report: &Report) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Alarm, Incarnation, Key, NodeId, ProcId, Quality, Stamp};
+    use crate::model::{Alarm, Descriptor, Dimensions, Incarnation, Key, Kind, Name, NodeId, ProcId, Quality, Stamp, ValueType, Version};
+    use crate::wire::{Announced, Announcement};
 
     fn report(instrument: u64, life: u32, value: u64) -> Report {
         Report {
@@ -196,6 +197,20 @@ mod tests {
         }
     }
 
+    fn announcement(instrument: u64) -> Announcement {
+        let name: Name = "orders".parse().unwrap();
+        Announcement {
+            instrument: InstrumentId(instrument),
+            source: name.clone(),
+            name: name.clone(),
+            dims: Dimensions::NONE,
+            cpu: name.clone(),
+            process: name.clone(),
+            descriptor: Descriptor::bare(name, Kind::Gauge, ValueType::U64),
+            version: Version(0),
+        }
+    }
+
     fn drain(queue: &mut Queue) -> Vec<String> {
         let mut got = Vec::new();
         while let Some(message) = queue.pop() {
@@ -206,6 +221,7 @@ mod tests {
                     }
                 }
                 ToProcess::Ping { nonce } => got.push(format!("message {nonce}")),
+                ToProcess::Announced(announced) => got.extend(announced.instruments.iter().map(|a| format!("announced {}", a.instrument))),
                 other => panic!("{other:?}"),
             }
         }
@@ -236,20 +252,17 @@ mod tests {
         assert_eq!(drain(&mut queue), ["message 7", "1=2 +2"]);
     }
 
-    // spec: MON-6
-    // The announcement itself is pushed in the simulator, where seed 15055279 found it missing.
     // spec: MON-6, SYN-2
     #[test]
     fn what_is_reported_after_an_instrument_was_announced_anew_does_not_go_before_the_announcement() {
         let mut queue = Queue::default();
         queue.push_report(report(1, 1, 14));
         queue.push_report(report(2, 1, 5));
-        queue.seal([InstrumentId(1)].into_iter());
-        queue.push(ToProcess::Ping { nonce: 7 });
+        queue.push(ToProcess::Announced(Announced { instruments: vec![announcement(1)] }));
         queue.push_report(report(1, 1, 0));
         queue.push_report(report(1, 1, 1));
         queue.push_report(report(2, 1, 6));
-        assert_eq!(drain(&mut queue), ["2=6 +1", "message 7", "1=1 +2"]);
+        assert_eq!(drain(&mut queue), ["2=6 +1", "announced 1", "1=1 +2"]);
         assert!(queue.sealed.is_empty() && queue.kept == 0 && queue.turns.is_empty());
     }
 

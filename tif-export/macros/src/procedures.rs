@@ -57,7 +57,6 @@ pub fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
     });
     errors.with(quote! {
         #item
-        #[allow(dead_code, reason = "generated: read only where the struct exports")]
         impl #ty {
             #[doc(hidden)]
             pub const TIF_PROCEDURES: &'static [::tif::declare::Procedure<#ty>] = &[#(#code),*];

@@ -129,7 +129,6 @@ fn generate(input: &DeriveInput, header: &Header, fields: &[Field], body: &Token
                     <#ident>::TIF_PROCEDURES
                 }
             }
-            #[allow(dead_code, reason = "generated: not every service has tests or instances")]
             impl #ident {
                 /// The same handles without a service or an agent behind them, for tests.
                 #vis fn detached() -> ::tif::Instance<Self> {
@@ -140,6 +139,8 @@ fn generate(input: &DeriveInput, header: &Header, fields: &[Field], body: &Token
                     ::tif::Instance::export(dims)
                 }
             }
+            // Not every service has tests or instances: this is use enough for the compiler.
+            const _: (fn() -> ::tif::Instance<#ident>, fn(::tif::Dims) -> ::tif::Instance<#ident>) = (<#ident>::detached, <#ident>::export);
         });
     }
     code
