@@ -63,7 +63,8 @@ use proc_macro::TokenStream;
 ///     const PATH: &'static str = "";
 ///     const STANDBY: bool = false;
 ///     fn procedures() -> &'static [::tif::declare::Procedure<Self>] {
-///         use ::tif::declare::NoProcedures as _;
+///         use ::tif::declare::NoProcedures as TifNoProcedures;
+///         const _: &[::tif::declare::Procedure<Orders>] = <Orders as TifNoProcedures>::TIF_PROCEDURES;
 ///         <Orders>::TIF_PROCEDURES
 ///     }
 /// }
@@ -71,6 +72,7 @@ use proc_macro::TokenStream;
 ///     pub fn detached() -> ::tif::Instance<Self> { ::tif::Instance::detached() }
 ///     pub fn export(dims: ::tif::Dims) -> ::tif::Instance<Self> { ::tif::Instance::export(dims) }
 /// }
+/// const _: (fn() -> ::tif::Instance<Orders>, fn(::tif::Dims) -> ::tif::Instance<Orders>) = (<Orders>::detached, <Orders>::export);
 /// ```
 #[proc_macro_derive(Instruments, attributes(tif))]
 pub fn instruments(input: TokenStream) -> TokenStream {

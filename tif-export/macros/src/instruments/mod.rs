@@ -124,8 +124,9 @@ fn generate(input: &DeriveInput, header: &Header, fields: &[Field], body: &Token
                 const STANDBY: bool = #standby;
                 fn procedures() -> &'static [::tif::declare::Procedure<Self>] {
                     // Those of #[tif::procedures] if the struct has it, else the trait's, which are none.
-                    #[allow(unused_imports, reason = "a struct with procedures of its own does not need the trait")]
-                    use ::tif::declare::NoProcedures as _;
+                    // Named here, the trait is of use to the compiler in both.
+                    use ::tif::declare::NoProcedures as TifNoProcedures;
+                    const _: &[::tif::declare::Procedure<#ident>] = <#ident as TifNoProcedures>::TIF_PROCEDURES;
                     <#ident>::TIF_PROCEDURES
                 }
             }
