@@ -259,6 +259,8 @@ pub struct World {
     pub store_fails: bool,
     /// No write is done at all.
     pub store_full: bool,
+    /// None of a log that several CPUs keep is.
+    pub logs_full: bool,
     /// Launches by what becomes of them; none: chance decides.
     pub launches: Vec<Name>,
     /// Which CPU it is; the first is alone unless it is one of a system.
@@ -327,6 +329,7 @@ impl World {
             healed_after: None,
             store_fails: false,
             store_full: false,
+            logs_full: false,
             launches: Vec::new(),
             node,
             cpus,

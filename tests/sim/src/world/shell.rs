@@ -465,7 +465,8 @@ impl World {
     }
 
     fn commit_one(&mut self) -> Option<(tif_core::agent::io::Ticket, Option<String>)> {
-        let fails = self.store_full || (self.store_fails && self.random.percent(70));
+        let refused = self.store_full || (self.logs_full && matches!(self.store.next(), Some(Record::Replicated { .. })));
+        let fails = refused || (self.store_fails && self.random.percent(70));
         let (ticket, record) = self.store.commit(fails)?;
         if let Some(record) = &record {
             if let Record::Process(process) = record {

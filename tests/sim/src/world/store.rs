@@ -87,6 +87,11 @@ impl Store {
         !self.queue.is_empty()
     }
 
+    /// What is committed next.
+    pub fn next(&self) -> Option<&Record> {
+        self.queue.front().map(|(_, record)| record)
+    }
+
     /// Commits the oldest write, or fails to.
     pub fn commit(&mut self, fails: bool) -> Option<(Ticket, Option<Record>)> {
         let (ticket, record) = self.queue.pop_front()?;
