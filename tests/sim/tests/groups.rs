@@ -1,5 +1,6 @@
 //! A service whose group has members on several CPUs: arrange, break something, look.
 
+use tif_core::agent::io::Record;
 use tif_core::machine::witness::Term;
 use tif_core::model::{Cause, Coarsen, Name, NodeId, Refusal, SetResult, Setting, Value, Version, Weight};
 use tif_core::wire::{Admission, Identity};
@@ -260,7 +261,7 @@ fn what_was_asked_again_on_another_cpu_after_its_first_attempt_was_lost_is_answe
     let (mut system, importers) = system(3);
     // The first attempts reach nobody else before the primary dies. Its agent lives on and waits to hear of them.
     for world in &mut system.worlds[1..] {
-        world.logs_full = true;
+        world.store_refuses = Some(|record| matches!(record, Record::Replicated { .. }));
     }
     let change = system.worlds[0].set(importers[0], "orders.batch", "10", "a1", Admission::default()).unwrap();
     let call = system.worlds[0].fire_as(importers[0], "f1-1").unwrap();
@@ -270,7 +271,7 @@ fn what_was_asked_again_on_another_cpu_after_its_first_attempt_was_lost_is_answe
     until(&mut system, "an election", |system| term(system, 2).home.node == NodeId(2));
     cut(&mut system, 1);
     for world in &mut system.worlds[1..] {
-        world.logs_full = false;
+        world.store_refuses = None;
     }
     until(&mut system, "the elected", |system| leaders(system) == [2]);
     assert_eq!(set(&mut system, 1, importers[1], 20, "b1").unwrap().changed[0].version, Version(1));
@@ -504,6 +505,46 @@ fn a_handover_that_no_majority_can_witness_is_broken_off_and_done_when_it_can() 
     let who = leaders(&system)[..].first().map(|node| (*node, system.worlds[*node as usize - 1].standing()[&orders()]));
     assert!(leaders(&system).len() == 1 && who != Some((1, first)), "{who:?} leads; {first} was to hand over to {second}");
     set(&mut system, 0, importers[0], 70, "b1").unwrap();
+    assert_whole(&system);
+}
+
+// spec: OUT-4, OUT-5
+#[test]
+fn another_cpu_hears_in_one_go_that_a_primary_was_gone_and_back_and_is_gone_again() {
+    let mut system = System::new(3, 7, Weather { still: true, ..Weather::default() });
+    let first = system.worlds[0].spawn_member("orders");
+    let own = system.worlds[0].spawn_importer(Identity::Exactly(name("imp-1")));
+    let far = system.worlds[2].spawn_importer(Identity::Exactly(name("imp-1-n3")));
+    assert!(system.run_ms(2000), "{:?}", system.violation());
+    system.worlds[2].subscribe(far, "orders.**", Coarsen::default());
+    assert!(system.run_ms(500), "{:?}", system.violation());
+    let break_off = |system: &mut System| {
+        system.worlds[0].spawn_member("orders");
+        until(system, "a standby", |system| numbers(system, 0).len() > 1);
+        assert!(system.run_ms(50), "{:?}", system.violation());
+        system.worlds[0].drain(own, "orders", None);
+        cut(system, 1);
+        until(system, "nobody leads", |system| leaders(system).is_empty());
+        assert!(system.run_ms(20), "{:?}", system.violation());
+        let world = &mut system.worlds[0];
+        for standby in world.living(|p| p.exporter().is_some()).into_iter().filter(|who| *who != first) {
+            world.end_process(standby, KILLED);
+        }
+        assert!(system.run_ms(20), "{:?}", system.violation());
+        system.net.heal();
+    };
+    let own_cut = |system: &mut System| system.net.part(&[NodeId(1)], &[NodeId(3)], true);
+    own_cut(&mut system);
+    break_off(&mut system);
+    own_cut(&mut system);
+    wait_for_leader(&mut system, first);
+    break_off(&mut system);
+    let exporter = system.worlds[0].processes[first].key.unwrap();
+    let told = |system: &System| system.worlds[2].processes[far].importer().unwrap().told.contains_key(&exporter);
+    until(&mut system, "the outage on the other CPU", told);
+    wait_for_leader(&mut system, first);
+    assert!(system.run_ms(2000), "{:?}", system.violation());
+    assert!(!told(&system), "it is back");
     assert_whole(&system);
 }
 

@@ -1,6 +1,7 @@
 //! A store that cannot be written, an agent that was away when somebody died, and processes that go in good order.
 
-use tif_core::model::{Cause, Coarsen, Stamp};
+use tif_core::agent::io::Record;
+use tif_core::model::{Cause, Coarsen, Stamp, Value};
 use tif_core::wire::{Admission, Identity};
 use tif_sim::check::convergence;
 use tif_sim::world::importer::View;
@@ -133,6 +134,43 @@ fn values_that_end_with_their_source_end_in_the_store_too_when_it_can_be_written
     world.run_ms(3000);
     assert_eq!(names(&world), ["cache.batch"], "the next life begins without it");
     assert_converged(&mut world);
+}
+
+// spec: CTL-7, MON-7, SEC-3
+#[test]
+fn values_that_ended_with_their_source_while_the_store_was_full_do_not_come_back_with_the_next_agent() {
+    for leaves in [false, true] {
+        let mut world = still();
+        let first = solo(&mut world, "cache-1");
+        let importer = world.spawn_importer(Identity::Exactly(name("imp-1")));
+        world.run_ms(1000);
+        for (control, id) in [("cache.scratch@cache-1", "a1"), ("cache.batch@cache-1", "a2")] {
+            world.set(importer, control, "100", id, Admission::default());
+        }
+        world.run_ms(500);
+        if leaves {
+            world.store_refuses = Some(|record| matches!(record, Record::Forget { .. }));
+            world.leave(first);
+        } else {
+            world.end_process(first, KILLED);
+            world.run_ms(590_000);
+            world.store_full = true;
+        }
+        world.run_ms(20_000);
+        world.kill_agent();
+        (world.store_full, world.store_refuses) = (false, None);
+        let names = |world: &World| world.store.controls.keys().map(|(_, name)| name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&world), ["cache.batch", "cache.scratch"], "the store could not be told");
+        world.start_agent();
+        let second = solo(&mut world, "cache-1");
+        world.run_ms(3000);
+        let exporter = world.processes[second].exporter().unwrap();
+        let value = |path: &str| exporter.cells.values().find(|c| c.descriptor.path.as_str() == path).unwrap().value.clone();
+        assert_eq!(value("batch"), Value::U64(100), "it is memorized");
+        assert_ne!(value("scratch"), Value::U64(100), "leaves: {leaves}");
+        assert_eq!(names(&world), ["cache.batch"]);
+        assert_converged(&mut world);
+    }
 }
 
 // spec: OUT-4, SEC-3

@@ -194,20 +194,10 @@ impl Agent {
     /// here, because this CPU led before.
     // spec: TST-4
     pub(super) fn take_calls(&mut self, now: Moment, service: &Name, book: &Book, out: &mut Outbox) {
-        let mut known = Vec::new();
-        for call in book.calls() {
-            let is_underway = self.calls.underway.values().any(|c| c.call.request_id == call.request_id);
-            match self.calls.journal.find(&call.request_id) {
-                _ if is_underway => {}
-                Some(own) if call.outcome.is_none() => known.push(own.clone()),
-                Some(_) => {}
-                None => {
-                    let outcome = Some(call.outcome.clone().unwrap_or_else(lost));
-                    self.calls.journal.remember(CallRecord { outcome, ..call.clone() });
-                }
-            }
-        }
-        for call in known.into_iter().filter(|call| matches!(call.outcome, Some(Outcome::Returned(_)))) {
+        let is_underway = |call: &CallRecord| self.calls.underway.values().any(|c| c.call.request_id == call.request_id);
+        let over: Vec<&CallRecord> = book.calls().filter(|call| !is_underway(call)).collect();
+        let learnt: Vec<CallRecord> = over.into_iter().filter_map(|call| self.calls.journal.take_over(call, lost)).collect();
+        for call in learnt {
             self.propose_line(now, service, Line::Call(call), out).ok();
         }
     }

@@ -142,6 +142,12 @@ impl Agent {
                 self.store_outage(outage.id, out);
             }
         }
+        // Values that have ended with their source, while the store could not be told of it.
+        // spec: CTL-7, SEC-3
+        for source in self.ledger.sources() {
+            self.sources.entry(source).or_default();
+        }
+        self.expire_sources(now, out);
         for key in elsewhere {
             if self.registry.current(key.proc) == Some(key) && !defect(Defect::ForgetToListen) {
                 self.listen_to(now, key, Pulse::SLOWEST);

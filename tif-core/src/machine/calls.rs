@@ -146,6 +146,30 @@ impl Journal {
         self.remember(call);
     }
 
+    /// This CPU takes over a log that has this of a call which does not run here. What is sure goes before what is not, wherever it is known; of what is known
+    /// nowhere, `lost` is said from now on. Returns what the log is to learn.
+    ///
+    /// | here | in the log | known from now on |
+    /// |---|---|---|
+    /// | nothing | an outcome | that of the log |
+    /// | nothing | no outcome | `lost` |
+    /// | indeterminate | what it answered | that of the log |
+    /// | indeterminate | anything else | what is known here |
+    /// | what it answered | no outcome | what is known here, and the log learns it |
+    /// | what it answered | an outcome | what is known here: the log has no other answer |
+    pub fn take_over(&mut self, logged: &CallRecord, lost: impl FnOnce() -> Outcome) -> Option<CallRecord> {
+        let answered = |call: &CallRecord| matches!(call.outcome, Some(Outcome::Returned(_)));
+        match self.find(&logged.request_id) {
+            Some(own) if answered(own) => logged.outcome.is_none().then(|| own.clone()),
+            Some(_) if !answered(logged) => None,
+            _ => {
+                let outcome = Some(logged.outcome.clone().unwrap_or_else(lost));
+                self.remember(CallRecord { outcome, ..logged.clone() });
+                None
+            }
+        }
+    }
+
     /// What became of a call.
     pub fn find(&self, id: &RequestId) -> Option<&CallRecord> {
         self.by_id.get(id)
@@ -178,6 +202,29 @@ mod tests {
         let refusal = journal.find(&"a".parse().unwrap()).and_then(CallRecord::refusal).unwrap();
         assert!(refusal.to_string().contains("the agent ended while it ran; whether it was done is not known"), "{refusal}");
         assert_eq!(journal.find(&"b".parse().unwrap()).and_then(CallRecord::refusal), None);
+    }
+
+    // spec: TST-4
+    #[test]
+    fn of_a_call_that_another_cpu_made_what_is_sure_goes_before_what_is_not_wherever_it_is_known() {
+        let returned = |text: &str| Some(Outcome::Returned(Ok(text.to_owned())));
+        let open = |text: &str| Some(Outcome::Indeterminate(text.to_owned()));
+        for (here, logged, known, learns) in [
+            (None, returned("3"), returned("3"), false),
+            (None, open("there"), open("there"), false),
+            (None, None, open("lost"), false),
+            (Some(open("here")), returned("3"), returned("3"), false),
+            (Some(open("here")), open("there"), open("here"), false),
+            (Some(open("here")), None, open("here"), false),
+            (Some(returned("3")), None, returned("3"), true),
+            (Some(returned("3")), open("there"), returned("3"), false),
+        ] {
+            let mut journal = Journal::default();
+            here.into_iter().for_each(|outcome| journal.remember(call("a", outcome)));
+            let learnt = journal.take_over(&call("a", logged), || Outcome::Indeterminate("lost".to_owned()));
+            let now = journal.find(&"a".parse().unwrap()).unwrap();
+            assert_eq!((&now.outcome, learnt.as_ref()), (&known, learns.then_some(now)));
+        }
     }
 
     // spec: SEC-2

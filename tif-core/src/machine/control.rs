@@ -4,7 +4,7 @@
 //! does it once.
 // spec: CTL-3, CTL-5, CTL-7
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::agent::io::{ChangeRecord, ControlRecord, ControlValue};
 use crate::defects::{Defect, defect};
@@ -199,6 +199,11 @@ impl Ledger {
     pub fn volatile_of(&self, source: &Name) -> Vec<String> {
         let volatile = self.values.iter().filter(|((of, _), held)| of == source && !held.memorized);
         volatile.map(|((_, name), _)| name.clone()).collect()
+    }
+
+    /// The sources of whose controls values are known.
+    pub fn sources(&self) -> BTreeSet<Name> {
+        self.values.keys().map(|(source, _)| source.clone()).collect()
     }
 
     /// The service has ended in good order: values that are not memorized end with it. True if there were any.

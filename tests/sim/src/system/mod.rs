@@ -38,6 +38,7 @@ pub struct System {
     releases: Option<Random>,
     /// What happened to calls of procedures.
     pub calls: crate::check::calls::Calls,
+    revivals: crate::check::revivals::Revivals,
     /// What chance lets happen between the CPUs, if that is kept.
     pub acts: Acts,
     /// The timeline of what is between the CPUs, if it is kept.
@@ -115,6 +116,7 @@ impl System {
             step: 0,
             shared: SharedGroups::default(),
             calls: Default::default(),
+            revivals: Default::default(),
             trouble_at: None,
             releases: chance,
             acts: Acts::default(),
@@ -203,7 +205,10 @@ impl System {
         }
         for revival in std::mem::take(&mut self.worlds[i].revived) {
             let home = &self.worlds[revival.home() as usize - 1];
-            let verdict = home.agent.as_ref().map_or(Ok(()), |agent| revival.look(home.now, &agent.outages(home.time())));
+            let verdict = match &home.agent {
+                Some(agent) => self.revivals.on_told(self.worlds[i].node, &revival, home.now, &agent.outages(home.time())),
+                None => Ok(()),
+            };
             self.worlds[i].judge(verdict);
         }
         for event in std::mem::take(&mut self.worlds[i].calls) {

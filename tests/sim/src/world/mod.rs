@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use tif_core::agent::Agent;
-use tif_core::agent::io::{Conn, Input, LaunchPolicy, Moment, Ticket};
+use tif_core::agent::io::{Conn, Input, LaunchPolicy, Moment, Record, Ticket};
 use tif_core::machine::versions::Offer;
 use tif_core::model::{Cause, Key, Name, Slot, Stamp, Time};
 use tif_core::wire::{Hello, Identity, ToAgent, ToProcess};
@@ -259,8 +259,8 @@ pub struct World {
     pub store_fails: bool,
     /// No write is done at all.
     pub store_full: bool,
-    /// None of a log that several CPUs keep is.
-    pub logs_full: bool,
+    /// None of these is.
+    pub store_refuses: Option<fn(&Record) -> bool>,
     /// Launches by what becomes of them; none: chance decides.
     pub launches: Vec<Name>,
     /// Which CPU it is; the first is alone unless it is one of a system.
@@ -329,7 +329,7 @@ impl World {
             healed_after: None,
             store_fails: false,
             store_full: false,
-            logs_full: false,
+            store_refuses: None,
             launches: Vec::new(),
             node,
             cpus,

@@ -465,7 +465,7 @@ impl World {
     }
 
     fn commit_one(&mut self) -> Option<(tif_core::agent::io::Ticket, Option<String>)> {
-        let refused = self.store_full || (self.logs_full && matches!(self.store.next(), Some(Record::Replicated { .. })));
+        let refused = self.store_full || self.store_refuses.is_some_and(|refuses| self.store.next().is_some_and(refuses));
         let fails = refused || (self.store_fails && self.random.percent(70));
         let (ticket, record) = self.store.commit(fails)?;
         if let Some(record) = &record {
