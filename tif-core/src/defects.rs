@@ -241,6 +241,8 @@ defects! {
     AnswerOwnAttempt,
     /// Of a service that several CPUs keep, calls are in the journal of one.
     JournalAlone,
+    /// Of a change that other CPUs have not confirmed it is said that nobody will ever know.
+    DoubtChanges,
     "witness":
     /// A voter forgets what it has promised.
     ForgetPromise,

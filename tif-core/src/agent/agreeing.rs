@@ -211,5 +211,8 @@ fn lost() -> Outcome {
 pub(super) fn unknown(id: &RequestId, name: String) -> Refusal {
     let reason =
         "other CPUs have not confirmed it; whether it will be accepted is not known: ask again with the same request id".to_owned();
+    if defect(Defect::DoubtChanges) {
+        return Refusal::Indeterminate { name, reason };
+    }
     Refusal::TimedOut { name, reason, request_id: Some(id.clone()) }
 }

@@ -7,7 +7,7 @@
 //!
 //! The thread holds one word and locks nothing, so that its list of robust futexes can be this one, and not that of the C library.
 // spec: PSM-12
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "the list of robust futexes is given to the kernel as raw memory")]
 
 use std::io;
 use std::ptr;

@@ -17,7 +17,7 @@ pub trait Cell<T>: Send + Sync + 'static {
 }
 
 impl<T: Scalar> Cell<T> for ScalarCell {
-    #[allow(private_interfaces)]
+    #[allow(private_interfaces, reason = "as in the trait")]
     fn open(home: &Home, place: Option<&Place>) -> Self {
         home.scalar(place)
     }
@@ -32,7 +32,7 @@ impl<T: Scalar> Cell<T> for ScalarCell {
 }
 
 impl Cell<String> for WideCell {
-    #[allow(private_interfaces)]
+    #[allow(private_interfaces, reason = "as in the trait")]
     fn open(home: &Home, place: Option<&Place>) -> Self {
         home.wide(place)
     }

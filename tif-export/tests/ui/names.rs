@@ -4,7 +4,7 @@ use tif::{Counter, Exported, Indicator, Instruments, TestPoint};
 #[tif(service = "Orders!")]
 struct Orders {
     /// Capital.
-    #[allow(non_snake_case)]
+    #[allow(non_snake_case, reason = "what is refused is this name")]
     Depth: Counter,
     /// Not a name.
     #[tif(name = "queue depth")]

@@ -1,5 +1,5 @@
 //! How a process ended that is no child of ours and is reaped already: `PIDFD_GET_INFO` (kernel 6.15 and later remember it with the pidfd).
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "the layout of what an ioctl fills in is promised to the kernel")]
 
 use std::os::fd::BorrowedFd;
 

@@ -15,10 +15,11 @@ mod ids;
 pub(crate) mod keeps;
 mod keys;
 mod launches;
-mod marks;
+pub(crate) mod marks;
 mod notices;
 mod numbers;
 mod outages;
+pub(crate) mod outdated;
 mod primaries;
 mod reports;
 pub(crate) mod revivals;
@@ -52,8 +53,12 @@ impl fmt::Display for Violation {
 pub type Verdict = Result<(), Violation>;
 
 /// A violation; the world adds where and when.
+fn violation(check: &'static str, what: String) -> Violation {
+    Violation { step: 0, at_ms: 0, check, what }
+}
+
 fn wrong(check: &'static str, what: String) -> Verdict {
-    Err(Violation { step: 0, at_ms: 0, check, what })
+    Err(violation(check, what))
 }
 
 /// All that look on while things happen.

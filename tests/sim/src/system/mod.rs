@@ -212,7 +212,7 @@ impl System {
             self.worlds[i].judge(verdict);
         }
         for event in std::mem::take(&mut self.worlds[i].calls) {
-            let verdict = self.calls.on_event(&event);
+            let verdict = self.calls.on_event(&event, |id| self.worlds.iter().any(|world| world.store.call(id).is_some()));
             self.worlds[i].judge(verdict);
         }
         for office in std::mem::take(&mut self.worlds[i].offices) {

@@ -12,6 +12,7 @@ use super::faults::Defect;
 use super::importer::{Importer, Pending};
 use super::{By, Event, Link, MS, Process, SECOND, SPEAKS, Trade, VecDeque, Who, World};
 use crate::acts::Track;
+use crate::check::marks::Marks;
 use crate::check::versions;
 use crate::story;
 
@@ -511,6 +512,10 @@ impl World {
             ToProcess::ReportsBegin { source, .. } => importer.fresh_of(source),
             _ => Vec::new(),
         };
+        let mark = match message {
+            ToProcess::ReportsEnd(end) => importer.views.get(&end.source).map_or(Ok(()), |view| Marks::on_mark(who, &view.machine, end)),
+            _ => Ok(()),
+        };
         let again = importer.on_message(now, message);
         if let ToProcess::ReportsBegin { source, key, .. } = message
             && let Some(view) = importer.views.get(source)
@@ -518,6 +523,7 @@ impl World {
         {
             self.checks.handovers.on_marked(who, *key, source, record);
         }
+        self.judge(mark);
         if let (Some(asked), ToProcess::SetDone { result, .. }) = (&asked, message) {
             let verdict = self.checks.admissions.on_answer(asked, result, refuses);
             self.judge(verdict);

@@ -6,11 +6,12 @@ use tif_core::limits;
 use tif_core::machine::confirm::{End, Keep};
 use tif_core::machine::link::{Body, Frame};
 use tif_core::model::notice::NoticeEvent;
-use tif_core::model::{Cause, Epoch, Incarnation, Key, Name, NodeId, Role, SetResult, Version};
+use tif_core::model::{Cause, Epoch, Incarnation, Key, Name, NodeId, Refusal, Role, SetResult, Version};
 use tif_core::wire::{Credentials, Hello, PeerBody, PeerFrame, Registration, SegmentFacts, ToAgent, ToPeer, ToProcess};
 
 use super::faults::Defect;
 use super::{By, Event, MS, SECOND, Trade, Who, World};
+use crate::check::outdated;
 use crate::check::revivals::Revival;
 use crate::check::succession;
 use crate::story;
@@ -20,7 +21,14 @@ impl World {
     pub(crate) fn feed(&mut self, input: Input) {
         let Some(mut agent) = self.agent.take() else { return };
         let mut out = Vec::new();
+        let dead = self.checks.deaths.known().last().copied();
+        let outdated =
+            self.step.is_multiple_of(outdated::ONE_IN).then(|| outdated::of(&input, agent.key(), dead, self.step / outdated::ONE_IN));
         agent.handle(self.moment(), input, &mut out);
+        if let Some(outdated) = outdated.flatten() {
+            let verdict = outdated::look(&mut agent, self.moment(), outdated);
+            self.judge(verdict);
+        }
         self.due = agent.deadline().map(|t| t.0);
         self.agent = Some(agent);
         for output in out {
@@ -250,7 +258,7 @@ impl World {
                 }
             }
             Output::Send { conn, to, message } => {
-                self.look_at_answer(&message);
+                self.look_at_answer(conn, &message);
                 if let ToProcess::Promote { epoch } = *message {
                     self.look_at_succession(to, epoch);
                 }
@@ -410,7 +418,15 @@ impl World {
     }
 
     /// An accepted change must be durable at the moment when that is said.
-    fn look_at_answer(&mut self, message: &ToProcess) {
+    fn look_at_answer(&mut self, conn: Conn, message: &ToProcess) {
+        if let ToProcess::Refused { req, refusal: Refusal::Indeterminate { .. } } = message {
+            let importer = self.links.get(&conn).and_then(|link| self.processes[link.who].importer());
+            let request = importer.and_then(|importer| importer.pending.get(req)).and_then(|pending| pending.again.as_ref());
+            match crate::check::calls::look_at_unknown(request, |id| self.store.call(id).filter(|_| self.cpus == 1)) {
+                Ok(id) => id.into_iter().for_each(|id| self.on_call(crate::check::calls::Event::Unknown(id))),
+                Err(violation) => self.judge(Err(violation)),
+            }
+        }
         if let ToProcess::Fired { request_id, result, .. } = message {
             self.on_call(crate::check::calls::Event::Told(request_id.clone(), result.clone()));
             // With several CPUs it may be in the log that these keep, and it is told all the same where that cannot be written.
@@ -442,7 +458,7 @@ impl World {
         if self.cpus > 1 {
             return self.calls.push(event);
         }
-        let outcome = self.checks.calls.on_event(&event);
+        let outcome = self.checks.calls.on_event(&event, |id| self.store.call(id).is_some());
         self.judge(outcome);
     }
 

@@ -77,6 +77,12 @@ impl Store {
         self.untold_calls.contains(id) || self.calls.iter().any(|c| c.request_id == *id && c.outcome.is_some())
     }
 
+    /// A call, as the journal has it.
+    pub fn call(&self, id: &RequestId) -> Option<&CallRecord> {
+        let shared = || self.logs.values().find_map(|log| log.state.call(id));
+        self.calls.iter().find(|c| c.request_id == *id).or_else(shared)
+    }
+
     /// Whether it is durable that this one is no more.
     pub fn has_ended(&self, key: Key) -> bool {
         self.processes.values().any(|p| p.key == key && p.ended)

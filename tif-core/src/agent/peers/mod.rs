@@ -190,8 +190,13 @@ impl Agent {
     /// A datagram has come.
     pub(super) fn on_peer_frame(&mut self, now: Moment, from: NodeId, frame: PeerFrame, out: &mut Outbox) {
         let life = frame.from;
+        // Whoever speaks for another life than its own says nothing of either.
+        let is_its_own = match &frame.body {
+            PeerBody::Beat(beat) => beat.from == life && beat.to == frame.to,
+            _ => true,
+        };
         // spec: PSM-11
-        if life.node != from || from == self.key.node {
+        if life.node != from || from == self.key.node || !is_its_own {
             self.stats.stale_keys += 1;
             return;
         }
