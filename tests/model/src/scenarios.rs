@@ -53,6 +53,7 @@ pub const ALL: &[Scenario] = &[
     pair("2 terms, 1 write, agents restart", true, replication::Bounds { writes: 1, restarts: 1, ..PAIR }),
     pair("4 terms, 1 write", true, replication::Bounds { epochs: 4, writes: 1, ..PAIR }),
     pair("6 terms, 1 write", false, replication::Bounds { epochs: 6, writes: 1, ..PAIR }),
+    pair("6 terms, 1 write, agents restart", false, replication::Bounds { epochs: 6, writes: 1, restarts: 1, ..PAIR }),
     pair("3 terms, 2 writes", false, replication::Bounds { epochs: 3, ..PAIR }),
     pair("2 terms, 1 write, stores lost", false, replication::Bounds { writes: 1, losses: 1, ..PAIR }),
     pair("3 terms, 1 write, stores lost", false, replication::Bounds { epochs: 3, writes: 1, losses: 1, ..PAIR }),

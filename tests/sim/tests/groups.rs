@@ -548,6 +548,24 @@ fn another_cpu_hears_in_one_go_that_a_primary_was_gone_and_back_and_is_gone_agai
     assert_whole(&system);
 }
 
+// It was seen that an importer which reads slowly was never told by the next agent that an outage was over, because only the one before knew.
+// spec: OUT-4, OUT-6, MON-7
+#[test]
+fn an_outage_that_a_successor_on_another_cpu_has_ended_is_over_for_the_next_agent_too() {
+    let (mut system, _) = system(3);
+    let primary = system.worlds[0].standing()[&orders()];
+    let importer = system.worlds[0].spawn_importer(Identity::Exactly(name("imp-2")));
+    assert!(system.run_ms(500), "{:?}", system.violation());
+    system.worlds[0].subscribe(importer, "orders.**", Coarsen::default());
+    assert!(system.run_ms(500), "{:?}", system.violation());
+    system.worlds[0].end_process(primary, KILLED);
+    until(&mut system, "a successor elsewhere", |system| matches!(leaders(system)[..], [2 | 3]));
+    assert!(system.run_ms(1000), "{:?}", system.violation());
+    let ends: Vec<_> =
+        system.worlds[0].store.outages.values().filter(|(o, _)| o.source == orders()).map(|(o, _)| o.end.is_some()).collect();
+    assert_eq!(ends, [true]);
+}
+
 // It was seen that whoever is named once more, in a later term, was taken for one that leads already.
 // spec: OUT-5, GRP-8
 #[test]

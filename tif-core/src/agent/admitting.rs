@@ -373,7 +373,7 @@ impl Agent {
         let welcome = Welcome { protocol, key, name, agent: self.key, cpu: self.cpu.clone(), role, epoch, resumed };
         out.push(Output::Admit { conn, key, elsewhere, epoch, controls, welcome: Box::new(ToProcess::Welcome(Box::new(welcome))) });
         if let Some(service) = member_of {
-            self.number_member(now, &service, key, out);
+            self.number_member(now, &service, key, resumed, out);
         }
     }
 

@@ -15,14 +15,15 @@ use crate::wire::{Member, ToPeer, ToProcess};
 pub(super) type Numbers = BTreeMap<Name, Admission>;
 
 impl Agent {
-    /// A member was admitted. It comes by its number, unless it has one from before.
-    pub(super) fn number_member(&mut self, now: Moment, service: &Name, key: Key, out: &mut Outbox) {
+    /// A member was admitted. It comes by its number, unless it has one from before. `resumed`: what it takes for its number may be unknown here, and is not
+    /// kept for it.
+    pub(super) fn number_member(&mut self, now: Moment, service: &Name, key: Key, resumed: bool, out: &mut Outbox) {
         let alone = self.is_nobody_asked();
-        let admission = self.numbers.entry(service.clone()).or_default();
-        if let Some(number) = admission.number(key) {
-            self.tell(out, key, ToProcess::Numbered { number: Some(number) });
-            return;
+        let number = self.numbers.entry(service.clone()).or_default().number(key);
+        if number.is_some() || resumed {
+            self.tell(out, key, ToProcess::Numbered { number });
         }
+        let Some(admission) = self.numbers.get_mut(service).filter(|_| number.is_none()) else { return };
         let steps = admission.on_join(key, alone);
         self.take_numbering_steps(now, steps, out);
     }

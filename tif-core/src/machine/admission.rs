@@ -146,9 +146,15 @@ impl Admission {
         vec![Step::Wait { key, pause: Duration::from_millis(first + more) }]
     }
 
-    /// A member is back that holds this number, as the store remembers.
-    // spec: MON-7
+    /// A member is back that holds this number, as the store remembers. If it remembers two with one number, it could not be told that the older had to give way:
+    /// that one has none, and comes by another.
+    // spec: MON-7, SEC-3
     pub fn restore(&mut self, key: Key, number: MemberNumber) {
+        match self.who_has(number) {
+            Some((other, _)) if is_younger(other, key) => return,
+            Some((other, _)) => drop(self.here.remove(&other)),
+            None => {}
+        }
         self.here.insert(key, Standing::Holds(number));
     }
 
@@ -301,6 +307,19 @@ mod tests {
         assert!(is_waiting(&all.on_join(key(1, 1), false)));
         assert_eq!((admit(&mut all, key(1, 1)), all.number(key(1, 1))), (MemberNumber(1), Some(MemberNumber(1))));
         assert_eq!(all.on_due(key(1, 1), false), []);
+    }
+
+    // spec: GRP-1, SEC-3
+    #[test]
+    fn of_two_that_the_store_remembers_with_one_number_the_younger_has_it_and_the_other_finds_another() {
+        for order in [[1, 2], [2, 1]] {
+            let mut all = Admission::default();
+            for n in order {
+                all.restore(key(1, n), MemberNumber(1));
+            }
+            assert_eq!((all.number(key(1, 1)), all.number(key(1, 2))), (None, Some(MemberNumber(1))));
+            assert_eq!(all.on_join(key(1, 1), true), [Step::Admitted { key: key(1, 1), number: MemberNumber(2) }]);
+        }
     }
 
     // spec: GRP-2

@@ -13,7 +13,7 @@ use tif_core::wire::{PeerBody, ToProcess};
 use super::{Verdict, wrong};
 
 /// How often an input is said once more: all that is in the agent is compared, which takes as long as thousands of inputs.
-pub const ONE_IN: u64 = 4096;
+pub const ONE_IN: u64 = 8192;
 
 /// What an earlier life would have said instead, or what would have been meant for one; none if there was none, or if this says nothing of lives. `dead`: who is
 /// known to be dead on this CPU.
@@ -64,15 +64,14 @@ pub fn look(agent: &mut Agent, now: Moment, input: Input) -> Verdict {
     let mut out = Vec::new();
     agent.handle(now, input, &mut out);
     let after = all_of(agent);
-    let (was, is) = (lasting(&before), lasting(&after));
-    if let Some((was, is)) = was.iter().zip(&is).find(|(was, is)| was != is) {
-        return wrong("outdated", format!("{words} has changed `{}` to `{}`", was.trim(), is.trim()));
-    }
-    if was.len() != is.len() {
-        return wrong("outdated", format!("{words} has changed what the agent holds"));
+    if before != after {
+        let same = before.chars().zip(after.chars()).take_while(|(was, is)| was == is);
+        let at = same.map(|(c, _)| c.len_utf8()).sum();
+        let (was, is) = (around(&before, at), around(&after, at));
+        return wrong("outdated", format!("{words} has changed `{was}` to `{is}`"));
     }
     let only_tells = |output: &Output| match output {
-        Output::Send { message, .. } => matches!(**message, ToProcess::StaleKey { .. }),
+        Output::Send { message, .. } => matches!(**message, ToProcess::StaleKey { .. } | ToProcess::Refused { .. }),
         Output::ToPeer { .. } => true,
         _ => false,
     };
@@ -82,21 +81,36 @@ pub fn look(agent: &mut Agent, now: Moment, input: Input) -> Verdict {
     }
 }
 
+/// All that is in it, but how many such messages came and who is to be told that its life is over.
 fn all_of(agent: &Agent) -> String {
-    format!("{agent:#?}")
+    let all = format!("{agent:?}");
+    let mut lasting = String::with_capacity(all.len());
+    let mut rest = all.as_str();
+    while let Some((before, field)) =
+        [", refused: ", ", stale_keys: "].iter().filter_map(|name| rest.split_once(name)).min_by_key(|(before, _)| before.len())
+    {
+        lasting.push_str(before);
+        rest = &field[value_len(field)..];
+    }
+    lasting + rest
 }
 
-/// All lines but how many such messages came, and that their sender is to be told.
-fn lasting(all: &str) -> Vec<&str> {
-    let mut lines = all.lines();
-    let mut lasting = Vec::new();
-    while let Some(line) = lines.next() {
-        let (indent, field) = line.split_at(line.len() - line.trim_start().len());
-        if field.starts_with("refused: Some(") {
-            lines.by_ref().find(|line| line.strip_prefix(indent) == Some("),"));
-        } else if !field.starts_with("refused: ") && !field.starts_with("stale_keys: ") {
-            lasting.push(line);
+/// How long the value is with which this begins.
+fn value_len(text: &str) -> usize {
+    let mut depth = 0;
+    let ends = |c: char| {
+        match c {
+            '(' | '{' | '[' => depth += 1,
+            ')' | '}' | ']' => depth -= 1,
+            _ => {}
         }
-    }
-    lasting
+        depth < 0 || (depth == 0 && c == ',')
+    };
+    text.find(ends).unwrap_or(text.len())
+}
+
+fn around(text: &str, at: usize) -> &str {
+    let from = text[..at].char_indices().rev().nth(60).map_or(0, |(from, _)| from);
+    let to = text[at..].char_indices().nth(60).map_or(text.len(), |(to, _)| at + to);
+    &text[from..to]
 }

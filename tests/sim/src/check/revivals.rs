@@ -42,18 +42,17 @@ pub struct Revivals {
 }
 
 impl Revivals {
-    /// An agent has told an importer of one. `now`: at its home, whose outages these are.
+    /// An agent has told an importer of one. `now`: at its home, whose outages these are, and where it has come back so often, whether that is durable or not.
     ///
     /// # Errors
     /// If it has not come back.
-    pub fn on_told(&mut self, by: u32, revival: &Revival, now: u64, outages: &[OutageRow]) -> Verdict {
+    pub fn on_told(&mut self, by: u32, revival: &Revival, now: u64, outages: &[OutageRow], returns: &BTreeSet<(Key, OutageId)>) -> Verdict {
         let Revival { id, source, key, lost } = revival;
         let told = self.told.entry((by, *key)).or_default();
         told.insert(*id);
-        let of_it = || outages.iter().map(|row| (row, &row.outage)).filter(|(_, outage)| outage.key == *key);
-        let returns = of_it().filter(|(_, outage)| outage.end.as_ref().is_some_and(|end| end.key == *key)).count();
-        let lasting = of_it().find(|(_, outage)| outage.end.is_none());
-        match lasting.map(|(row, _)| now.saturating_sub(row.lasted_ms * 1_000_000)) {
+        let returns = returns.iter().filter(|(returned, _)| returned == key).count();
+        let lasting = outages.iter().find(|row| row.outage.key == *key && row.outage.end.is_none());
+        match lasting.map(|row| now.saturating_sub(row.lasted_ms * 1_000_000)) {
             // What was told is rounded to milliseconds.
             Some(began) if began + 1_000_000 < *lost && told.len() > returns => wrong(
                 "revivals",

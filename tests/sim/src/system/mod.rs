@@ -206,7 +206,7 @@ impl System {
         for revival in std::mem::take(&mut self.worlds[i].revived) {
             let home = &self.worlds[revival.home() as usize - 1];
             let verdict = match &home.agent {
-                Some(agent) => self.revivals.on_told(self.worlds[i].node, &revival, home.now, &agent.outages(home.time())),
+                Some(agent) => self.revivals.on_told(self.worlds[i].node, &revival, home.now, &agent.outages(home.time()), &home.returns),
                 None => Ok(()),
             };
             self.worlds[i].judge(verdict);

@@ -273,6 +273,8 @@ pub struct World {
     pub answered_abroad: Vec<tif_core::model::SetResult>,
     /// Exporters of other CPUs that this one's agent says are back, not looked at yet.
     pub(crate) revived: Vec<crate::check::revivals::Revival>,
+    /// Outages of this CPU that ended since who was lost was back.
+    pub(crate) returns: BTreeSet<(Key, tif_core::model::OutageId)>,
     /// What happened to calls, until the system looks at it.
     pub calls: Vec<crate::check::calls::Event>,
     /// How often a procedure was called.
@@ -336,6 +338,7 @@ impl World {
             outgoing: Vec::new(),
             answered_abroad: Vec::new(),
             revived: Vec::new(),
+            returns: BTreeSet::new(),
             offices: Vec::new(),
             over: 0,
             speaks,

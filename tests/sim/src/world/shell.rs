@@ -26,6 +26,8 @@ impl World {
             self.step.is_multiple_of(outdated::ONE_IN).then(|| outdated::of(&input, agent.key(), dead, self.step / outdated::ONE_IN));
         agent.handle(self.moment(), input, &mut out);
         if let Some(outdated) = outdated.flatten() {
+            // What is still to be done after the last input is done with whatever comes next.
+            agent.handle(self.moment(), Input::Launched { service: super::name("orders"), pid: 0 }, &mut out);
             let verdict = outdated::look(&mut agent, self.moment(), outdated);
             self.judge(verdict);
         }
@@ -355,6 +357,11 @@ impl World {
                 }
                 if let Record::Term { service, .. } = &*record {
                     self.look_at_last_values(service);
+                }
+                if let Record::Outage { outage, .. } = &*record
+                    && outage.end.as_ref().is_some_and(|end| end.key == outage.key)
+                {
+                    self.returns.insert((outage.key, outage.id));
                 }
                 // Now, and not when it is written once more because it could not be before.
                 if let Record::Outage { outage, .. } = &*record

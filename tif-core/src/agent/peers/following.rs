@@ -351,6 +351,11 @@ impl Agent {
         state.exporter = Some(key);
         let outage = state.outage.take().or_else(|| self.outages.open_of(source));
         let ended = outage.and_then(|id| self.outages.end(now, id, &process, key, tally));
+        // One that began here is in the store here.
+        // spec: OUT-6, MON-7
+        if let Some(outage) = ended.as_ref().filter(|outage| outage.cpu == self.cpu) {
+            self.store_outage(outage.id, out);
+        }
         self.follow_source(now, source, key, relieves, ended, out);
         self.forget_far_if_empty(source);
     }

@@ -81,6 +81,7 @@ impl Agent {
 
     /// Another agent says what has become of a process of its own.
     pub(super) fn on_far_notice(&mut self, node: NodeId, notice: Notice) {
+        self.miss_undurable(node, &notice);
         let Notice { name, key: Some(key), event } = notice else { return };
         // Who was told to be dead stays so, whatever is still on its way.
         if key.node != node || self.peers.is_over(key) || !self.is_looked_for(&name) {
@@ -111,6 +112,20 @@ impl Agent {
         };
         self.peers.told.entry(name.clone()).or_default().insert(node, Told { key, event: event.clone() });
         self.tell_here(&name, key, event);
+    }
+
+    /// What it says is older than what an agent before it on that CPU has said of the name, or nothing: that one could not make the life durable, and nobody will
+    /// speak of it again. Its process may go on, in another life: so the end is presumed.
+    // spec: PSM-4, SEC-3
+    fn miss_undurable(&mut self, node: NodeId, notice: &Notice) {
+        let Some(agent) = self.peers.get(node).map(|peer| peer.life) else { return };
+        let told = self.peers.told.get_mut(&notice.name).and_then(|of| of.get_mut(&node)).filter(|told| !told.is_over());
+        let missed = told.filter(|told| told.key.inc.epoch() < agent.inc.epoch() && notice.key.is_none_or(|key| key < told.key));
+        if let Some(told) = missed {
+            told.event = NoticeEvent::PresumedDead { cause: Cause::Unknown };
+            let (key, event) = (told.key, told.event.clone());
+            self.tell_here(&notice.name, key, event);
+        }
     }
 
     /// An agent cannot be reached, can be again, or is down: so are, as far as anybody here knows, its processes.
