@@ -81,10 +81,13 @@ impl Agent {
 
     /// Another agent says what has become of a process of its own.
     pub(super) fn on_far_notice(&mut self, node: NodeId, notice: Notice) {
+        if notice.key.is_some_and(|key| key.node != node) {
+            return;
+        }
         self.miss_undurable(node, &notice);
         let Notice { name, key: Some(key), event } = notice else { return };
         // Who was told to be dead stays so, whatever is still on its way.
-        if key.node != node || self.peers.is_over(key) || !self.is_looked_for(&name) {
+        if self.peers.is_over(key) || !self.is_looked_for(&name) {
             return;
         }
         let before = self.peers.told.get(&name).and_then(|of| of.get(&node)).cloned();
