@@ -81,13 +81,15 @@ pub fn look(agent: &mut Agent, now: Moment, input: Input) -> Verdict {
     }
 }
 
-/// All that is in it, but how many such messages came and who is to be told that its life is over.
+/// All that is in it, but how many such messages came and who is to be told that its life is over; and not when the agent last looked at the clock.
 fn all_of(agent: &Agent) -> String {
     let all = format!("{agent:?}");
     let mut lasting = String::with_capacity(all.len());
     let mut rest = all.as_str();
-    while let Some((before, field)) =
-        [", refused: ", ", stale_keys: "].iter().filter_map(|name| rest.split_once(name)).min_by_key(|(before, _)| before.len())
+    while let Some((before, field)) = [", refused: ", ", stale_keys: ", "Doubt { last: "]
+        .iter()
+        .filter_map(|name| rest.split_once(name))
+        .min_by_key(|(before, _)| before.len())
     {
         lasting.push_str(before);
         rest = &field[value_len(field)..];

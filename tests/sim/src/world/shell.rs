@@ -25,7 +25,9 @@ impl World {
         let outdated =
             self.step.is_multiple_of(outdated::ONE_IN).then(|| outdated::of(&input, agent.key(), dead, self.step / outdated::ONE_IN));
         agent.handle(self.moment(), input, &mut out);
-        if let Some(outdated) = outdated.flatten() {
+        // Who is asked what it speaks is not known yet to have followed anybody.
+        let is_stranger = |output: &Output| matches!(output, Output::ToPeer { frame, .. } if matches!(frame.body, PeerBody::Hello { .. }));
+        if let Some(outdated) = outdated.flatten().filter(|_| !out.iter().any(is_stranger)) {
             // What is still to be done after the last input is done with whatever comes next.
             agent.handle(self.moment(), Input::Launched { service: super::name("orders"), pid: 0 }, &mut out);
             let verdict = outdated::look(&mut agent, self.moment(), outdated);
