@@ -112,9 +112,8 @@ fn keys_given_out_while_the_store_could_not_be_written_are_nobody_elses_after_a_
     assert_converged(&mut world);
 }
 
-// spec: CTL-7, SEC-3
-#[test]
-fn values_that_end_with_their_source_end_in_the_store_too_when_it_can_be_written_again() {
+/// An exporter one of whose two changed controls is memorized.
+fn with_values() -> (World, Who) {
     let mut world = still();
     let first = solo(&mut world, "cache-1");
     let importer = world.spawn_importer(Identity::Exactly(name("imp-1")));
@@ -123,11 +122,22 @@ fn values_that_end_with_their_source_end_in_the_store_too_when_it_can_be_written
         world.set(importer, control, "100", id, Admission::default());
     }
     world.run_ms(500);
+    (world, first)
+}
+
+/// The controls whose values are in the store.
+fn names(world: &World) -> Vec<String> {
+    world.store.controls.keys().map(|(_, name)| name.clone()).collect()
+}
+
+// spec: CTL-7, SEC-3
+#[test]
+fn values_that_end_with_their_source_end_in_the_store_too_when_it_can_be_written_again() {
+    let (mut world, first) = with_values();
     world.end_process(first, KILLED);
     world.run_ms(590_000);
     world.store_full = true;
     world.run_ms(20_000);
-    let names = |world: &World| world.store.controls.keys().map(|(_, name)| name.clone()).collect::<Vec<_>>();
     assert_eq!(names(&world), ["cache.batch", "cache.scratch"], "the store could not be told");
     world.store_full = false;
     let _second = solo(&mut world, "cache-1");
@@ -140,14 +150,7 @@ fn values_that_end_with_their_source_end_in_the_store_too_when_it_can_be_written
 #[test]
 fn values_that_ended_with_their_source_while_the_store_was_full_do_not_come_back_with_the_next_agent() {
     for leaves in [false, true] {
-        let mut world = still();
-        let first = solo(&mut world, "cache-1");
-        let importer = world.spawn_importer(Identity::Exactly(name("imp-1")));
-        world.run_ms(1000);
-        for (control, id) in [("cache.scratch@cache-1", "a1"), ("cache.batch@cache-1", "a2")] {
-            world.set(importer, control, "100", id, Admission::default());
-        }
-        world.run_ms(500);
+        let (mut world, first) = with_values();
         if leaves {
             world.store_refuses = Some(|record| matches!(record, Record::Forget { .. }));
             world.leave(first);
@@ -159,7 +162,6 @@ fn values_that_ended_with_their_source_while_the_store_was_full_do_not_come_back
         world.run_ms(20_000);
         world.kill_agent();
         (world.store_full, world.store_refuses) = (false, None);
-        let names = |world: &World| world.store.controls.keys().map(|(_, name)| name.clone()).collect::<Vec<_>>();
         assert_eq!(names(&world), ["cache.batch", "cache.scratch"], "the store could not be told");
         world.start_agent();
         let second = solo(&mut world, "cache-1");

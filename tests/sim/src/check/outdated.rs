@@ -72,7 +72,9 @@ pub fn look(agent: &mut Agent, now: Moment, input: Input) -> Verdict {
     }
     let only_tells = |output: &Output| match output {
         Output::Send { message, .. } => matches!(**message, ToProcess::StaleKey { .. } | ToProcess::Refused { .. }),
-        Output::ToPeer { .. } => true,
+        Output::ToPeer { frame, .. } => {
+            matches!(frame.body, PeerBody::Refused { .. } | PeerBody::Hello { .. } | PeerBody::Incompatible { .. })
+        }
         _ => false,
     };
     match out.iter().find(|output| !only_tells(output)) {
