@@ -1,10 +1,12 @@
 //! Stories of several CPUs, each told by one test.
 
+use tif_core::agent::io::Input;
+use tif_core::machine::detector::Beat;
 use tif_core::model::{Cause, Coarsen, NodeId, Value};
-use tif_core::wire::Identity;
-use tif_sim::check::convergence;
+use tif_core::wire::{Identity, PeerBody, PeerFrame};
+use tif_sim::check::{convergence, outdated};
 use tif_sim::system::{Releases, System};
-use tif_sim::world::{Weather, Who, World, name};
+use tif_sim::world::{Weather, Who, World, name, speaks};
 
 fn still(cpus: u32) -> System {
     System::new(cpus, 7, Weather { still: true, ..Weather::default() })
@@ -178,4 +180,27 @@ fn a_cpu_that_speaks_nothing_in_common_is_told_so_and_the_others_do_not_notice_i
     assert_eq!(system.look(), Ok(()));
     let told: Vec<_> = system.worlds.iter().map(|w| w.incompatible.len()).collect();
     assert_eq!(told, [1, 1, 1, 3]);
+}
+
+// spec: PSM-11
+#[test]
+fn a_late_word_of_a_life_whose_successor_is_not_spoken_with_says_nothing() {
+    let mut system = still(2);
+    assert!(system.run_ms(1000), "{:?}", system.violation());
+    let life = |system: &System, cpu: usize| system.worlds[cpu].agent.as_ref().unwrap().key();
+    let (first, asker) = (life(&system, 1), life(&system, 0));
+    system.worlds[1].kill_agent();
+    system.worlds[1].speaks = speaks(9, 12);
+    system.start_cpu(1);
+    assert!(system.run_ms(500), "{:?}", system.violation());
+    assert!(life(&system, 1) > first);
+
+    let agent = system.worlds[0].agent.as_mut().unwrap();
+    assert!(agent.spoken_with(NodeId(2)).is_some_and(|spoken| spoken.is_err()));
+    // On its way since before the restart.
+    let beat = Beat { from: first, to: asker, health: 0, digest: 0, restarting: None, rumours: Vec::new() };
+    let frame = Box::new(PeerFrame { from: first, to: asker, body: PeerBody::Beat(beat) });
+    let now = system.worlds[0].moment();
+    let agent = system.worlds[0].agent.as_mut().unwrap();
+    assert_eq!(outdated::look(agent, now, Input::Peer { from: NodeId(2), frame }), Ok(()));
 }

@@ -19,7 +19,7 @@ pub(crate) mod marks;
 mod notices;
 mod numbers;
 mod outages;
-pub(crate) mod outdated;
+pub mod outdated;
 mod primaries;
 mod reports;
 pub(crate) mod revivals;

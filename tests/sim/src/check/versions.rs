@@ -3,7 +3,7 @@
 
 use tif_core::machine::versions::Offer;
 use tif_core::model::NodeId;
-use tif_core::wire::PeerBody;
+use tif_core::wire::{PeerBody, PeerFrame};
 
 use super::{Verdict, wrong};
 use crate::world::World;
@@ -18,12 +18,13 @@ pub fn are_compatible(a: &World, b: &World) -> bool {
     newest(&a.speaks, &b.speaks).is_some()
 }
 
-/// An agent sends something to another.
-pub fn on_sent(from: &World, to: &World, body: &PeerBody) -> Verdict {
-    if are_compatible(from, to) || matches!(body, PeerBody::Hello { .. } | PeerBody::Incompatible { .. }) {
+/// An agent sends something to another. What is meant for a life that is over, says nothing of what its successor speaks.
+pub fn on_sent(from: &World, to: &World, frame: &PeerFrame) -> Verdict {
+    let is_current = to.agent.as_ref().is_some_and(|agent| agent.key() == frame.to);
+    if !is_current || are_compatible(from, to) || matches!(frame.body, PeerBody::Hello { .. } | PeerBody::Incompatible { .. }) {
         return Ok(());
     }
-    wrong("versions", format!("{} has no version in common with {} and sends it {body:?}", from.cpu(), to.cpu()))
+    wrong("versions", format!("{} has no version in common with {} and sends it {:?}", from.cpu(), to.cpu(), frame.body))
 }
 
 /// A process was let in.

@@ -191,7 +191,7 @@ impl System {
         let world = &mut self.worlds[i];
         let (from, now) = (NodeId(world.node), world.now);
         for (to, frame) in std::mem::take(&mut world.outgoing) {
-            let verdict = versions::on_sent(&self.worlds[i], &self.worlds[to.0 as usize - 1], &frame.body);
+            let verdict = versions::on_sent(&self.worlds[i], &self.worlds[to.0 as usize - 1], &frame);
             self.worlds[i].judge(verdict);
             self.net.send(&mut self.random, now, from, to, frame);
         }

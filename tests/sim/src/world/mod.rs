@@ -562,7 +562,8 @@ impl World {
         }
     }
 
-    fn moment(&self) -> Moment {
+    /// The clocks of this CPU.
+    pub fn moment(&self) -> Moment {
         Moment { time: Time(self.now), boot: Time(self.now), stamp: Stamp(self.now.saturating_add_signed(self.wall_ahead)) }
     }
 

@@ -105,11 +105,11 @@ impl Agent {
         }
     }
 
-    /// Whether what this life says counts. One that has not said what it speaks is asked to. One that is over has no say, as the detector will tell it.
+    /// Whether what this life says counts. One that has not said what it speaks is asked to. One that is over has no say, as the detector will tell it; it is
+    /// told nothing if its successor is not spoken with, of which the detector does not know.
     pub(super) fn is_spoken_with(&self, life: Key, out: &mut Outbox) -> bool {
         match self.peers.met.get(&life.node) {
-            Some(met) if met.life == life => met.spoken.is_ok(),
-            Some(met) if met.life.inc > life.inc => true,
+            Some(met) if met.life == life || met.life.inc > life.inc => met.spoken.is_ok(),
             _ => {
                 self.greet(life.node, life, out);
                 false
