@@ -18,7 +18,10 @@ pub struct Args {
     /// Where the agent keeps what must survive it.
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
-    /// Launch specifications of services, and defaults for the above.
+    /// Launch specifications of services, the net to other CPUs, and defaults for the above.
+    ///
+    /// node = 2: this CPU's number in its system, which no other has. [fabric] with listen = ["tcp/127.0.0.1:7447"], where the others reach this agent, connect,
+    /// where it reaches them, and realm ("tif"): only agents of one realm see each other.
     ///
     /// [service.NAME] with command = ["program", "argument"], env, cwd, members (1), start (true: what is missing is started two seconds after the agent;
     /// false: only lost members are replaced), hung_after, output ("log" or "inherit"). A member that takes its leave is not replaced until the next boot or until

@@ -6,9 +6,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 use tif_core::agent::io::LaunchPolicy;
-use tif_core::model::Name;
 use tif_core::model::value::parse_duration;
+use tif_core::model::{Name, NodeId};
 
+use crate::fabric::{Endpoint, Net};
+
+/// What CPUs can be numbered.
+const NODES: std::ops::RangeInclusive<u32> = 1..=0xffff;
 /// Members of one service that an agent is willing to start.
 const MEMBERS_MAX: u32 = 64;
 
@@ -22,9 +26,28 @@ pub struct Config {
     pub run_dir: Option<PathBuf>,
     /// Where the agent keeps its state, unless the command line says.
     pub state_dir: Option<PathBuf>,
+    /// This CPU's number in its system, which no other has; 1 if not said. A state directory stays with the number that it was first used with.
+    #[serde(default, deserialize_with = "node")]
+    pub node: Option<NodeId>,
+    /// The net to the agents of other CPUs; none if not said.
+    pub fabric: Option<Fabric>,
     /// Launch specifications, by service.
     #[serde(default)]
     pub service: BTreeMap<Name, Launch>,
+}
+
+/// How this CPU's agent finds the others.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fabric {
+    /// Only agents of the same realm see each other.
+    #[serde(default = "realm")]
+    pub realm: Name,
+    /// Where this agent can be reached: `tcp/127.0.0.1:7447`.
+    pub listen: Vec<Endpoint>,
+    /// Where the others can be. Each two agents must know of each other, one of the other is enough.
+    #[serde(default)]
+    pub connect: Vec<Endpoint>,
 }
 
 /// How to start a process of a service.
@@ -78,6 +101,18 @@ fn yes() -> bool {
     true
 }
 
+fn realm() -> Name {
+    "tif".parse().expect("it is a name")
+}
+
+fn node<'de, D: Deserializer<'de>>(from: D) -> Result<Option<NodeId>, D::Error> {
+    let number = u32::deserialize(from)?;
+    match NODES.contains(&number) {
+        true => Ok(Some(NodeId(number))),
+        false => Err(serde::de::Error::custom(format!("{number} is no number of a CPU: allowed are {} to {}", NODES.start(), NODES.end()))),
+    }
+}
+
 fn one() -> u32 {
     1
 }
@@ -124,6 +159,9 @@ impl Config {
 
     fn parse(text: &str) -> Result<Config, String> {
         let config: Config = toml::from_str(text).map_err(|e| e.to_string())?;
+        if config.fabric.as_ref().is_some_and(|fabric| fabric.listen.is_empty()) {
+            return Err("fabric: `listen` is empty: others must be able to reach this agent, as at tcp/127.0.0.1:7447".into());
+        }
         for (service, launch) in &config.service {
             if launch.command.is_empty() {
                 return Err(format!("service.{service}: `command` is empty: name the program and its arguments"));
@@ -133,6 +171,11 @@ impl Config {
             }
         }
         Ok(config)
+    }
+
+    /// The net to other CPUs, if there is one.
+    pub fn net(&self) -> Option<Net> {
+        self.fabric.clone().map(|Fabric { realm, listen, connect }| Net { realm, listen, connect })
     }
 
     /// Launch specifications whose program is not there, in words. No reason not to start: one service's missing program must not take the instruments of
@@ -195,6 +238,15 @@ mod tests {
         assert!(missing[0].contains("service.bills") && missing[1].contains("/no/such/orders"), "{missing:?}");
     }
 
+    // spec: FAB-1
+    #[test]
+    fn the_net_to_other_cpus_is_read_with_its_defaults() {
+        let config = Config::parse("node = 2\n[fabric]\nlisten = [\"tcp/127.0.0.1:7002\"]\nconnect = [\"tcp/127.0.0.1:7001\"]").unwrap();
+        let net = config.net().unwrap();
+        assert_eq!((config.node, net.realm.as_str(), net.connect.len()), (Some(NodeId(2)), "tif", 1));
+        assert_eq!(Config::parse("").unwrap().net(), None);
+    }
+
     #[test]
     fn a_mistake_is_told_with_its_line_and_what_would_be_right() {
         for (text, expect) in [
@@ -203,6 +255,10 @@ mod tests {
             ("[service.orders]\ncommand = [\"x\"]\nhung_after = \"soon\"", ["line 3", "500ms"]),
             ("[service.orders]\ncommand = []", ["service.orders", "name the program"]),
             ("[service.orders]\ncommand = [\"x\"]\nmembers = 0", ["service.orders", "1 to 64"]),
+            ("node = 0", ["line 1", "1 to 65535"]),
+            ("[fabric]\nlisten = []", ["fabric", "`listen` is empty"]),
+            ("[fabric]\nlisten = [\"tcp/0.0.0.0:7447\"]", ["line 2", "loopback"]),
+            ("[fabric]\nconnect = []", ["line 1", "`listen`"]),
             ("[service.\"no name\"]\ncommand = [\"x\"]", ["line 1", "no name"]),
         ] {
             let what = Config::parse(text).unwrap_err();

@@ -7,12 +7,13 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
+use tif_core::model::NodeId;
 use tif_process::RunDir;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::Args;
 use crate::config::Config;
-use crate::fabric::MemFabric;
+use crate::fabric::{Fabric, MemFabric, ZenohFabric};
 use crate::host;
 use crate::lock::{Lock, LockError};
 use crate::shell::{Ended, Setup, Shell, Signals};
@@ -73,7 +74,13 @@ fn run(args: Args) -> Result<(), Failure> {
     let _state_lock = Lock::take_state(&state_dir).map_err(locked)?;
     many_descriptors();
     let signals = Signals::catch().context("cannot catch signals")?;
-    let store = Sqlite::open(&state_dir)?;
+    let mut store = Sqlite::open(&state_dir)?;
+    store.settle_node(config.node.unwrap_or(NodeId(1))).map_err(usage)?;
+    // With one CPU nothing is sent.
+    let fabric: Box<dyn Fabric> = match config.net() {
+        Some(net) => Box::new(ZenohFabric::open(net)?),
+        None => Box::new(MemFabric::default()),
+    };
     let mut shell = Shell::start(Setup {
         cpu,
         run_dir: run_dir.clone(),
@@ -81,7 +88,7 @@ fn run(args: Args) -> Result<(), Failure> {
         store: Box::new(store),
         supervisor: Supervisor::new(config.service.clone(), run_dir.path(), &state_dir),
         policies: config.policies(),
-        fabric: Box::new(MemFabric::default()),
+        fabric,
         signals: Some(signals),
     })?;
     let _host = host::start(&mut shell, &run_dir, !args.no_host);

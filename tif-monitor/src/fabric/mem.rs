@@ -1,16 +1,13 @@
 //! The fabric within one process: every clone of a [`MemFabric`] made by [`MemFabric::join`] is another CPU.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tif_core::model::NodeId;
 
+use super::inbox::{Inbox, Wake};
 use super::{Arrival, Fabric, Outcome, Peer};
-
-/// Arrivals that wait for one node; then the oldest are dropped and counted.
-const ARRIVALS_QUEUED_MAX: usize = 1024;
 
 /// One node's end. Dropping it makes the node vanish.
 #[derive(Debug, Default)]
@@ -28,18 +25,7 @@ struct Net {
 #[derive(Debug)]
 struct End {
     peer: Peer,
-    queue: VecDeque<Arrival>,
-    dropped: u64,
-    wake: Option<Wake>,
-}
-
-#[derive(Clone)]
-struct Wake(Arc<dyn Fn() + Send + Sync>);
-
-impl fmt::Debug for Wake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Wake")
-    }
+    inbox: Inbox,
 }
 
 impl MemFabric {
@@ -49,55 +35,34 @@ impl MemFabric {
     }
 }
 
-impl End {
-    fn push(&mut self, arrival: Arrival) -> Outcome {
-        let full = self.queue.len() >= ARRIVALS_QUEUED_MAX;
-        if full {
-            self.queue.pop_front();
-            self.dropped += 1;
-        }
-        self.queue.push_back(arrival);
-        if let Some(Wake(wake)) = &self.wake {
-            wake();
-        }
-        if full { Outcome::Dropped } else { Outcome::Sent }
-    }
-}
-
 impl Fabric for MemFabric {
     fn announce(&mut self, own: Peer) {
         self.own = Some(own.node);
         let mut net = self.net.lock();
-        let mut queue = VecDeque::new();
+        let mut inbox = Inbox::new(self.wake.clone());
         for (node, end) in &mut net.ends {
             if *node != own.node {
-                end.push(Arrival::Appeared(own.clone()));
-                queue.push_back(Arrival::Appeared(end.peer.clone()));
+                end.inbox.push(Arrival::Appeared(own.clone()));
+                inbox.push(Arrival::Appeared(end.peer.clone()));
             }
         }
-        net.ends.insert(own.node, End { peer: own, queue, dropped: 0, wake: self.wake.clone() });
+        net.ends.insert(own.node, End { peer: own, inbox });
     }
 
     fn send(&mut self, to: NodeId, bytes: &[u8]) -> Outcome {
         match (self.own, self.net.lock().ends.get_mut(&to)) {
-            (Some(from), Some(end)) => end.push(Arrival::Message { from, bytes: bytes.to_vec() }),
+            (Some(from), Some(end)) => end.inbox.push(Arrival::Message { from, bytes: bytes.to_vec() }),
             _ => Outcome::NoSuchPeer,
         }
     }
 
     fn receive(&mut self) -> Option<Arrival> {
-        let mut net = self.net.lock();
-        let end = net.ends.get_mut(&self.own?)?;
-        // The gap lies before what is left.
-        match std::mem::take(&mut end.dropped) {
-            0 => end.queue.pop_front(),
-            dropped => Some(Arrival::Gap(dropped)),
-        }
+        self.net.lock().ends.get_mut(&self.own?)?.inbox.pop()
     }
 
     fn on_arrival(&mut self, wake: Box<dyn Fn() + Send + Sync>) {
-        let wake = Wake(Arc::from(wake));
-        if let Some(end) = self.own.and_then(|own| self.net.lock().ends.get_mut(&own).map(|end| end.wake = Some(wake.clone()))) {
+        let wake = Wake::new(wake);
+        if let Some(end) = self.own.and_then(|own| self.net.lock().ends.get_mut(&own).map(|end| end.inbox.on_arrival(wake.clone()))) {
             return end;
         }
         self.wake = Some(wake);
@@ -110,7 +75,7 @@ impl Drop for MemFabric {
         let mut net = self.net.lock();
         net.ends.remove(&own);
         for end in net.ends.values_mut() {
-            end.push(Arrival::Vanished(own));
+            end.inbox.push(Arrival::Vanished(own));
         }
     }
 }

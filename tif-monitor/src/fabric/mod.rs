@@ -5,12 +5,17 @@
 
 #[cfg(test)]
 mod conformance;
+mod endpoint;
+mod inbox;
 mod mem;
+mod zenoh;
 
 use std::fmt;
 
 use tif_core::model::{Name, NodeId};
 
+pub use self::zenoh::{CannotOpen, Net, ZenohFabric};
+pub use endpoint::{Endpoint, NoEndpoint};
 pub use mem::MemFabric;
 
 /// An agent on the fabric.

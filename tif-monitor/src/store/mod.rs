@@ -112,6 +112,20 @@ pub enum StoreError {
         /// The newest known here.
         known: i64,
     },
+    /// It was used with another number of this CPU, and what stands in it names that. Nothing was changed.
+    #[error(
+        "the store {} is that of CPU {is} of its system, and this agent is to be CPU {asked}: say `node = {is}` in the configuration, or take another state \
+         directory",
+        .path.display()
+    )]
+    OtherNode {
+        /// The file.
+        path: PathBuf,
+        /// Its number.
+        is: NodeId,
+        /// What it was to be.
+        asked: NodeId,
+    },
     /// The database said no, and the file is as good as it was.
     #[error("the store {} {what}: {trouble}", .path.display())]
     Database {

@@ -58,6 +58,16 @@ impl Sqlite {
         self.created
     }
 
+    /// The CPU's number, before its agent's first start; afterwards it stays.
+    ///
+    /// # Errors
+    /// If it has another by now.
+    pub fn settle_node(&mut self, asked: NodeId) -> Result<(), StoreError> {
+        self.db.execute("UPDATE meta SET node = ? WHERE epoch = 0", [asked.0]).map_err(self.error("cannot be written"))?;
+        let is = self.db.query_row("SELECT node FROM meta", [], |row| Ok(NodeId(row.get(0)?))).map_err(self.error("cannot be read"))?;
+        if is == asked { Ok(()) } else { Err(StoreError::OtherNode { path: self.path.clone(), is, asked }) }
+    }
+
     fn error(&self, what: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError + use<> {
         failed(self.path.clone(), what)
     }
@@ -251,6 +261,19 @@ mod tests {
         // A name that no file can be made under, whoever asks.
         let error = Sqlite::open(Path::new("/proc/self/fdinfo")).unwrap_err();
         assert!(matches!(error, StoreError::Database { trouble: Trouble::Forbidden, .. }), "{error:?}");
+    }
+
+    // spec: PSM-1
+    #[test]
+    fn a_store_stays_with_the_number_that_its_agent_first_started_with() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Sqlite::open(dir.path()).unwrap();
+        store.settle_node(NodeId(2)).unwrap();
+        store.settle_node(NodeId(3)).unwrap();
+        store.begin(1, "boot").unwrap();
+        let error = store.settle_node(NodeId(2)).unwrap_err();
+        assert!(error.to_string().contains("`node = 3`"), "{error}");
+        assert_eq!(store.load().unwrap().node, NodeId(3));
     }
 
     // spec: SEC-2, MON-7
