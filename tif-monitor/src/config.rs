@@ -1,15 +1,17 @@
 //! The configuration file: TOML. A key that is not known is an error that names the line and the keys that are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 use tif_core::agent::io::LaunchPolicy;
+use tif_core::machine::witness::VOTERS_MAX;
 use tif_core::model::value::parse_duration;
 use tif_core::model::{Name, NodeId};
 
 use crate::fabric::{Endpoint, Net};
+use crate::store::Place;
 
 /// What CPUs can be numbered.
 const NODES: std::ops::RangeInclusive<u32> = 1..=0xffff;
@@ -48,6 +50,10 @@ pub struct Fabric {
     /// Where the others can be. Each two agents must know of each other, one of the other is enough.
     #[serde(default)]
     pub connect: Vec<Endpoint>,
+    /// The CPUs that vote on who leads a service, the same on all; a majority of them must be up. None: each CPU elects among its own processes.
+    // spec: GRP-9
+    #[serde(default, deserialize_with = "voters")]
+    pub voters: BTreeSet<NodeId>,
 }
 
 /// How to start a process of a service.
@@ -106,10 +112,21 @@ fn realm() -> Name {
 }
 
 fn node<'de, D: Deserializer<'de>>(from: D) -> Result<Option<NodeId>, D::Error> {
-    let number = u32::deserialize(from)?;
+    u32::deserialize(from).and_then(numbered).map(Some)
+}
+
+fn voters<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeSet<NodeId>, D::Error> {
+    let numbers = Vec::<u32>::deserialize(from)?;
+    if numbers.len() > VOTERS_MAX {
+        return Err(serde::de::Error::custom(format!("{} CPUs are to vote: at most {VOTERS_MAX} can, and 3 are enough", numbers.len())));
+    }
+    numbers.into_iter().map(numbered).collect()
+}
+
+fn numbered<E: serde::de::Error>(number: u32) -> Result<NodeId, E> {
     match NODES.contains(&number) {
-        true => Ok(Some(NodeId(number))),
-        false => Err(serde::de::Error::custom(format!("{number} is no number of a CPU: allowed are {} to {}", NODES.start(), NODES.end()))),
+        true => Ok(NodeId(number)),
+        false => Err(E::custom(format!("{number} is no number of a CPU: allowed are {} to {}", NODES.start(), NODES.end()))),
     }
 }
 
@@ -175,7 +192,13 @@ impl Config {
 
     /// The net to other CPUs, if there is one.
     pub fn net(&self) -> Option<Net> {
-        self.fabric.clone().map(|Fabric { realm, listen, connect }| Net { realm, listen, connect })
+        self.fabric.clone().map(|Fabric { realm, listen, connect, .. }| Net { realm, listen, connect })
+    }
+
+    /// Where this CPU is in its system.
+    pub fn place(&self) -> Place {
+        let voters = self.fabric.as_ref().map(|fabric| fabric.voters.clone()).unwrap_or_default();
+        Place { node: self.node.unwrap_or(NodeId(1)), voters }
     }
 
     /// Launch specifications whose program is not there, in words. No reason not to start: one service's missing program must not take the instruments of
@@ -244,7 +267,11 @@ mod tests {
         let config = Config::parse("node = 2\n[fabric]\nlisten = [\"tcp/127.0.0.1:7002\"]\nconnect = [\"tcp/127.0.0.1:7001\"]").unwrap();
         let net = config.net().unwrap();
         assert_eq!((config.node, net.realm.as_str(), net.connect.len()), (Some(NodeId(2)), "tif", 1));
-        assert_eq!(Config::parse("").unwrap().net(), None);
+        assert_eq!((config.place().node, config.place().voters.len()), (NodeId(2), 0));
+        let alone = Config::parse("").unwrap();
+        assert_eq!((alone.net(), alone.place().node), (None, NodeId(1)));
+        let text = "node = 2\n[fabric]\nlisten = [\"tcp/127.0.0.1:7002\"]\nvoters = [3, 1, 2]";
+        assert_eq!(Config::parse(text).unwrap().place().voters, [1, 2, 3].map(NodeId).into());
     }
 
     #[test]
@@ -259,6 +286,8 @@ mod tests {
             ("[fabric]\nlisten = []", ["fabric", "`listen` is empty"]),
             ("[fabric]\nlisten = [\"tcp/0.0.0.0:7447\"]", ["line 2", "loopback"]),
             ("[fabric]\nconnect = []", ["line 1", "`listen`"]),
+            ("[fabric]\nvoters = [1, 0]", ["line 2", "1 to 65535"]),
+            ("[fabric]\nvoters = [1, 2, 3, 4, 5, 6, 7, 8]", ["line 2", "at most 7"]),
             ("[service.\"no name\"]\ncommand = [\"x\"]", ["line 1", "no name"]),
         ] {
             let what = Config::parse(text).unwrap_err();

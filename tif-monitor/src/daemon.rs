@@ -3,11 +3,11 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use tif_core::model::NodeId;
 use tif_process::RunDir;
 use tracing_subscriber::EnvFilter;
 
@@ -17,7 +17,7 @@ use crate::fabric::{Fabric, MemFabric, ZenohFabric};
 use crate::host;
 use crate::lock::{Lock, LockError};
 use crate::shell::{Ended, Setup, Shell, Signals};
-use crate::store::Sqlite;
+use crate::store::{Place, Sqlite, StoreError};
 use crate::supervisor::Supervisor;
 
 /// Wrongly called, or not wanted here.
@@ -70,12 +70,22 @@ fn run(args: Args) -> Result<(), Failure> {
     let state_dir = state_dir.ok_or_else(|| usage(anyhow::anyhow!("say where to keep what must survive the agent: --state-dir DIR")))?;
     let run_dir = RunDir::resolve(args.run_dir.as_deref().or(config.run_dir.as_deref()));
 
+    if args.found {
+        return found(&state_dir, &config.place());
+    }
     let _run_lock = Lock::take(&run_dir).map_err(locked)?;
     let _state_lock = Lock::take_state(&state_dir).map_err(locked)?;
     many_descriptors();
     let signals = Signals::catch().context("cannot catch signals")?;
     let mut store = Sqlite::open(&state_dir)?;
-    store.settle_node(config.node.unwrap_or(NodeId(1))).map_err(usage)?;
+    let place = config.place();
+    store.settle(&place).map_err(usage)?;
+    if store.is_new() && place.voters.len() > 1 && place.voters.contains(&place.node) {
+        tracing::warn!(
+            target: "tif::store",
+            "the store is new: this CPU votes once a majority of the others has told it what was voted. If the system is new, too, found it: see --found"
+        );
+    }
     // With one CPU nothing is sent.
     let fabric: Box<dyn Fabric> = match config.net() {
         Some(net) => Box::new(ZenohFabric::open(net)?),
@@ -88,6 +98,7 @@ fn run(args: Args) -> Result<(), Failure> {
         store: Box::new(store),
         supervisor: Supervisor::new(config.service.clone(), run_dir.path(), &state_dir),
         policies: config.policies(),
+        voters: place.voters.into_iter().collect(),
         fabric,
         signals: Some(signals),
     })?;
@@ -98,6 +109,24 @@ fn run(args: Args) -> Result<(), Failure> {
         // spec: PSM-10
         Ended::Anew => Err(anyhow::Error::from(again()).context("cannot begin anew").into()),
     }
+}
+
+/// Makes the store of a founding CPU, and nothing else.
+// spec: GRP-9
+fn found(state_dir: &Path, place: &Place) -> Result<(), Failure> {
+    if !place.voters.contains(&place.node) {
+        return Err(usage(anyhow::anyhow!(
+            "CPU {} does not vote, so there is nothing to found: see `voters` in the configuration",
+            place.node
+        )));
+    }
+    let _state_lock = Lock::take_state(state_dir).map_err(locked)?;
+    Sqlite::found(state_dir, place).map_err(|error| match error {
+        StoreError::NotFirst { .. } => usage(error),
+        error => error.into(),
+    })?;
+    println!("{} holds the store of {place}, a founder of its system", state_dir.display());
+    Ok(())
 }
 
 /// The same program once more, as it was called. Does not return if that succeeds.

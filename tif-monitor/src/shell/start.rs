@@ -11,7 +11,7 @@ use std::time::Duration;
 use tif::segment::Vigil;
 use tif_core::agent::Agent;
 use tif_core::agent::io::{LaunchPolicy, Observed, ProcessRecord, Start};
-use tif_core::model::{Key, Name};
+use tif_core::model::{Key, Name, NodeId};
 use tif_process::{RunDir, peer};
 
 use super::process::Process;
@@ -40,6 +40,8 @@ pub struct Setup {
     pub supervisor: Supervisor,
     /// What the core needs to know of services that can be launched.
     pub policies: Vec<LaunchPolicy>,
+    /// The CPUs that vote on who leads.
+    pub voters: Vec<NodeId>,
     /// The way to other CPUs.
     pub fabric: Box<dyn Fabric>,
     /// Signals to end at.
@@ -110,10 +112,9 @@ impl Shell {
             terms: remembered.terms,
             outages: remembered.outages,
             launchable: setup.policies,
-            // There is no fabric to other CPUs yet that a configuration could name voters on.
-            voters: Vec::new(),
+            voters: setup.voters,
             store: remembered.store,
-            founding: false,
+            founding: remembered.founding,
             votes: remembered.votes,
             logs: remembered.logs,
         };

@@ -39,6 +39,7 @@ impl World {
             supervisor: Supervisor::new(BTreeMap::new(), run_dir.path(), dir.path()),
             run_dir,
             policies: Vec::new(),
+            voters: Vec::new(),
             fabric: Box::new(MemFabric::default()),
             signals: None,
         });

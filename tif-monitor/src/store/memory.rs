@@ -126,6 +126,7 @@ impl StateStore for Memory {
             terms: contents.terms.iter().map(|(service, epoch)| (service.clone(), *epoch)).collect(),
             outages: contents.outages.values().cloned().collect(),
             store: 1,
+            founding: false,
             votes: contents.votes.iter().map(|(service, vote)| (service.clone(), vote.clone())).collect(),
             logs: contents.logs.iter().map(|(service, log)| (service.clone(), log.clone())).collect(),
         })

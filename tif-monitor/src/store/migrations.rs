@@ -106,6 +106,11 @@ pub const STEPS: &[&str] = &[
     "
     ALTER TABLE processes ADD COLUMN number INTEGER;
 ",
+    "
+    -- Who votes on who leads, as numbers of CPUs with commas, and whether this store was made when they had not voted yet.
+    ALTER TABLE meta ADD COLUMN voters TEXT NOT NULL DEFAULT '';
+    ALTER TABLE meta ADD COLUMN founding INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// The newest version.

@@ -15,6 +15,8 @@ mod sqlite;
 mod trouble;
 mod writer;
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::path::PathBuf;
 
 use tif_core::agent::io::{ChangeRecord, ControlRecord, ProcessRecord, Record};
@@ -30,6 +32,23 @@ pub use memory::Memory;
 pub use sqlite::Sqlite;
 pub use trouble::Trouble;
 pub use writer::{Done, Writer};
+
+/// Which CPU of which system a store is for. It never changes: keys name the CPU, and a majority of other voters would not know what these have accepted.
+// spec: PSM-1, GRP-9
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The CPU's number.
+    pub node: NodeId,
+    /// The CPUs that vote on who leads. None: each is on its own.
+    pub voters: BTreeSet<NodeId>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let voters: Vec<String> = self.voters.iter().map(NodeId::to_string).collect();
+        write!(f, "CPU {} with `node = {}` and `voters = [{}]`", self.node, self.node, voters.join(", "))
+    }
+}
 
 /// Everything that a store remembers.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -58,6 +77,9 @@ pub struct Remembered {
     /// A random number that the store was given when it was made: a store that was lost and made anew is another.
     // spec: GRP-9
     pub store: u64,
+    /// It was made when the system was founded: nobody had voted yet.
+    // spec: GRP-9
+    pub founding: bool,
     /// What this CPU has promised as a voter on who leads, by service.
     pub votes: Vec<(Name, Vote)>,
     /// The logs of accepted changes that several CPUs keep, by service.
@@ -112,19 +134,21 @@ pub enum StoreError {
         /// The newest known here.
         known: i64,
     },
-    /// It was used with another number of this CPU, and what stands in it names that. Nothing was changed.
-    #[error(
-        "the store {} is that of CPU {is} of its system, and this agent is to be CPU {asked}: say `node = {is}` in the configuration, or take another state \
-         directory",
-        .path.display()
-    )]
-    OtherNode {
+    /// It was used in another place of a system, and what stands in it is true of that. Nothing was changed.
+    #[error("the store {} is of {is}, and this agent is to be {asked}: say so in the configuration, or take another state directory", .path.display())]
+    OtherPlace {
         /// The file.
         path: PathBuf,
-        /// Its number.
-        is: NodeId,
+        /// Its place.
+        is: Place,
         /// What it was to be.
-        asked: NodeId,
+        asked: Place,
+    },
+    /// There is a store, so its system has been founded. Nothing was changed.
+    #[error("there is a store {}: only a CPU that has none can be among the founders of a system", .path.display())]
+    NotFirst {
+        /// The file.
+        path: PathBuf,
     },
     /// The database said no, and the file is as good as it was.
     #[error("the store {} {what}: {trouble}", .path.display())]

@@ -9,7 +9,7 @@ use tif_core::limits::{PROCESS_NUMBERS_AHEAD, PROCESSES_MAX};
 use tif_core::model::NodeId;
 
 use super::trouble::{self, Trouble};
-use super::{Remembered, StateStore, StoreError, logs, migrations, rows};
+use super::{Place, Remembered, StateStore, StoreError, logs, migrations, rows};
 
 /// A store in a file.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Sqlite {
         let path = dir.join("state.db");
         let created = !path.exists();
         if created {
-            create(dir, &path)?;
+            create(dir, &path, false)?;
         }
         let database = |what| failed(path.clone(), what);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -58,14 +58,36 @@ impl Sqlite {
         self.created
     }
 
-    /// The CPU's number, before its agent's first start; afterwards it stays.
+    /// Makes the store of a CPU that is among the founders of a system: no voter has ever voted. Whoever lost a store and makes another in this way forgets
+    /// what it has promised.
     ///
     /// # Errors
-    /// If it has another by now.
-    pub fn settle_node(&mut self, asked: NodeId) -> Result<(), StoreError> {
-        self.db.execute("UPDATE meta SET node = ? WHERE epoch = 0", [asked.0]).map_err(self.error("cannot be written"))?;
-        let is = self.db.query_row("SELECT node FROM meta", [], |row| Ok(NodeId(row.get(0)?))).map_err(self.error("cannot be read"))?;
-        if is == asked { Ok(()) } else { Err(StoreError::OtherNode { path: self.path.clone(), is, asked }) }
+    /// If there is one, or none can be made. What is there is as before.
+    // spec: GRP-9
+    pub fn found(dir: &Path, place: &Place) -> Result<(), StoreError> {
+        let path = dir.join("state.db");
+        if path.exists() {
+            return Err(StoreError::NotFirst { path });
+        }
+        create(dir, &path, true)?;
+        Sqlite::open(dir)?.settle(place)
+    }
+
+    /// Where in a system its CPU is, before its agent's first start; afterwards it stays.
+    ///
+    /// # Errors
+    /// If it has another place by now.
+    pub fn settle(&mut self, asked: &Place) -> Result<(), StoreError> {
+        let voters: Vec<String> = asked.voters.iter().map(|node| node.0.to_string()).collect();
+        let values = rusqlite::params![asked.node.0, voters.join(",")];
+        self.db.execute("UPDATE meta SET node = ?, voters = ? WHERE epoch = 0", values).map_err(self.error("cannot be written"))?;
+        let row = self.db.query_row("SELECT node, voters FROM meta", [], |row| Ok((NodeId(row.get(0)?), row.get::<_, String>(1)?)));
+        let (node, voters) = row.map_err(self.error("cannot be read"))?;
+        let voters = voters.split(',').filter(|text| !text.is_empty()).map(|text| text.parse().map(NodeId));
+        let voters = voters.collect::<Result<_, _>>();
+        let voters = voters.map_err(|_| StoreError::Damaged { path: self.path.clone(), what: "its voters are no numbers".into() })?;
+        let is = Place { node, voters };
+        if is == *asked { Ok(()) } else { Err(StoreError::OtherPlace { path: self.path.clone(), is, asked: asked.clone() }) }
     }
 
     fn error(&self, what: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError + use<> {
@@ -84,7 +106,7 @@ fn failed(path: PathBuf, what: &'static str) -> impl FnOnce(rusqlite::Error) -> 
     }
 }
 
-fn create(dir: &Path, path: &Path) -> Result<(), StoreError> {
+fn create(dir: &Path, path: &Path, founding: bool) -> Result<(), StoreError> {
     let io = |what| move |source| StoreError::Io { path: path.to_owned(), what, trouble: Trouble::of_io(&source), source };
     let database = |source| failed(path.to_owned(), "cannot be made")(source);
     let making = dir.join("state.db.new");
@@ -95,6 +117,7 @@ fn create(dir: &Path, path: &Path) -> Result<(), StoreError> {
     let mut db = Connection::open(&making).map_err(database)?;
     db.pragma_update(None, "synchronous", "FULL").map_err(database)?;
     migrations::migrate(&mut db).map_err(database)?;
+    db.execute("UPDATE meta SET founding = ?", [founding]).map_err(database)?;
     db.close().map_err(|(_, source)| database(source))?;
     File::open(&making).and_then(|f| f.sync_all()).map_err(io("cannot be made durable"))?;
     fs::rename(&making, path).map_err(io("cannot be put in place"))?;
@@ -151,8 +174,9 @@ impl StateStore for Sqlite {
 
     fn load(&mut self) -> Result<Remembered, StoreError> {
         let read = |db: &Connection| {
-            let (node, boot, proc_max, store) = db.query_row("SELECT node, boot, proc_max, store FROM meta", [], |row| {
-                Ok((NodeId(row.get(0)?), row.get(1)?, row.get::<_, i64>(2)? as u64, row.get::<_, i64>(3)? as u64))
+            let meta = "SELECT node, boot, proc_max, store, founding FROM meta";
+            let (node, boot, proc_max, store, founding) = db.query_row(meta, [], |row| {
+                Ok((NodeId(row.get(0)?), row.get(1)?, row.get::<_, i64>(2)? as u64, row.get::<_, i64>(3)? as u64, row.get(4)?))
             })?;
             Ok(Remembered {
                 node,
@@ -166,6 +190,7 @@ impl StateStore for Sqlite {
                 terms: rows::terms(db)?,
                 outages: rows::outages(db)?,
                 store,
+                founding,
                 votes: logs::votes(db)?,
                 logs: logs::logs(db)?,
             })
@@ -263,17 +288,38 @@ mod tests {
         assert!(matches!(error, StoreError::Database { trouble: Trouble::Forbidden, .. }), "{error:?}");
     }
 
-    // spec: PSM-1
+    fn place(node: u32, voters: &[u32]) -> Place {
+        Place { node: NodeId(node), voters: voters.iter().copied().map(NodeId).collect() }
+    }
+
+    // spec: PSM-1, GRP-9
     #[test]
-    fn a_store_stays_with_the_number_that_its_agent_first_started_with() {
+    fn a_store_stays_in_the_place_where_its_agent_first_started() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Sqlite::open(dir.path()).unwrap();
-        store.settle_node(NodeId(2)).unwrap();
-        store.settle_node(NodeId(3)).unwrap();
+        store.settle(&place(2, &[])).unwrap();
+        store.settle(&place(3, &[1, 2, 3])).unwrap();
         store.begin(1, "boot").unwrap();
-        let error = store.settle_node(NodeId(2)).unwrap_err();
-        assert!(error.to_string().contains("`node = 3`"), "{error}");
-        assert_eq!(store.load().unwrap().node, NodeId(3));
+        for other in [place(2, &[1, 2, 3]), place(3, &[]), place(3, &[1, 3])] {
+            let error = store.settle(&other).unwrap_err().to_string();
+            assert!(error.contains("`node = 3` and `voters = [1, 2, 3]`"), "{error}");
+        }
+        store.settle(&place(3, &[3, 2, 1])).unwrap();
+        let remembered = store.load().unwrap();
+        assert_eq!((remembered.node, remembered.founding), (NodeId(3), false));
+    }
+
+    // spec: GRP-9
+    #[test]
+    fn who_founds_a_system_has_no_store_yet_and_knows_it_ever_after() {
+        let dir = tempfile::tempdir().unwrap();
+        Sqlite::found(dir.path(), &place(1, &[1, 2, 3])).unwrap();
+        let mut store = Sqlite::open(dir.path()).unwrap();
+        store.begin(1, "boot").unwrap();
+        assert!(store.load().unwrap().founding && !store.is_new());
+        drop(store);
+        let error = Sqlite::found(dir.path(), &place(1, &[1, 2, 3])).unwrap_err();
+        assert!(matches!(error, StoreError::NotFirst { .. }), "{error:?}");
     }
 
     // spec: SEC-2, MON-7
