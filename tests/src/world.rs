@@ -43,14 +43,20 @@ impl Said {
 /// One CPU of the tests' own.
 pub struct World {
     fixture: PathBuf,
+    cpu: String,
     dir: TempDir,
 }
 
 impl World {
     /// An empty one. `fixture` is the path of the binary `tif-fixture`.
     pub fn new(fixture: &str) -> World {
+        World::named(fixture, "cpu1")
+    }
+
+    /// An empty one, called so.
+    pub fn named(fixture: &str, cpu: &str) -> World {
         let dir = tempfile::Builder::new().prefix("tif-test-").tempdir().expect("a directory for the test");
-        World { fixture: fixture.into(), dir }
+        World { fixture: fixture.into(), cpu: cpu.to_owned(), dir }
     }
 
     /// Where the agent is found.
@@ -90,7 +96,7 @@ impl World {
     /// The agent with more arguments; it answers when this returns.
     pub fn agent_with<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Process {
         let mut command = self.command("agent");
-        command.args(["--cpu", "cpu1", "--run-dir"]).arg(self.run_dir()).arg("--state-dir").arg(self.state_dir()).args(arguments);
+        command.args(["--cpu", &self.cpu, "--run-dir"]).arg(self.run_dir()).arg("--state-dir").arg(self.state_dir()).args(arguments);
         let agent = Process::start("agent", &mut command);
         let run_dir = tif_process::RunDir::resolve(Some(&self.run_dir()));
         let until = Instant::now() + PATIENCE;

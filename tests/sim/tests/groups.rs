@@ -1,9 +1,11 @@
 //! A service whose group has members on several CPUs: arrange, break something, look.
 
+use std::time::Duration;
+
 use tif_core::agent::io::Record;
 use tif_core::machine::witness::Term;
-use tif_core::model::{Cause, Coarsen, Name, NodeId, Refusal, SetResult, Setting, Value, Version, Weight};
-use tif_core::wire::{Admission, Identity};
+use tif_core::model::{Cause, Coarsen, Name, NodeId, Quality, Refusal, SetResult, Setting, Value, Version, Weight};
+use tif_core::wire::{Admission, Identity, ToAgent, ToProcess};
 use tif_sim::check::shared;
 use tif_sim::system::System;
 use tif_sim::world::{Weather, Who, World, name};
@@ -69,6 +71,17 @@ fn until(system: &mut System, what: &str, is_so: impl Fn(&System) -> bool) {
         assert!(system.run_ms(1), "{:?}", system.violation());
     }
     panic!("{what} never came");
+}
+
+/// Asks on a CPU for all that there is.
+fn ask(system: &mut System, cpu: usize, who: Who, body: impl FnOnce(u64) -> ToAgent) -> ToProcess {
+    let req = system.worlds[cpu].request(who, body).expect("it is connected");
+    let answer = |system: &System| match &system.worlds[cpu].processes[who].importer().unwrap().told_of_all {
+        Some((of, answer)) if *of == req => Some(answer.clone()),
+        _ => None,
+    };
+    until(system, "an answer", |system| answer(system).is_some());
+    answer(system).unwrap()
 }
 
 /// Who leads the service, as a CPU has accepted it as a voter.
@@ -584,4 +597,51 @@ fn whoever_has_let_go_leads_again_when_the_standby_that_it_let_go_for_is_gone_be
     wait_for_leader(&mut system, first);
     set(&mut system, 1, importers[1], 70, "b1").unwrap();
     assert_whole(&system);
+}
+
+// spec: OUT-1, OUT-4, OUT-6, INS-9
+#[test]
+fn an_outage_ends_where_it_began_though_nobody_there_follows_the_successor_and_each_instrument_is_there_once() {
+    let (mut system, importers) = system(3);
+    system.worlds[2].subscribe(importers[2], "orders.batch", Coarsen::default());
+    assert!(system.run_ms(500), "{:?}", system.violation());
+    let primary = system.worlds[0].standing()[&orders()];
+    let lost = system.worlds[0].processes[primary].key.expect("it has one");
+    system.worlds[0].end_process(primary, KILLED);
+    until(&mut system, "a successor", |system| leaders(system) == [2]);
+    assert!(system.run_ms(1000), "{:?}", system.violation());
+    for cpu in 0..3 {
+        let ToProcess::Outages { rows, .. } = ask(&mut system, cpu, importers[cpu], |req| ToAgent::Outages { req }) else { panic!() };
+        assert_eq!(rows.len(), 1, "{rows:#?}");
+        let end = rows[0].outage.end.as_ref().expect("it is over");
+        assert_eq!((rows[0].outage.key, end.key.node, rows[0].told), (lost, NodeId(2), 1));
+        assert!(end.remapped > 1 && (end.removed, end.added) == (0, 0), "{end:?}");
+
+        let all = |req| ToAgent::List { req, pattern: "orders.**".parse().unwrap(), after: None, limit: 1000 };
+        let ToProcess::Listed { rows, .. } = ask(&mut system, cpu, importers[cpu], all) else { panic!() };
+        assert!(rows.len() as u64 == end.remapped && rows.iter().all(|r| r.quality == Quality::Good), "{rows:#?}");
+        let patterns = vec!["orders.batch".parse().unwrap()];
+        let read = |req| ToAgent::Sense { req, patterns, patience: None };
+        let ToProcess::Sensed { rows, .. } = ask(&mut system, cpu, importers[cpu], read) else { panic!() };
+        assert_eq!(rows.iter().map(|(_, report)| report.key.node).collect::<Vec<_>>(), [NodeId(2)]);
+    }
+}
+
+// spec: OUT-1, OUT-2
+#[test]
+fn a_lost_cpu_is_an_outage_also_to_whom_the_successor_speaks_before_the_loss_is_known() {
+    let (mut system, importers) = system(3);
+    system.worlds[2].subscribe(importers[2], "orders.batch", Coarsen::default());
+    assert!(system.run_ms(500), "{:?}", system.violation());
+    let lost_at = system.now();
+    system.stop_cpu(0);
+    until(&mut system, "a successor", |system| leaders(system) == [2]);
+    assert!(system.run_ms(2000), "{:?}", system.violation());
+    let ToProcess::Outages { rows, .. } = ask(&mut system, 2, importers[2], |req| ToAgent::Outages { req }) else { panic!() };
+    assert_eq!((rows.len(), rows[0].told), (1, 1), "{rows:#?}");
+    let (outage, end) = (&rows[0].outage, rows[0].outage.end.as_ref().expect("it is over"));
+    assert_eq!((&outage.cause, end.key.node), (&Cause::CpuDown, NodeId(2)));
+    // Since it was last heard, and not since that was noticed.
+    let silent = Duration::from_nanos(outage.since.0.abs_diff(lost_at));
+    assert!(end.gap_ms > 300 && silent < Duration::from_millis(300), "{outage:?}, lost at {lost_at}");
 }

@@ -312,7 +312,7 @@ impl Agent {
                 session.outages.insert(outage.id);
             }
         }
-        self.outages.told(outage.id, told.len() as u64);
+        self.outages.told(outage.id, &told);
         self.unbind(from, out);
         Some(from)
     }

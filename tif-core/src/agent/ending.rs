@@ -261,14 +261,15 @@ impl Agent {
     // spec: OUT-2
     pub(super) fn begin_outage(&mut self, now: Moment, source: &Name, process: &Name, key: Key, cause: Cause, out: &mut Outbox) {
         let cpu = self.cpu.clone();
-        self.begin_outage_of(now, &cpu, source, process, key, cause, out);
+        self.begin_outage_of(now, now, &cpu, source, process, key, cause, out);
     }
 
-    /// The same for a source on another CPU, as far as importers here follow it. Its own agent remembers it.
+    /// The same for a source on another CPU, as far as importers here follow it. Its own agent remembers it. `at`: when it was lost, at the earliest.
     #[expect(clippy::too_many_arguments, reason = "these are the parts of one outage")]
     pub(super) fn begin_outage_of(
         &mut self,
         now: Moment,
+        at: Moment,
         cpu: &Name,
         source: &Name,
         process: &Name,
@@ -276,7 +277,7 @@ impl Agent {
         cause: Cause,
         out: &mut Outbox,
     ) {
-        let outage = self.outages.begin(Lost { at: now, found: None }, cpu, source, process, key, cause);
+        let outage = self.outages.begin(Lost { at, found: None }, cpu, source, process, key, cause);
         self.stats.outages += 1;
         let state = self.sources.entry(source.clone()).or_default();
         state.exporter = None;
@@ -296,7 +297,7 @@ impl Agent {
                 session.outages.insert(outage.id);
             }
         }
-        self.outages.told(outage.id, told.len() as u64);
+        self.outages.told(outage.id, &told);
         if *cpu == self.cpu {
             self.store_outage(outage.id, out);
         }

@@ -106,6 +106,7 @@ impl Agent {
     /// `relieves`: who has handed over to it. Returns the outage that this ends.
     // spec: OUT-3, OUT-4, SYN-2
     pub(super) fn bind(&mut self, now: Moment, source: &Name, key: Key, relieves: Option<Key>, out: &mut Outbox) -> Option<Outage> {
+        self.lose_replaced(now, source, key, relieves, out);
         self.take_home(source);
         let exporter = self.exporters.get_mut(&key)?;
         let process = exporter.name.clone();

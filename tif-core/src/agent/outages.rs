@@ -1,8 +1,8 @@
 //! The outages of this CPU, and what became of dead exporters' values.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::io::{Moment, Record};
+use super::io::{Conn, Moment, Record};
 use crate::limits;
 use crate::model::{Cause, Key, Name, Outage, OutageEnd, OutageId, Report, Stamp, Time};
 use crate::wire::{Announcement, OutageRow};
@@ -83,9 +83,10 @@ impl Outages {
         }
     }
 
-    pub fn told(&mut self, id: OutageId, importers: u64) {
+    /// Who is told of it. Other agents are none: each counts its own importers.
+    pub fn told(&mut self, id: OutageId, told: &BTreeSet<Conn>) {
         if let Some(entry) = self.entries.get_mut(&id) {
-            entry.told = importers;
+            entry.told = told.iter().filter(|conn| conn.peer().is_none()).count() as u64;
         }
     }
 

@@ -18,7 +18,7 @@ mod launches;
 pub(crate) mod marks;
 mod notices;
 mod numbers;
-mod outages;
+pub(crate) mod outages;
 pub mod outdated;
 mod primaries;
 mod reports;

@@ -23,6 +23,17 @@ impl Outages {
         self.started = now;
     }
 
+    /// An exporter's values are to take the place of those of another, `replaced`, that are shown as fresh, though that has not handed over.
+    ///
+    /// # Errors
+    /// If there was one: nobody has said that it is lost.
+    pub fn on_replaced(who: usize, replaced: Option<Key>, by: Key) -> Verdict {
+        match replaced {
+            Some(lost) => wrong("outages", format!("process {who} is to see {by} in place of {lost}, and was not told that this is lost")),
+            None => Ok(()),
+        }
+    }
+
     /// An importer is told.
     pub fn on_outage(&mut self, who: usize, outage: &Outage) -> Verdict {
         let over = outage.end.as_ref().map(|end| end.at);

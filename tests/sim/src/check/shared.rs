@@ -9,6 +9,8 @@ use tif_core::machine::confirm::Keep;
 use tif_core::machine::replication::Log;
 use tif_core::model::{Epoch, Name, RequestId, SetResult, Value, Version};
 
+use tif_core::wire::OutageRow;
+
 use super::{Verdict, wrong};
 use crate::world::{Who, World};
 
@@ -140,6 +142,22 @@ pub fn look(worlds: &[&World]) -> Verdict {
         if members > 0 && primaries.len() != 1 {
             return wrong("shared", format!("{service} has {members} members, and {primaries:?} lead it"));
         }
+        if members > 0 {
+            worlds.iter().try_for_each(|world| look_at_outages(world, service))?;
+        }
     }
     Ok(())
+}
+
+/// What is led is in no outage, least of all where that began.
+// spec: OUT-4, OUT-6
+fn look_at_outages(world: &World, service: &str) -> Verdict {
+    let rows = world.agent.as_ref().map(|agent| agent.outages(world.time())).unwrap_or_default();
+    let lasts = |row: &&OutageRow| row.outage.source.as_str() == service && row.outage.cpu == world.cpu() && row.outage.end.is_none();
+    match rows.iter().find(lasts) {
+        Some(row) => {
+            wrong("shared", format!("{service} is led, and on {} its outage {} lasts: {:?}", world.cpu(), row.outage.id, row.outage.cause))
+        }
+        None => Ok(()),
+    }
 }

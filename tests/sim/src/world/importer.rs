@@ -26,6 +26,8 @@ pub struct View {
     pub machine: Source,
     /// Whose life the agent last began to send.
     pub wire: Option<Key>,
+    /// They are its last values: it exports no more.
+    pub last: bool,
     /// By name with dimensions.
     pub rows: BTreeMap<String, Row>,
     /// The outage that it was told of and that is not over.
@@ -42,6 +44,7 @@ impl View {
         View {
             machine: Source::new(STALE_AFTER_OUTAGE),
             wire: None,
+            last: false,
             rows: BTreeMap::new(),
             outage: None,
             old: false,
@@ -113,6 +116,8 @@ pub struct Importer {
     pub answers: BTreeMap<u64, Result<SetResult, Refusal>>,
     /// What procedures answered, by request, and whether it was a repetition.
     pub returned: BTreeMap<u64, (Result<String, String>, bool)>,
+    /// What it was told last of all that there is, and in answer to which request.
+    pub told_of_all: Option<(u64, ToProcess)>,
     /// Which changes it has confirmed, by request.
     pub confirmed: BTreeMap<u64, RequestId>,
     /// How those ended that it made and that were to be confirmed.
@@ -147,14 +152,17 @@ impl Importer {
     pub fn on_message(&mut self, now: Time, message: &ToProcess) -> bool {
         match message {
             ToProcess::Confirmed { req, request_id } => drop(self.confirmed.insert(*req, request_id.clone())),
+            ToProcess::Listed { req, .. } | ToProcess::Sensed { req, .. } | ToProcess::Outages { req, .. } => {
+                self.told_of_all = Some((*req, message.clone()));
+            }
             ToProcess::Settled { request_id, end } => drop(self.settled.insert(request_id.clone(), *end)),
             ToProcess::Fired { req, result, repeated, .. } => drop(self.returned.insert(*req, (result.clone(), *repeated))),
             ToProcess::SetDone { req, result } => drop(self.answers.insert(*req, Ok(result.clone()))),
             ToProcess::Refused { req, refusal } => drop(self.answers.insert(*req, Err(refusal.clone()))),
-            ToProcess::ReportsBegin { source, key, relieves, .. } => {
+            ToProcess::ReportsBegin { source, key, relieves, last } => {
                 let view = self.views.entry(source.clone()).or_insert_with(View::new);
                 let before = view.wire.replace(*key);
-                (view.old, view.good, view.aging) = (false, false, false);
+                (view.last, view.old, view.good, view.aging) = (*last, false, false, false);
                 match relieves {
                     Some(_) if before == *relieves => view.machine.on_relieved(now, *key),
                     _ => view.machine.on_begin(now, *key),

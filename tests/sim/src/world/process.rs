@@ -9,10 +9,11 @@ use tif_core::wire::{Hello, Identity, Resume, ToAgent, ToProcess, Welcome};
 
 use super::exporter::Exporter;
 use super::faults::Defect;
-use super::importer::{Importer, Pending};
+use super::importer::{Importer, Pending, View};
 use super::{By, Event, Link, MS, Process, SECOND, SPEAKS, Trade, VecDeque, Who, World};
 use crate::acts::Track;
 use crate::check::marks::Marks;
+use crate::check::outages::Outages;
 use crate::check::versions;
 use crate::story;
 
@@ -566,9 +567,16 @@ impl World {
         let Some(importer) = self.processes[who].importer() else { return };
         let reports = &mut self.checks.reports;
         let verdict = match message {
-            ToProcess::ReportsBegin { .. } => {
+            ToProcess::ReportsBegin { source, key, relieves, .. } => {
                 reports.on_begin(who);
-                Ok(())
+                let is_fresh = |view: &&View| !view.last && view.rows.keys().any(|record| view.shows_fresh(record));
+                let replaced = importer
+                    .views
+                    .get(source)
+                    .filter(is_fresh)
+                    .and_then(|view| view.wire)
+                    .filter(|before| before != key && Some(*before) != *relieves);
+                Outages::on_replaced(who, replaced, *key)
             }
             ToProcess::Reports { reports: said, .. } => said.iter().try_for_each(|report| {
                 let Some(source) = importer.instruments.get(&report.instrument).map(|a| &a.source) else { return Ok(()) };

@@ -124,6 +124,13 @@ impl Agent {
         there.chain(here).any(|(leader, term)| leader != key && term >= epoch) && !defect(Defect::FollowDeposed)
     }
 
+    /// Whether a service has a primary on another CPU that can be asked.
+    pub(super) fn is_led_elsewhere(&self, service: &Name) -> bool {
+        let leads = |m: &Member| m.grouped && m.service == *service && m.role == Role::Primary;
+        let there = self.peers.iter().filter(|(_, peer)| peer.greeted).flat_map(|(_, peer)| peer.members.values());
+        there.filter(|m| leads(m)).any(|m| !self.is_deposed(service, m.key))
+    }
+
     /// Where a request for an instrument of this name is to go.
     pub(super) fn home_of(&self, text: &str) -> Home {
         let Ok(address) = text.parse::<Address>() else { return Home::Here };

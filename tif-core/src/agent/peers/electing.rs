@@ -131,6 +131,7 @@ impl Agent {
         for service in services {
             self.shared_of(&service, out);
             self.consider(now, &service, out);
+            self.await_end(&service);
         }
     }
 

@@ -65,7 +65,7 @@ impl Agent {
     /// The finest of what importers here wish of a pattern; none if nobody does.
     fn wish(&self, pattern: &Pattern) -> Option<Coarsen> {
         let resource = Resource::Pattern(pattern.clone());
-        let mut finest: Option<Follow> = None;
+        let mut finest = self.peers.awaited.contains(pattern).then(|| Follow::new(Coarsen::default()));
         for session in self.interest.waiters(&resource).filter_map(|conn| self.sessions.get(&conn)) {
             for s in session.subscriptions.values().filter(|s| s.pattern == *pattern) {
                 match &mut finest {
@@ -97,12 +97,25 @@ impl Agent {
 
     /// All wishes, to an agent that knows none of them or has another service now.
     pub(super) fn send_all_wishes(&mut self, now: Moment, node: NodeId, out: &mut Outbox) {
-        let all: Vec<Pattern> =
-            self.interest.resources().filter_map(|r| if let Resource::Pattern(p) = r { Some(p.clone()) } else { None }).collect();
+        let wanted = self.interest.resources().filter_map(|r| if let Resource::Pattern(p) = r { Some(p) } else { None });
+        let all: BTreeSet<Pattern> = wanted.chain(&self.peers.awaited).cloned().collect();
         for pattern in all {
             self.send_wish(now, node, &pattern, out);
         }
         self.say(now, node, ToPeer::Wished, out);
+    }
+
+    /// An outage that began here lasts, though the service is led on another CPU by now. Whether somebody here follows it or not: this agent does, until what
+    /// was lost is bound to the successor, so that what is written down of the outage says when it was over.
+    // spec: OUT-4, OUT-6
+    pub(super) fn await_end(&mut self, service: &Name) {
+        let open = self.outages.open_of(service).and_then(|id| self.outages.find(id));
+        let is_awaited = open.is_some_and(|(outage, _)| outage.cpu == self.cpu) && self.is_led_elsewhere(service);
+        let Ok(pattern) = format!("{service}.**").parse::<Pattern>() else { return };
+        let changed = if is_awaited { self.peers.awaited.insert(pattern.clone()) } else { self.peers.awaited.remove(&pattern) };
+        if changed {
+            self.peers.wishes.insert(pattern);
+        }
     }
 
     /// Only where something is that the pattern may fit. True if there is something new to be sent for it.
@@ -245,9 +258,19 @@ impl Agent {
     /// How much of an instrument's changes its home leaves out: what all here who follow it agreed to.
     pub(in super::super) fn left_out_elsewhere(&self, instrument: &Instrument) -> f64 {
         let Some(Place::There(node)) = instrument.place else { return 0.0 };
+        let wishes = self.asked_of(node, instrument);
+        wishes.map(|coarsen| coarsen.deadband.unwrap_or(0.0)).reduce(f64::min).unwrap_or(0.0)
+    }
+
+    /// What was asked of a CPU that this instrument fits.
+    fn asked_of<'a>(&'a self, node: NodeId, instrument: &'a Instrument) -> impl Iterator<Item = Coarsen> + 'a {
         let fits = |p: &Pattern| p.matches(&instrument.name, &instrument.dims) && p.at().is_none_or(|at| self.is_at(instrument, at));
-        let wishes = self.peers.get(node).into_iter().flat_map(|p| &p.upstream).filter(|(pattern, _)| fits(pattern));
-        wishes.map(|(_, (_, coarsen))| coarsen.deadband.unwrap_or(0.0)).reduce(f64::min).unwrap_or(0.0)
+        let upstream = self.peers.get(node).into_iter().flat_map(|p| &p.upstream);
+        upstream.filter(move |(pattern, _)| fits(pattern)).map(|(_, (_, coarsen))| *coarsen)
+    }
+
+    fn is_asked_of(&self, node: NodeId, instrument: &Instrument) -> bool {
+        self.asked_of(node, instrument).next().is_some()
     }
 
     /// The home of some instruments leaves out more or less than before: who coarsens here may be owed the last value.
@@ -302,6 +325,9 @@ impl Agent {
     // spec: OUT-3, OUT-4
     fn bind_far(&mut self, now: Moment, node: NodeId, source: &Name, incoming: Incoming, swept: &sync::Swept, out: &mut Outbox) {
         let Incoming { key, again, relieves, last, announced, reports } = incoming;
+        if !last {
+            self.lose_replaced(now, source, key, relieves, out);
+        }
         let process = announced.values().next().map_or_else(|| source.clone(), |a| a.process.clone());
         let before: BTreeSet<InstrumentId> = self.table.of_source(source).collect();
         let same = self.sources.get(source).is_some_and(|s| s.exporter == Some(key));
@@ -341,7 +367,9 @@ impl Agent {
         let mut tally = Tally { remapped: bound.intersection(&before).count() as u64, ..Tally::default() };
         tally.added = bound.len() as u64 - tally.remapped;
         for id in before.difference(&bound) {
-            tally.removed += 1;
+            // What nobody here follows any more is not said, and may be there.
+            let is_followed = self.table.find(*id).is_some_and(|instrument| self.is_asked_of(node, instrument));
+            tally.removed += u64::from(is_followed);
             self.remove_instrument(*id, out);
         }
         let state: &mut Source = self.sources.entry(source.clone()).or_default();
@@ -355,6 +383,7 @@ impl Agent {
         // spec: OUT-6, MON-7
         if let Some(outage) = ended.as_ref().filter(|outage| outage.cpu == self.cpu) {
             self.store_outage(outage.id, out);
+            self.peers.electing.stir();
         }
         self.follow_source(now, source, key, relieves, ended, out);
         self.forget_far_if_empty(source);
@@ -465,7 +494,25 @@ impl Agent {
             far.sync.on_life_lost(now.time, key);
         }
         let cpu = self.peers.get(key.node).and_then(|p| p.cpu.clone()).unwrap_or_else(|| self.cpu.clone());
-        self.begin_outage_of(now, &cpu, source, process, key, cause, out);
+        let at = self.peers.detector.silent_since(key.node).map_or(now, |heard| Moment { time: heard, stamp: now.stamp_of(heard), ..now });
+        self.begin_outage_of(now, at, &cpu, source, process, key, cause, out);
+    }
+
+    /// Somebody else stands behind a source from now on, and nobody has said here yet that the one before on another CPU is lost: who follows it has heard
+    /// nothing of it since, and that was an outage.
+    // spec: OUT-1, OUT-2
+    pub(in super::super) fn lose_replaced(&mut self, now: Moment, source: &Name, key: Key, relieves: Option<Key>, out: &mut Outbox) {
+        let replaced = self.sources.get(source).and_then(|s| s.exporter).filter(|before| *before != key && Some(*before) != relieves);
+        let Some(before) = replaced.filter(|before| before.node != self.key.node) else { return };
+        let cause = if self.peers.detector.is_up(before.node) { Cause::Unknown } else { Cause::CpuDown };
+        let process = self.process_behind(source);
+        self.lose_far(now, source, &process, before, cause, out);
+    }
+
+    /// What the process is called that exported a source of another CPU last.
+    fn process_behind(&self, source: &Name) -> Name {
+        let process = self.table.of_source(source).find_map(|id| self.table.find(id)?.far.as_ref().map(|f| f.process.clone()));
+        process.unwrap_or_else(|| source.clone())
     }
 
     /// An agent is down, or has not the exporters any more that it had: what was followed there is lost.
@@ -481,8 +528,8 @@ impl Agent {
             if defect(Defect::KeepWhatIsDown) {
                 continue;
             }
-            let process = self.table.of_source(&source).find_map(|id| self.table.find(id)?.far.as_ref().map(|f| f.process.clone()));
-            self.lose_far(now, &source, &process.unwrap_or_else(|| source.clone()), key, cause.clone(), out);
+            let process = self.process_behind(&source);
+            self.lose_far(now, &source, &process, key, cause.clone(), out);
         }
     }
 

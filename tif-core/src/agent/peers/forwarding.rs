@@ -5,6 +5,7 @@
 //! never to the requester: one that has gone meanwhile does no harm.
 // spec: MON-4, CTL-5, INS-9
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::super::table::{Instrument, Place};
 use super::super::{Agent, Outbox, Question};
 use super::directory::Home;
 use crate::limits;
-use crate::model::{NodeId, Refusal, Report, RequestId};
+use crate::model::{NodeId, Refusal, Report, RequestId, Stamp};
 use crate::wire::{Announcement, ListRow, OutageRow, ProcessRow, ToAgent, ToPeer, ToProcess};
 
 /// How long another agent may take to answer a question about all that it has.
@@ -80,7 +81,7 @@ enum Rows {
     List(Vec<ListRow>, bool),
     Sense { rows: Vec<(Announcement, Report)>, missing: Vec<Refusal>, answers: usize, truncated: bool },
     Processes(Vec<ProcessRow>),
-    Outages(Vec<OutageRow>),
+    Outages(Vec<(NodeId, OutageRow)>),
 }
 
 impl Agent {
@@ -161,9 +162,11 @@ impl Agent {
         None
     }
 
-    /// Whether an instrument is for this agent to show to somebody who asks for all that there is: one on another CPU only when that cannot answer for it.
+    /// Whether an instrument is for this agent to show to somebody who asks for all that there is: one on another CPU only when that cannot answer for it, and
+    /// the last values of one that led no longer than another leads in its place.
     pub(in super::super) fn shows(&self, conn: Conn, instrument: &Instrument) -> bool {
         match instrument.place {
+            None if self.is_led_elsewhere(&instrument.source) => false,
             _ if instrument.far.is_none() => true,
             _ if conn.peer().is_some_and(|node| node != self.key.node) => false,
             Some(Place::There(node)) => !self.peers.get(node).is_some_and(|p| p.greeted),
@@ -198,7 +201,7 @@ impl Agent {
             }
             Some(Question::Gather(gathering)) => {
                 if gathering.open.remove(&node) {
-                    gathering.take(answer);
+                    gathering.take(node, answer);
                 }
                 if gathering.open.is_empty()
                     && let Some(Question::Gather(gathering)) = self.answered(req)
@@ -255,7 +258,7 @@ impl Agent {
 }
 
 impl Gathering {
-    fn take(&mut self, answer: ToProcess) {
+    fn take(&mut self, node: NodeId, answer: ToProcess) {
         match (&mut self.rows, answer) {
             (Rows::List(all, more), ToProcess::Listed { rows, next, .. }) => {
                 all.extend(rows);
@@ -273,7 +276,7 @@ impl Gathering {
                 *truncated |= t;
             }
             (Rows::Processes(all), ToProcess::Processes { rows, .. }) => all.extend(rows),
-            (Rows::Outages(all), ToProcess::Outages { rows, .. }) => all.extend(rows),
+            (Rows::Outages(all), ToProcess::Outages { rows, .. }) => all.extend(rows.into_iter().map(|row| (node, row))),
             // Refused: there is nothing of it here.
             _ => {}
         }
@@ -284,14 +287,19 @@ impl Gathering {
         match rows {
             Rows::List(mut rows, more) => {
                 let address = |r: &ListRow| (format!("{}{}", r.announcement.name, r.announcement.dims), r.announcement.source.clone());
-                rows.sort_by_cached_key(address);
+                rows.sort_by_cached_key(|r| (address(r), r.announcement.cpu.clone(), r.announcement.process.clone(), r.incarnation));
+                rows.dedup_by(|a, b| a.incarnation == b.incarnation && is_same(&a.announcement, &b.announcement));
                 let more = more || rows.len() > limit;
                 rows.truncate(limit);
                 let next = rows.last().filter(|_| more).map(address).map(|(record, source)| format!("{record}@{source}"));
                 ToProcess::Listed { req, rows, next }
             }
             Rows::Sense { mut rows, missing, truncated, .. } => {
-                rows.sort_by_cached_key(|(a, _)| (format!("{}{}", a.name, a.dims), a.source.clone()));
+                // Of the same life what came last.
+                rows.sort_by_cached_key(|(a, r)| {
+                    (format!("{}{}", a.name, a.dims), a.source.clone(), a.cpu.clone(), a.process.clone(), r.key, Reverse(r.seq))
+                });
+                rows.dedup_by(|(a, r), (kept, before)| r.key == before.key && is_same(a, kept));
                 let truncated = truncated || rows.len() > limit;
                 rows.truncate(limit);
                 ToProcess::Sensed { req, rows, missing, truncated }
@@ -300,12 +308,32 @@ impl Gathering {
                 rows.sort_by(|a, b| (&a.cpu, &a.name).cmp(&(&b.cpu, &b.name)));
                 ToProcess::Processes { req, rows }
             }
-            Rows::Outages(mut rows) => {
-                rows.sort_by_key(|r| r.outage.since);
-                ToProcess::Outages { req, rows }
-            }
+            Rows::Outages(rows) => ToProcess::Outages { req, rows: joined(rows) },
         }
     }
+}
+
+/// Whether two agents speak of the same instrument.
+fn is_same(a: &Announcement, b: &Announcement) -> bool {
+    (&a.name, &a.dims, &a.cpu, &a.process) == (&b.name, &b.dims, &b.cpu, &b.process)
+}
+
+/// One row of each outage: the loss of an exporter is seen on its own CPU and on each where somebody follows it. Its own CPU knows best how it was lost and
+/// when; who was told was told everywhere.
+// spec: OUT-1, OUT-2
+fn joined(mut rows: Vec<(NodeId, OutageRow)>) -> Vec<OutageRow> {
+    rows.sort_by_key(|(node, row)| (row.outage.key, *node != row.outage.key.node, row.outage.since));
+    let mut joined: Vec<OutageRow> = Vec::new();
+    for (_, row) in rows {
+        let until = |row: &OutageRow| row.outage.end.as_ref().map_or(Stamp(u64::MAX), |end| end.at);
+        let is_of = |one: &OutageRow| one.outage.since <= until(&row) && row.outage.since <= until(one);
+        match joined.iter_mut().rev().take_while(|one| one.outage.key == row.outage.key).find(|one| is_of(one)) {
+            Some(one) => one.told += row.told,
+            None => joined.push(row),
+        }
+    }
+    joined.sort_by_key(|row| row.outage.since);
+    joined
 }
 
 fn named(refusal: &Refusal) -> &str {

@@ -49,6 +49,8 @@ pub(super) struct Peers {
     /// What the others are to be told at the end of the step: exporters, patterns, names that somebody here asks for.
     touched: BTreeMap<Key, Option<Cause>>,
     wishes: BTreeSet<Pattern>,
+    /// What this agent follows itself, to know when an outage that began here is over.
+    awaited: BTreeSet<Pattern>,
     looked_for: BTreeSet<Name>,
     /// Streams on which something has happened in this step.
     stirred: BTreeSet<NodeId>,
@@ -93,6 +95,7 @@ impl Peers {
             routes: forwarding::Routes::default(),
             touched: BTreeMap::new(),
             wishes: BTreeSet::new(),
+            awaited: BTreeSet::new(),
             looked_for: BTreeSet::new(),
             stirred: BTreeSet::new(),
             electing: electing::Electing::default(),

@@ -217,6 +217,11 @@ impl Detector {
         self.peers.get(&node).is_some_and(|p| p.standing == Standing::Up)
     }
 
+    /// When a CPU was last heard that is unreachable or down now.
+    pub fn silent_since(&self, node: NodeId) -> Option<Time> {
+        self.peers.get(&node).filter(|p| p.standing != Standing::Up).map(|p| p.heard)
+    }
+
     /// Before anything else, every time: was the agent itself away?
     fn begin(&mut self, clocks: Clocks) {
         if self.doubt.begin(clocks, &self.profile, !self.peers.is_empty()) {
