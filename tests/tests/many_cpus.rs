@@ -1,33 +1,192 @@
-//! Several CPUs in one system: real agents, real processes, the real fabric.
+//! Several CPUs in one system: real agents, real processes, the real fabric, real kills.
 
-use serde_json::json;
-use tif_tests::process::Process;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use serde_json::Value;
+use tif_tests::process::{PATIENCE, Process};
 use tif_tests::system::System;
-use tif_tests::world::{event, json};
+use tif_tests::world::{World, event, json};
 
 fn system(cpus: u16) -> System {
     System::new(env!("CARGO_BIN_EXE_tif-fixture"), cpus)
 }
 
-/// Waits for a report of this process's life that is good and moves on.
-fn wait_live(watch: &mut Process, process: &str) {
-    watch.wait_line(&format!("live values from {process}"), |line| {
+/// Waits for a report from this CPU that is good and moves on.
+fn wait_live(watch: &mut Process, cpu: &str) {
+    watch.wait_line(&format!("live values from {cpu}"), |line| {
         event(line) == "report" && {
             let report = json(line);
-            report["process"] == process && report["quality"] == "good" && report["seq"].as_u64() > Some(1)
+            report["cpu"] == cpu && report["quality"] == "good" && report["seq"].as_u64() > Some(1)
         }
     });
 }
 
-// spec: FAB-1, MON-2, INS-5
+/// The outage events of a watch.
+fn outages(watch: &mut Process) -> Vec<Value> {
+    watch.lines_so_far().iter().filter(|l| event(l) == "outage").map(|l| json(l)).collect()
+}
+
+/// Of a service that runs on several CPUs: it leads there when this returns.
+fn wait_led(world: &World, cpu: &str) {
+    let mut watch = world.watch("shop.accepted");
+    wait_live(&mut watch, cpu);
+}
+
+/// Asks for changes until another CPU has them, too: then that can take over.
+fn wait_replicated(world: &World) {
+    let until = Instant::now() + PATIENCE;
+    while world.serve(&["--output", "json", "set", "shop.seats", "5"]).must(0).json()["replicated"] != true {
+        assert!(Instant::now() < until, "no other CPU ever has it");
+    }
+}
+
+fn rows(world: &World, arguments: &[&str]) -> Vec<Value> {
+    let all: Vec<&str> = ["--output", "jsonl"].iter().chain(arguments).copied().collect();
+    world.serve(&all).must(0).rows()
+}
+
+fn texts<'a>(rows: &'a [Value], field: &str) -> Vec<&'a str> {
+    let mut all: Vec<&str> = rows.iter().map(|row| row[field].as_str().unwrap()).collect();
+    all.sort_unstable();
+    all
+}
+
+// spec: FAB-1, MON-2, INS-5, INS-9
 #[test]
-fn what_one_cpu_exports_another_one_watches() {
+fn what_each_cpu_exports_all_others_list_read_watch_and_change() {
+    let system = system(3);
+    let _agents = [1, 2, 3].map(|cpu| system.agent(cpu));
+    let _services = [1, 2].map(|cpu| system.cpu(cpu).service(&[]));
+    let mut watch = system.cpu(3).watch("shop.accepted@cpu2.shop-1");
+    wait_live(&mut watch, "cpu2");
+    for world in &system.cpus {
+        let listed = rows(world, &["ls", "shop.batch"]);
+        assert_eq!(texts(&listed, "cpu"), ["cpu1", "cpu2"], "{listed:#?}");
+        assert_eq!(texts(&rows(world, &["get", "tif.connections.accepted"]), "cpu"), ["cpu1", "cpu2", "cpu3"]);
+        assert_eq!(texts(&rows(world, &["get", "shop.batch@cpu2"]), "cpu"), ["cpu2"]);
+    }
+    let own = rows(system.cpu(1), &["ls", "shop.batch"]);
+    assert_eq!(texts(&own, "name"), ["shop.batch@cpu2.shop-1", "shop.batch@shop-1"]);
+    // Which of the two?
+    let said = system.cpu(3).serve(&["set", "shop.batch", "7"]);
+    assert!(said.status != 0 && said.err.contains("cpu1.shop-1") && said.err.contains("cpu2.shop-1"), "{said:?}");
+    system.cpu(3).serve(&["set", "shop.batch@cpu2.shop-1", "7"]).must(0);
+    let values: BTreeMap<_, _> =
+        rows(system.cpu(1), &["get", "shop.batch"]).iter().map(|row| (row["cpu"].to_string(), row["value"].clone())).collect();
+    assert_eq!(values, [("\"cpu1\"".into(), 64.into()), ("\"cpu2\"".into(), 7.into())].into());
+}
+
+// spec: FAB-1, GRP-3, GRP-5, GRP-9, CTL-4, CTL-7, OUT-1, OUT-2, OUT-4, OUT-6
+#[test]
+fn when_a_primary_is_killed_a_standby_on_another_cpu_takes_over_and_nothing_accepted_is_lost() {
+    let system = system(3);
+    let _agents = [1, 2, 3].map(|cpu| system.agent(cpu));
+    let mut primary = system.cpu(1).service(&["--standby"]);
+    wait_led(system.cpu(3), "cpu1");
+    let mut standby = system.cpu(2).service(&["--standby"]);
+    let mut watch = system.cpu(3).watch("shop.accepted");
+    wait_live(&mut watch, "cpu1");
+    wait_replicated(system.cpu(3));
+    let done = system.cpu(3).serve(&["--output", "json", "set", "shop.batch", "77"]).must(0).json();
+    assert_eq!(done["replicated"], true, "{done}");
+
+    let killed = primary.kill();
+    let (told, _) = watch.wait_line("the outage", |line| event(line) == "outage");
+    standby.wait_line("its promotion", |line| line == "promoted 2");
+    wait_live(&mut watch, "cpu2");
+    println!("kill to outage report on another CPU: {:?}", told.duration_since(killed));
+    let heard = outages(&mut watch);
+    assert_eq!(heard.iter().map(|o| o["over"] == true).collect::<Vec<_>>(), [false, true], "{heard:#?}");
+    println!("gap: {} ms", heard[1]["gap_ms"]);
+    for world in &system.cpus {
+        let read = rows(world, &["get", "shop.batch"]);
+        assert_eq!((read.len(), &read[0]["cpu"], &read[0]["value"]), (1, &"cpu2".into(), &77.into()), "{read:#?}");
+        let all = rows(world, &["outages"]);
+        assert_eq!((all.len(), &all[0]["over"], &all[0]["told"]), (1, &true.into(), &1.into()), "{all:#?}");
+    }
+    let done = system.cpu(1).serve(&["--output", "json", "set", "shop.batch", "78"]).must(0).json();
+    assert_eq!((&done["old"], &done["new"]), (&77.into(), &78.into()), "{done}");
+}
+
+// spec: FAB-3, GRP-6, OUT-1, OUT-2, OUT-4, PSM-10
+#[test]
+fn a_whole_cpu_is_lost_and_comes_back() {
+    let system = system(3);
+    let mut first = system.agent(1);
+    let _others = [2, 3].map(|cpu| system.agent(cpu));
+    let mut primary = system.cpu(1).service(&["--standby"]);
+    wait_led(system.cpu(3), "cpu1");
+    let _standby = system.cpu(2).service(&["--standby"]);
+    wait_replicated(system.cpu(3));
+    let mut watch = system.cpu(3).watch("shop.accepted");
+    wait_live(&mut watch, "cpu1");
+    let killed = first.kill();
+    primary.kill();
+    wait_live(&mut watch, "cpu2");
+    let heard = outages(&mut watch);
+    let [begun, over] = heard.as_slice() else { panic!("{heard:#?}") };
+    assert_eq!((&begun["cause"], &over["over"]), (&"CPU down".into(), &true.into()), "{heard:#?}");
+    println!("the loss of a CPU: live again after {:?}, gap {} ms", killed.elapsed(), over["gap_ms"]);
+    // Its agent finds its processes dead, and somebody else in their place.
+    let _again = system.agent(1);
+    let _newcomer = system.cpu(1).service(&["--standby"]);
+    let mut watch = system.cpu(1).watch("shop.accepted");
+    wait_live(&mut watch, "cpu2");
+    let members = rows(system.cpu(2), &["ps"]);
+    let shops: Vec<_> = members.iter().filter(|m| m["service"] == "shop" && m["state"] == "alive").collect();
+    assert_eq!(shops.len(), 2, "{members:#?}");
+    let roles: Vec<_> = shops.iter().map(|m| (m["cpu"].as_str().unwrap(), m["role"].as_str().unwrap())).collect();
+    assert_eq!(roles, [("cpu1", "standby"), ("cpu2", "primary")]);
+}
+
+// spec: MON-7, SYN-6
+#[test]
+fn an_agent_that_is_killed_and_comes_back_at_once_is_no_outage_elsewhere() {
     let system = system(2);
-    let _agents = [system.agent(1), system.agent(2)];
+    let mut first = system.agent(1);
+    let _second = system.agent(2);
     let _service = system.cpu(1).service(&[]);
     let mut watch = system.cpu(2).watch("shop.accepted");
-    wait_live(&mut watch, "cpu1.shop-1");
-    let said = system.cpu(2).serve(&["--output", "jsonl", "ps"]).must(0);
-    println!("{}", said.out);
-    let _ = json!(1);
+    wait_live(&mut watch, "cpu1");
+    first.kill();
+    let _first = system.agent(1);
+    watch.lines_so_far();
+    wait_live(&mut watch, "cpu1");
+    assert_eq!(outages(&mut watch), Vec::<Value>::new());
+}
+
+// spec: PSM-1, GRP-9, SEC-2
+#[test]
+fn a_store_is_founded_once_and_stays_in_its_place() {
+    let system = system(3);
+    let world = system.cpu(2);
+    let state = world.state_dir();
+    let agent = |config: &str, more: &[&str]| {
+        let config = world.file("other.toml", config);
+        let mut command = world.command("agent");
+        command
+            .args(["--cpu", "cpu2", "--run-dir"])
+            .arg(world.run_dir())
+            .arg("--state-dir")
+            .arg(&state)
+            .arg("--config")
+            .arg(config)
+            .args(more);
+        let mut agent = Process::start("agent", &mut command);
+        (agent.wait_end("it refuses").code(), agent.errors())
+    };
+    let listen = "listen = [\"tcp/127.0.0.1:7447\"]";
+    let (status, said) = agent(&format!("node = 2\n[fabric]\n{listen}\nvoters = [1, 2, 3]\n"), &["--found"]);
+    assert!(status == Some(2) && said.contains("there is a store"), "{said}");
+    let (status, said) = agent(&format!("node = 4\n[fabric]\n{listen}\nvoters = [1, 2, 3]\n"), &["--found"]);
+    assert!(status == Some(2) && said.contains("CPU 4 does not vote"), "{said}");
+    drop(system.agent(2));
+    for (config, named) in [
+        (format!("node = 3\n[fabric]\n{listen}\nvoters = [1, 2, 3]\n"), "`node = 2`"),
+        (format!("node = 2\n[fabric]\n{listen}\nvoters = [2]\n"), "`voters = [1, 2, 3]`"),
+    ] {
+        let (status, said) = agent(&config, &[]);
+        assert!(status == Some(2) && said.contains(named), "{said}");
+    }
 }

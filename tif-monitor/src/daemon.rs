@@ -58,7 +58,8 @@ fn usage(error: impl Into<anyhow::Error>) -> Failure {
 }
 
 fn run(args: Args) -> Result<(), Failure> {
-    let filter = args.log.parse::<EnvFilter>().map_err(|e| usage(anyhow::anyhow!("--log {:?}: {e}", args.log)))?;
+    // What the fabric says of its links is for who asks for it; what comes of them is said by the agent itself.
+    let filter = format!("zenoh=off,{}", args.log).parse::<EnvFilter>().map_err(|e| usage(anyhow::anyhow!("--log {:?}: {e}", args.log)))?;
     // Tests may run several agents in one process; the first one's filter stays.
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours()).try_init();
     let config = args.config.as_deref().map(Config::read).transpose().map_err(usage)?.unwrap_or_default();
@@ -80,7 +81,7 @@ fn run(args: Args) -> Result<(), Failure> {
     let mut store = Sqlite::open(&state_dir)?;
     let place = config.place();
     store.settle(&place).map_err(usage)?;
-    if store.is_new() && place.voters.len() > 1 && place.voters.contains(&place.node) {
+    if store.is_new() && !store.is_founding()? && place.voters.len() > 1 && place.voters.contains(&place.node) {
         tracing::warn!(
             target: "tif::store",
             "the store is new: this CPU votes once a majority of the others has told it what was voted. If the system is new, too, found it: see --found"

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::io::{Conn, Moment, Output};
+use super::page::After;
 use super::{Agent, Outbox, Question, Resource};
 use crate::limits;
 use crate::model::notice::NoticeEvent;
-use crate::model::{Address, InstrumentId, Key, Kind, Name, Notice, Pattern, Quality, Refusal, Report, Slot, TestPointKind};
+use crate::model::{InstrumentId, Key, Kind, Name, Notice, Pattern, Quality, Refusal, Report, Slot, TestPointKind};
 use crate::wire::{Announcement, ListRow, ProcessRow, ToProcess};
 
 /// How many processes fit one answer: the live ones first, then the latest dead.
@@ -57,7 +58,7 @@ impl Agent {
                 rows.push(ListRow { announcement: a.clone(), incarnation: r.key.inc, quality: r.quality.clone() });
             }
         } else {
-            let after = match after.as_deref().map(cursor) {
+            let after = match after.as_deref().map(After::parse) {
                 None => None,
                 Some(Some(after)) => Some(after),
                 Some(None) => {
@@ -73,8 +74,8 @@ impl Agent {
                     continue;
                 }
                 if rows.len() == limit || weight > limits::FRAME_LEN_MAX / 8 {
-                    next =
-                        rows.last().map(|r: &ListRow| format!("{}{}@{}", r.announcement.name, r.announcement.dims, r.announcement.source));
+                    let mark = |a: &Announcement| After::Row(format!("{}{}", a.name, a.dims), a.source.clone()).to_string();
+                    next = rows.last().map(|r: &ListRow| mark(&r.announcement));
                     break;
                 }
                 let announcement = self.announcement(instrument);
@@ -338,12 +339,6 @@ fn weight_of(announcement: &Announcement) -> usize {
     400 + d.help.len() + texts(&d.choices) + texts(&d.writers) + arguments
 }
 
-/// Reads what a page gave to go on with.
-fn cursor(text: &str) -> Option<(String, Name)> {
-    let address: Address = text.parse().ok()?;
-    Some((format!("{}{}", address.name, address.dims), address.at?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -368,13 +363,5 @@ mod tests {
         let mut frame = Vec::new();
         crate::wire::encode(&announcement, &mut frame).unwrap();
         assert!(frame.len() <= weight_of(&announcement), "{} bytes, thought to be {}", frame.len(), weight_of(&announcement));
-    }
-
-    #[test]
-    fn a_page_is_gone_on_with_where_it_ended() {
-        let (record, source) = cursor("orders.depth{shard=3}@orders").unwrap();
-        assert_eq!((record.as_str(), source.as_str()), ("orders.depth{shard=3}", "orders"));
-        assert_eq!(cursor("nonsense text"), None);
-        assert_eq!(cursor("orders.depth"), None);
     }
 }

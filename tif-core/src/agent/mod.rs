@@ -27,6 +27,7 @@ mod listening;
 mod noticing;
 mod numbering;
 mod outages;
+mod page;
 mod peers;
 mod portrait;
 mod reporting;

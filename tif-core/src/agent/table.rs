@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::io::Conn;
+use super::page::After;
 use crate::machine::propagation::Propagation;
 use crate::model::{
     Address, Descriptor, Dimensions, InstrumentId, Key, Kind, Name, NodeId, Pattern, Quality, Refusal, Slot, Stamp, Time, Value, Version,
@@ -126,9 +127,9 @@ impl Table {
     }
 
     /// By name, from behind this row on.
-    pub fn from(&self, after: Option<(String, Name)>) -> impl Iterator<Item = &Instrument> {
-        let start = after.as_ref().map_or(String::new(), |(record, _)| record.clone());
-        let behind = move |record: &str, source: &Name| after.as_ref().is_none_or(|(r, s)| (record, source) > (r.as_str(), s));
+    pub fn from(&self, after: Option<After>) -> impl Iterator<Item = &Instrument> {
+        let start = after.as_ref().map_or(String::new(), |after| after.record().to_owned());
+        let behind = move |record: &str, source: &Name| after.as_ref().is_none_or(|after| after.is_before(record, source));
         self.by_record
             .range(start..)
             .flat_map(|(record, sources)| sources.iter().map(move |(source, id)| (record, source, id)))

@@ -16,7 +16,7 @@ use super::{Place, Remembered, StateStore, StoreError, logs, migrations, rows};
 pub struct Sqlite {
     db: Connection,
     path: PathBuf,
-    created: bool,
+    unused: bool,
 }
 
 impl Sqlite {
@@ -29,8 +29,7 @@ impl Sqlite {
     /// If the file is damaged, newer, or cannot be read. It is as before.
     pub fn open(dir: &Path) -> Result<Sqlite, StoreError> {
         let path = dir.join("state.db");
-        let created = !path.exists();
-        if created {
+        if !path.exists() {
             create(dir, &path, false)?;
         }
         let database = |what| failed(path.clone(), what);
@@ -50,12 +49,13 @@ impl Sqlite {
         durably(&db).map_err(database("cannot be made durable"))?;
         migrations::migrate(&mut db).map_err(database("cannot be brought up to date"))?;
         prune(&db, PROCESSES_MAX).map_err(database("cannot be pruned"))?;
-        Ok(Sqlite { db, path, created })
+        let unused = db.query_row("SELECT epoch = 0 FROM meta", [], |row| row.get(0)).map_err(database("cannot be read"))?;
+        Ok(Sqlite { db, path, unused })
     }
 
-    /// There was no file: this is the first start, or the store was lost.
+    /// No agent has started with it yet: this is the first start, or the store was lost.
     pub fn is_new(&self) -> bool {
-        self.created
+        self.unused
     }
 
     /// Makes the store of a CPU that is among the founders of a system: no voter has ever voted. Whoever lost a store and makes another in this way forgets
@@ -71,6 +71,14 @@ impl Sqlite {
         }
         create(dir, &path, true)?;
         Sqlite::open(dir)?.settle(place)
+    }
+
+    /// Whether it was made when its system was founded.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn is_founding(&self) -> Result<bool, StoreError> {
+        self.db.query_row("SELECT founding FROM meta", [], |row| row.get(0)).map_err(self.error("cannot be read"))
     }
 
     /// Where in a system its CPU is, before its agent's first start; afterwards it stays.
@@ -316,7 +324,8 @@ mod tests {
         Sqlite::found(dir.path(), &place(1, &[1, 2, 3])).unwrap();
         let mut store = Sqlite::open(dir.path()).unwrap();
         store.begin(1, "boot").unwrap();
-        assert!(store.load().unwrap().founding && !store.is_new());
+        assert!(store.load().unwrap().founding);
+        assert!(store.is_new() && !Sqlite::open(dir.path()).unwrap().is_new());
         drop(store);
         let error = Sqlite::found(dir.path(), &place(1, &[1, 2, 3])).unwrap_err();
         assert!(matches!(error, StoreError::NotFirst { .. }), "{error:?}");

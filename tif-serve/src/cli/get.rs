@@ -16,7 +16,7 @@ use crate::json::{ValueRow, age_ms, is_number};
 /// Read values now
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "JSON rows: v, name, value, quality, age_ms (null if there never was a value), process, incarnation, seq (of its last report, 0 if nobody ever watched it), alarm; `since` if the value is old (quality stale or outage), \
+    after_help = "JSON rows: v, name, value, quality, age_ms (null if there never was a value), cpu, process, incarnation, seq (of its last report, 0 if nobody ever watched it), alarm; `since` if the value is old (quality stale or outage), \
 `reason` if there is none (failed).\n\
 A dynamic indicator that is not computed within 2s, or shortly before --timeout, is shown as failed; the others are shown as they are.\n\
 Values: numbers, bools and strings as such; a choice by name; a duration in seconds; a histogram as {count, sum, mean, p50, p90, p99, max_bucket}; \
@@ -42,7 +42,8 @@ pub(super) fn run(args: Get, session: &mut Session<'_, '_>) -> Result<Exit, Fail
     }
     if !sensed.rows.is_empty() || session.global.output != Format::Table {
         let header = ["NAME", "VALUE", "UNIT", "QUALITY", "AGE", "ALARM", "PROCESS"];
-        let cells = |(a, r): &(Announcement, Report)| cells(a, r, now);
+        let several = output::several(sensed.rows.iter().map(|(a, _)| &a.cpu));
+        let cells = |(a, r): &(Announcement, Report)| cells(a, r, now, several);
         output::rows(session.screen, session.global.output, &header, &sensed.rows, cells, |(a, r)| ValueRow::new(a, r, now))?;
     }
     if sensed.truncated {
@@ -84,7 +85,7 @@ fn sense(importer: &Importer, patterns: &[Pattern]) -> Result<Sensed, Failure> {
     Ok(all)
 }
 
-fn cells(a: &Announcement, report: &Report, now: Stamp) -> Vec<Item> {
+fn cells(a: &Announcement, report: &Report, now: Stamp, several: bool) -> Vec<Item> {
     let value = report.value.as_ref().map_or("-".to_owned(), |v| v.show(&a.descriptor.choices).to_string());
     let value = if is_number(a.descriptor.value_type) { item(value).right() } else { item(value) };
     vec![
@@ -94,6 +95,6 @@ fn cells(a: &Announcement, report: &Report, now: Stamp) -> Vec<Item> {
         item(&report.quality).tone(quality_tone(&report.quality)),
         item(age_ms(report.stamp, now).map_or_else(|| "-".to_owned(), age)).right(),
         item(report.alarm).tone(alarm_tone(report.alarm)),
-        item(&a.process),
+        output::process(&a.cpu, &a.process, several),
     ]
 }

@@ -39,7 +39,9 @@ pub(super) fn run(args: Ls, session: &mut Session<'_, '_>) -> Result<Exit, Failu
         if found.is_empty() && pattern.is_literal() {
             missing.push(pattern);
         }
-        rows.extend(found.into_iter().filter(|row| listed.insert((row.announcement.instrument, row.incarnation))));
+        rows.extend(
+            found.into_iter().filter(|row| listed.insert((address(&row.announcement), row.announcement.cpu.clone(), row.incarnation))),
+        );
     }
     if rows.is_empty() && missing.is_empty() {
         session.screen.note("no instruments");
@@ -65,10 +67,11 @@ fn print(rows: &[ListRow], long: bool, whole: bool, session: &mut Session<'_, '_
         header.extend(["TAKES", "DEFAULT", "PROCESS", "INCARNATION", "DECLARED"]);
     }
     header.push("HELP");
-    output::rows(session.screen, session.global.output, &header, rows, |row| cells(row, long), DeclarationRow::new)
+    let several = output::several(rows.iter().map(|row| &row.announcement.cpu));
+    output::rows(session.screen, session.global.output, &header, rows, |row| cells(row, long, several), DeclarationRow::new)
 }
 
-fn cells(row: &ListRow, long: bool) -> Vec<Item> {
+fn cells(row: &ListRow, long: bool, several: bool) -> Vec<Item> {
     let a = &row.announcement;
     let d = &a.descriptor;
     let mut all = vec![
@@ -82,7 +85,13 @@ fn cells(row: &ListRow, long: bool) -> Vec<Item> {
         let memorized = if matches!(d.kind, Kind::Control { memorized: true, .. }) { " memorized" } else { "" };
         let default = d.default.as_ref().map_or(String::new(), |v| format!("{}{memorized}", v.show(&d.choices)));
         let declared = format!("{}:{}", d.declared.file, d.declared.line);
-        all.extend([item(declaration::takes(d)), item(default), item(&a.process), item(row.incarnation), item(declared).tone(Tone::Faint)]);
+        all.extend([
+            item(declaration::takes(d)),
+            item(default),
+            output::process(&a.cpu, &a.process, several),
+            item(row.incarnation),
+            item(declared).tone(Tone::Faint),
+        ]);
     }
     // One line of the help is enough to choose by.
     all.push(item(d.help.lines().next().unwrap_or_default()));

@@ -5,7 +5,7 @@ use std::io;
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table};
 use serde::Serialize;
-use tif_core::model::{Alarm, Quality};
+use tif_core::model::{Alarm, Name, Quality};
 
 use super::Screen;
 use super::args::Format;
@@ -62,6 +62,17 @@ pub(super) fn alarm_tone(alarm: Alarm) -> Tone {
         Alarm::Warning => Tone::Warning,
         Alarm::Critical => Tone::Bad,
     }
+}
+
+/// Whether they are not all of one CPU: then a process is called with its CPU's name.
+pub(super) fn several<'a>(mut cpus: impl Iterator<Item = &'a Name>) -> bool {
+    let first = cpus.next();
+    cpus.any(|cpu| Some(cpu) != first)
+}
+
+/// A process as it is called among those of one CPU, or of several.
+pub(super) fn process(cpu: &Name, process: &Name, several: bool) -> Item {
+    if several { item(format!("{cpu}.{process}")) } else { item(process) }
 }
 
 /// Prints rows in the wanted format. The two closures make the row of a table and the object of JSON from the same thing.

@@ -9,7 +9,7 @@ use super::output::{self, Item, Tone, age, item};
 use super::session::Session;
 use crate::json::ProcessRow;
 
-/// The processes of this CPU with their keys and states
+/// The processes with their keys and states, of all CPUs that this one can reach
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "JSON rows: v, name, cpu, key, incarnation, state, cause, role, service, epoch, number, pid, program, since_ms, instruments, subscriptions, coalesced."
@@ -39,11 +39,12 @@ pub(super) fn run(args: &Ps, session: &mut Session<'_, '_>) -> Result<Exit, Fail
         "PROGRAM",
         "CAUSE",
     ];
-    output::rows(session.screen, session.global.output, &header, &rows, cells, ProcessRow::new)?;
+    let several = output::several(rows.iter().map(|row| &row.cpu));
+    output::rows(session.screen, session.global.output, &header, &rows, |row| cells(row, several), ProcessRow::new)?;
     Ok(Exit::Done)
 }
 
-fn cells(row: &Row) -> Vec<Item> {
+fn cells(row: &Row, several: bool) -> Vec<Item> {
     let tone = match row.state {
         ProcessState::Alive => Tone::Good,
         ProcessState::Starting | ProcessState::Suspect | ProcessState::Unreachable => Tone::Warning,
@@ -51,7 +52,7 @@ fn cells(row: &Row) -> Vec<Item> {
         ProcessState::Unregistered => Tone::Faint,
     };
     vec![
-        item(&row.name),
+        output::process(&row.cpu, &row.name, several),
         item(row.state.word()).tone(tone),
         item(row.role.word()),
         item(row.service.as_ref().map_or("", |s| s.as_str())),

@@ -26,7 +26,7 @@ const QUIET: Duration = Duration::from_millis(300);
 Ends after --count reports or after --for, whichever is first; with both, status 6 if the time was over before the count was reached. \
 Without either: at Ctrl-C (status 130). As soon as nobody reads its output any more it ends with status 0, as in `tif-serve watch X | head -1`.\n\n\
 JSON (json and jsonl alike): one object a line, each with \"event\":\n\
-\x20\x20report     v, name, value, quality, age_ms, process, incarnation, seq, alarm, at, coalesced; since or reason as in `get`\n\
+\x20\x20report     v, name, value, quality, age_ms, cpu, process, incarnation, seq, alarm, at, coalesced; since or reason as in `get`\n\
 \x20\x20notice     v, process, key, what (born, died, presumed_dead, unreachable, reachable, unregistered, role, not_available); cause; role, epoch\n\
 \x20\x20outage     v, id, cpu, source, process, key, cause, since, over; then new_process, new_key, at, gap_ms, remapped, removed, added, carried\n\
 \x20\x20standing   v, source, standing (stale, lost), since: all of the source's values, until their next report\n\

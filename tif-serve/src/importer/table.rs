@@ -27,18 +27,18 @@ pub struct Row {
 }
 
 impl Row {
-    /// Its address: `name{dims}`, with `@process` where each process exports for itself.
+    /// Its address: see [`address`].
     pub fn address(&self) -> String {
         address(&self.announcement)
     }
 }
 
-/// An instrument's address: `name{dims}`, with `@process` where the source is a single process.
+/// An instrument's address: `name{dims}`, with `@process` where the source is a single process, or `@cpu.process` if that is on another CPU.
 pub fn address(announcement: &Announcement) -> String {
-    let Announcement { name, dims, source, process, .. } = announcement;
+    let Announcement { name, dims, source, .. } = announcement;
     // A group's instruments are the service's, wherever they are, and their names begin with it; any other source is the process itself.
     let grouped = name.as_str().strip_prefix(source.as_str()).is_some_and(|rest| rest.starts_with('.'));
-    if grouped { format!("{name}{dims}") } else { format!("{name}{dims}@{process}") }
+    if grouped { format!("{name}{dims}") } else { format!("{name}{dims}@{source}") }
 }
 
 type RowKey = (Name, Name, Dimensions);

@@ -161,6 +161,8 @@ pub struct ValueRow {
     pub since: Option<String>,
     /// How long ago the value was picked up; none if it never was.
     pub age_ms: Option<u64>,
+    /// The CPU it is from.
+    pub cpu: String,
     /// The process it is from.
     pub process: String,
     /// Which life of it.
@@ -187,6 +189,7 @@ impl ValueRow {
             reason,
             since,
             age_ms: age_ms(report.stamp, now),
+            cpu: announcement.cpu.to_string(),
             process: announcement.process.to_string(),
             incarnation: report.key.inc.to_string(),
             seq: report.seq,

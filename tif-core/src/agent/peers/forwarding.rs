@@ -10,11 +10,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::super::io::{Conn, Moment};
+use super::super::page::AfterOf;
 use super::super::table::{Instrument, Place};
 use super::super::{Agent, Outbox, Question};
+use super::Peer;
 use super::directory::Home;
 use crate::limits;
-use crate::model::{NodeId, Refusal, Report, RequestId, Stamp};
+use crate::model::{Name, NodeId, Refusal, Report, RequestId, Stamp};
 use crate::wire::{Announcement, ListRow, OutageRow, ProcessRow, ToAgent, ToPeer, ToProcess};
 
 /// How long another agent may take to answer a question about all that it has.
@@ -78,8 +80,14 @@ impl Routes {
 
 #[derive(Debug)]
 enum Rows {
-    List(Vec<ListRow>, bool),
-    Sense { rows: Vec<(Announcement, Report)>, missing: Vec<Refusal>, answers: usize, truncated: bool },
+    /// With what each source is called at home.
+    List(Vec<(NodeId, Name, ListRow)>, bool),
+    Sense {
+        rows: Vec<(Announcement, Report)>,
+        missing: Vec<Refusal>,
+        answers: usize,
+        truncated: bool,
+    },
     Processes(Vec<ProcessRow>),
     Outages(Vec<(NodeId, OutageRow)>),
 }
@@ -91,7 +99,11 @@ impl Agent {
             return Some(body);
         }
         let (req, name, request_id) = match &body {
-            ToAgent::List { req, limit, pattern, .. } if pattern.incarnation().is_none() => {
+            ToAgent::List { req, limit, pattern, after } if pattern.incarnation().is_none() => {
+                // A page that began when no other CPU could be asked goes on as it began.
+                if after.as_deref().is_some_and(|after| AfterOf::parse(after).is_none()) {
+                    return Some(body);
+                }
                 let limit = (*limit as usize).clamp(1, limits::PAGE_ROWS_MAX);
                 return self.gather(now, conn, *req, limit, Rows::List(Vec::new(), false), body, out);
             }
@@ -155,10 +167,10 @@ impl Agent {
         let gathering = Gathering { conn, req, open, limit, rows };
         let number = self.ask(now, Question::Gather(Box::new(gathering)), GATHER_TIMEOUT);
         for node in nodes {
-            self.request_of(now, node, None, renumbered(body.clone(), number), out);
+            self.request_of(now, node, None, on_node(renumbered(body.clone(), number), node), out);
         }
         // This agent asks itself as it asks the others.
-        self.on_request(now, Conn::of_peer(self.key.node), renumbered(body, number), out);
+        self.on_request(now, Conn::of_peer(self.key.node), on_node(renumbered(body, number), self.key.node), out);
         None
     }
 
@@ -187,6 +199,7 @@ impl Agent {
 
     /// An answer of another agent, or of this one to itself.
     pub(super) fn on_answer(&mut self, node: NodeId, req: u64, answer: ToProcess, out: &mut Outbox) {
+        let names = self.peers.get(node).map(Names::of);
         match self.questions.get_mut(&req) {
             Some(Question::Forwarded(forwarded)) if forwarded.node == node => {
                 let (conn, req_there) = (forwarded.conn, forwarded.req);
@@ -200,8 +213,9 @@ impl Agent {
                 self.send(out, conn, answered_as(answer, req_there));
             }
             Some(Question::Gather(gathering)) => {
+                let names = names.unwrap_or_default();
                 if gathering.open.remove(&node) {
-                    gathering.take(node, answer);
+                    gathering.take(node, answer, &names);
                 }
                 if gathering.open.is_empty()
                     && let Some(Question::Gather(gathering)) = self.answered(req)
@@ -258,13 +272,18 @@ impl Agent {
 }
 
 impl Gathering {
-    fn take(&mut self, node: NodeId, answer: ToProcess) {
+    fn take(&mut self, node: NodeId, answer: ToProcess, names: &Names) {
         match (&mut self.rows, answer) {
             (Rows::List(all, more), ToProcess::Listed { rows, next, .. }) => {
-                all.extend(rows);
+                all.extend(rows.into_iter().map(|mut row| {
+                    let source = row.announcement.source.clone();
+                    names.rename(&mut row.announcement);
+                    (node, source, row)
+                }));
                 *more |= next.is_some();
             }
-            (Rows::Sense { rows, missing, answers, truncated }, ToProcess::Sensed { rows: r, missing: m, truncated: t, .. }) => {
+            (Rows::Sense { rows, missing, answers, truncated }, ToProcess::Sensed { rows: mut r, missing: m, truncated: t, .. }) => {
+                r.iter_mut().for_each(|(announcement, _)| names.rename(announcement));
                 rows.extend(r);
                 // Missing is only what nobody has.
                 if *answers == 0 {
@@ -286,13 +305,18 @@ impl Gathering {
         let Gathering { req, limit, rows, .. } = self;
         match rows {
             Rows::List(mut rows, more) => {
-                let address = |r: &ListRow| (format!("{}{}", r.announcement.name, r.announcement.dims), r.announcement.source.clone());
-                rows.sort_by_cached_key(|r| (address(r), r.announcement.cpu.clone(), r.announcement.process.clone(), r.incarnation));
-                rows.dedup_by(|a, b| a.incarnation == b.incarnation && is_same(&a.announcement, &b.announcement));
+                let record = |r: &ListRow| format!("{}{}", r.announcement.name, r.announcement.dims);
+                rows.sort_by_cached_key(|(node, source, row)| (record(row), *node, source.clone()));
                 let more = more || rows.len() > limit;
                 rows.truncate(limit);
-                let next = rows.last().filter(|_| more).map(address).map(|(record, source)| format!("{record}@{source}"));
-                ToProcess::Listed { req, rows, next }
+                let after =
+                    |(node, source, row): &(NodeId, Name, ListRow)| AfterOf { node: *node, record: record(row), source: source.clone() };
+                let next = rows.last().filter(|_| more).map(|row| after(row).to_string());
+                let mut shown = BTreeSet::new();
+                let rows = rows.into_iter().map(|(_, _, row)| row);
+                let rows =
+                    rows.filter(|r| shown.insert((record(r), r.announcement.cpu.clone(), r.announcement.process.clone(), r.incarnation)));
+                ToProcess::Listed { req, rows: rows.collect(), next }
             }
             Rows::Sense { mut rows, missing, truncated, .. } => {
                 // Of the same life what came last.
@@ -316,6 +340,29 @@ impl Gathering {
 /// Whether two agents speak of the same instrument.
 fn is_same(a: &Announcement, b: &Announcement) -> bool {
     (&a.name, &a.dims, &a.cpu, &a.process) == (&b.name, &b.dims, &b.cpu, &b.process)
+}
+
+/// What the sources of another CPU are called here.
+#[derive(Debug, Default)]
+struct Names {
+    cpu: Option<Name>,
+    /// Its processes that are of a group.
+    grouped: BTreeSet<Name>,
+}
+
+impl Names {
+    fn of(peer: &Peer) -> Names {
+        let grouped = peer.members.values().filter(|m| m.grouped).map(|m| m.process.clone());
+        Names { cpu: peer.cpu.clone(), grouped: grouped.collect() }
+    }
+
+    /// A group is called the same everywhere; of any other process the source is that process, and has its CPU before its name elsewhere.
+    fn rename(&self, a: &mut Announcement) {
+        let is_its_own = a.source == a.process && !self.grouped.contains(&a.process);
+        if let Some(name) = self.cpu.as_ref().filter(|cpu| is_its_own && a.cpu == **cpu).and_then(|cpu| cpu.join(&a.source).ok()) {
+            a.source = name;
+        }
+    }
 }
 
 /// One row of each outage: the loss of an exporter is seen on its own CPU and on each where somebody follows it. Its own CPU knows best how it was lost and
@@ -356,6 +403,16 @@ fn renumbered(mut body: ToAgent, number: u64) -> ToAgent {
         | ToAgent::Arm { req, .. }
         | ToAgent::Disarm { req, .. } => *req = number,
         _ => {}
+    }
+    body
+}
+
+/// The same request for one CPU of several.
+fn on_node(mut body: ToAgent, node: NodeId) -> ToAgent {
+    if let ToAgent::List { after: Some(after), .. } = &mut body
+        && let Some(row) = AfterOf::parse(after)
+    {
+        *after = row.on(node).to_string();
     }
     body
 }
