@@ -645,3 +645,18 @@ fn a_lost_cpu_is_an_outage_also_to_whom_the_successor_speaks_before_the_loss_is_
     let silent = Duration::from_nanos(outage.since.0.abs_diff(lost_at));
     assert!(end.gap_ms > 300 && silent < Duration::from_millis(300), "{outage:?}, lost at {lost_at}");
 }
+
+// spec: GRP-6, OUT-6
+#[test]
+fn a_standby_that_came_in_sync_a_moment_ago_takes_over_at_once() {
+    let mut system = System::new(3, 7, Weather { still: true, ..Weather::default() });
+    let primary = system.worlds[0].spawn_member("orders");
+    assert!(system.run_ms(2000), "{:?}", system.violation());
+    system.worlds[1].spawn_member("orders");
+    until(&mut system, "it is in sync", |system| [1, 3].iter().all(|cpu| term(system, *cpu).in_sync.len() == 2));
+    system.worlds[0].end_process(primary, KILLED);
+    let lost_at = system.now();
+    until(&mut system, "a successor", |system| leaders(system) == [2]);
+    let took = Duration::from_nanos(system.now() - lost_at);
+    assert!(took < Duration::from_millis(300), "{took:?}");
+}

@@ -203,7 +203,13 @@ impl Agent {
         let Some(shared) = self.peers.electing.groups.get(service) else { return };
         let later = self.peers.members().any(|m| m.grouped && m.service == *service && m.epoch > term.epoch);
         let follows = hosts && term.home != me;
-        if (later || (follows && !term.in_sync.contains(&me))) && now.time.since(shared.read) >= READ_AGAIN {
+        let is_old = later || (follows && !term.in_sync.contains(&me));
+        // It may have come in sync since, and be the one to take over.
+        let is_lost = follows && shared.gone_since.is_none() && self.is_gone(now, term.primary);
+        if is_old && (is_lost || now.time.since(shared.read) >= READ_AGAIN) {
+            if let Some(shared) = self.peers.electing.groups.get_mut(service).filter(|_| is_lost) {
+                shared.gone_since = Some(now.time);
+            }
             return self.read_register(now, service, out);
         }
         if let Some((_, chosen)) = shared.vacated.filter(|(epoch, _)| *epoch == term.epoch && term.home == me) {
