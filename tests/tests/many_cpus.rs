@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tif_tests::process::{PATIENCE, Process};
 use tif_tests::system::System;
-use tif_tests::world::{World, event, json};
+use tif_tests::world::{World, event};
 
 fn system(cpus: u16) -> System {
     System::new(env!("CARGO_BIN_EXE_tif-fixture"), cpus)
@@ -16,7 +16,7 @@ fn system(cpus: u16) -> System {
 fn wait_live(watch: &mut Process, cpu: &str) {
     watch.wait_line(&format!("live values from {cpu}"), |line| {
         event(line) == "report" && {
-            let report = json(line);
+            let report = tif_tests::world::json(line);
             report["cpu"] == cpu && report["quality"] == "good" && report["seq"].as_u64() > Some(1)
         }
     });
@@ -24,7 +24,7 @@ fn wait_live(watch: &mut Process, cpu: &str) {
 
 /// The outage events of a watch.
 fn outages(watch: &mut Process) -> Vec<Value> {
-    watch.lines_so_far().iter().filter(|l| event(l) == "outage").map(|l| json(l)).collect()
+    watch.lines_so_far().iter().filter(|l| event(l) == "outage").map(|l| tif_tests::world::json(l)).collect()
 }
 
 /// Of a service that runs on several CPUs: it leads there when this returns.
@@ -33,11 +33,15 @@ fn wait_led(world: &World, cpu: &str) {
     wait_live(&mut watch, cpu);
 }
 
-/// Asks for changes until another CPU has them, too: then that can take over.
-fn wait_replicated(world: &World) {
+/// Asks until both CPUs have every accepted change: then one can take over from the other.
+fn wait_in_sync(world: &World) {
     let until = Instant::now() + PATIENCE;
-    while world.serve(&["--output", "json", "set", "shop.seats", "5"]).must(0).json()["replicated"] != true {
-        assert!(Instant::now() < until, "no other CPU ever has it");
+    loop {
+        let groups = rows(world, &["groups"]);
+        if groups.iter().any(|group| group["service"] == "shop" && group["in_sync"] == json!(["cpu1", "cpu2"])) {
+            return;
+        }
+        assert!(Instant::now() < until, "the standby is never in sync: {groups:#?}");
     }
 }
 
@@ -87,7 +91,7 @@ fn when_a_primary_is_killed_a_standby_on_another_cpu_takes_over_and_nothing_acce
     let mut standby = system.cpu(2).service(&["--standby"]);
     let mut watch = system.cpu(3).watch("shop.accepted");
     wait_live(&mut watch, "cpu1");
-    wait_replicated(system.cpu(3));
+    wait_in_sync(system.cpu(1));
     let done = system.cpu(3).serve(&["--output", "json", "set", "shop.batch", "77"]).must(0).json();
     assert_eq!(done["replicated"], true, "{done}");
 
@@ -118,13 +122,16 @@ fn a_whole_cpu_is_lost_and_comes_back() {
     let mut primary = system.cpu(1).service(&["--standby"]);
     wait_led(system.cpu(3), "cpu1");
     let _standby = system.cpu(2).service(&["--standby"]);
-    wait_replicated(system.cpu(3));
+    wait_in_sync(system.cpu(1));
     let mut watch = system.cpu(3).watch("shop.accepted");
     wait_live(&mut watch, "cpu1");
     let killed = first.kill();
     primary.kill();
     wait_live(&mut watch, "cpu2");
     let heard = outages(&mut watch);
+    let cpus = rows(system.cpu(3), &["cpus"]);
+    let states: Vec<_> = cpus.iter().map(|row| (row["cpu"].as_str().unwrap(), row["state"].as_str().unwrap())).collect();
+    assert_eq!(states, [("cpu1", "down"), ("cpu2", "up"), ("cpu3", "own")], "{cpus:#?}");
     let [begun, over] = heard.as_slice() else { panic!("{heard:#?}") };
     assert_eq!((&begun["cause"], &over["over"]), (&"CPU down".into(), &true.into()), "{heard:#?}");
     println!("the loss of a CPU: live again after {:?}, gap {} ms", killed.elapsed(), over["gap_ms"]);
@@ -133,11 +140,14 @@ fn a_whole_cpu_is_lost_and_comes_back() {
     let _newcomer = system.cpu(1).service(&["--standby"]);
     let mut watch = system.cpu(1).watch("shop.accepted");
     wait_live(&mut watch, "cpu2");
-    let members = rows(system.cpu(2), &["ps"]);
-    let shops: Vec<_> = members.iter().filter(|m| m["service"] == "shop" && m["state"] == "alive").collect();
-    assert_eq!(shops.len(), 2, "{members:#?}");
-    let roles: Vec<_> = shops.iter().map(|m| (m["cpu"].as_str().unwrap(), m["role"].as_str().unwrap())).collect();
-    assert_eq!(roles, [("cpu1", "standby"), ("cpu2", "primary")]);
+    for world in &system.cpus {
+        let groups = rows(world, &["groups"]);
+        let [group] = groups.as_slice() else { panic!("{groups:#?}") };
+        let mut roles: Vec<_> =
+            group["members"].as_array().unwrap().iter().map(|m| (m["cpu"].as_str().unwrap(), m["role"].as_str().unwrap())).collect();
+        roles.sort_unstable();
+        assert_eq!((&group["epoch"], roles), (&json!(2), vec![("cpu1", "standby"), ("cpu2", "primary")]), "{groups:#?}");
+    }
 }
 
 // spec: MON-7, SYN-6

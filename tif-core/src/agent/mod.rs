@@ -408,6 +408,14 @@ impl Agent {
                 let rows = self.outages(now.time);
                 self.send(out, conn, ToProcess::Outages { req, rows });
             }
+            ToAgent::Cpus { req } if conn.peer().is_none() => {
+                let rows = self.cpus(now);
+                self.send(out, conn, ToProcess::Cpus { req, rows });
+            }
+            ToAgent::Groups { req } if conn.peer().is_none() => {
+                let rows = self.group_rows();
+                self.send(out, conn, ToProcess::Groups { req, rows });
+            }
             ToAgent::Lookup { req, name } => self.on_lookup(conn, req, Resource::Process(name), out),
             ToAgent::LookupPid { req, pid } => self.on_lookup(conn, req, Resource::Pid(pid), out),
             ToAgent::Forget { name } => {

@@ -193,6 +193,16 @@ pub enum ToAgent {
         /// The request.
         req: u64,
     },
+    /// The CPUs of the system, as this agent knows them.
+    Cpus {
+        /// The request.
+        req: u64,
+    },
+    /// The groups with their members and who leads, as this agent knows them.
+    Groups {
+        /// The request.
+        req: u64,
+    },
     /// What is known of a process, and what becomes of it.
     // spec: PSM-3
     Lookup {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::hello::Welcome;
 use crate::machine::confirm::End;
 use crate::model::{
-    Arming, Cause, Descriptor, Dimensions, Epoch, Incarnation, InstrumentId, Key, MemberNumber, Name, Notice, Outage, ProcessState,
+    Arming, Cause, Descriptor, Dimensions, Epoch, Incarnation, InstrumentId, Key, MemberNumber, Name, NodeId, Notice, Outage, ProcessState,
     Quality, Refusal, Report, RequestId, Role, SetResult, Slot, Value, Version, Weight,
 };
 
@@ -209,6 +209,20 @@ pub enum ToProcess {
         /// Oldest first.
         rows: Vec<OutageRow>,
     },
+    /// The CPUs.
+    Cpus {
+        /// The request.
+        req: u64,
+        /// By number.
+        rows: Vec<CpuRow>,
+    },
+    /// The groups.
+    Groups {
+        /// The request.
+        req: u64,
+        /// By service.
+        rows: Vec<GroupRow>,
+    },
     /// What is known of a process now. Notices follow.
     LookedUp {
         /// The request.
@@ -350,6 +364,91 @@ pub struct OutageRow {
     pub told: u64,
 }
 
+/// What an agent believes of a CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CpuState {
+    /// It is the one that was asked.
+    Own,
+    /// It is heard.
+    Up,
+    /// It is not heard for a moment.
+    Unreachable,
+    /// It was not heard for so long that it is presumed down.
+    Down,
+    /// Its agent and this one have no protocol version in common.
+    Incompatible,
+    /// It was seen on the fabric, and has not said anything yet.
+    Seen,
+}
+
+impl CpuState {
+    /// In a word.
+    pub fn word(self) -> &'static str {
+        match self {
+            CpuState::Own => "own",
+            CpuState::Up => "up",
+            CpuState::Unreachable => "unreachable",
+            CpuState::Down => "down",
+            CpuState::Incompatible => "incompatible",
+            CpuState::Seen => "seen",
+        }
+    }
+}
+
+/// A row of `cpus`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CpuRow {
+    /// Its number.
+    pub node: NodeId,
+    /// Its name, once it has said it.
+    pub cpu: Option<Name>,
+    /// The latest known life of its agent.
+    pub key: Option<Key>,
+    /// What is believed of it.
+    pub state: CpuState,
+    /// For how many milliseconds it was not heard.
+    pub silent_ms: u64,
+    /// How many processes export there.
+    pub exporters: u64,
+    /// Whether it votes on who leads.
+    pub votes: bool,
+}
+
+/// A row of `groups`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupRow {
+    /// The service.
+    pub service: Name,
+    /// The latest term that is known.
+    pub epoch: Epoch,
+    /// The CPUs that have every accepted change. None, if no other CPU is asked.
+    pub in_sync: Vec<Name>,
+    /// Its members.
+    pub members: Vec<GroupMember>,
+}
+
+/// A member of a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupMember {
+    /// Where it is.
+    pub cpu: Name,
+    /// What it is called there.
+    pub process: Name,
+    /// Its key.
+    pub key: Key,
+    /// Whether it leads.
+    pub role: Role,
+    /// Its number in the group.
+    pub number: Option<MemberNumber>,
+    /// What it weighs.
+    pub weight: Weight,
+    /// It could lead.
+    pub ready: bool,
+    /// Its CPU has every accepted change.
+    pub in_sync: bool,
+}
+
 impl ToProcess {
     /// Which request it answers; none if it is no answer.
     pub fn answers(&self) -> Option<u64> {
@@ -363,6 +462,8 @@ impl ToProcess {
             | ToProcess::Armed { req, .. }
             | ToProcess::Processes { req, .. }
             | ToProcess::Outages { req, .. }
+            | ToProcess::Cpus { req, .. }
+            | ToProcess::Groups { req, .. }
             | ToProcess::LookedUp { req, .. }
             | ToProcess::Drained { req, .. } => Some(*req),
             _ => None,

@@ -1,5 +1,5 @@
 //! Where agents listen for one another: `tcp/127.0.0.1:7447`.
-// spec: FAB-1, SEC-2
+// spec: FAB-1, FAB-4, SEC-2
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -62,7 +62,7 @@ impl fmt::Display for Endpoint {
 mod tests {
     use super::*;
 
-    // spec: SEC-2
+    // spec: FAB-4, SEC-2
     #[test]
     fn only_what_this_machine_alone_can_reach_is_taken() {
         for good in ["tcp/127.0.0.1:7447", "tcp/127.9.9.9:1", "tcp/[::1]:7447"] {

@@ -90,7 +90,6 @@ impl Shell {
         self.processes.get_mut(&key)?.exporter.as_mut().map(act)
     }
 
-    // spec: PSM-1, CTL-7
     /// Whoever holds the other end is not the process: its death would be no reason to think anything.
     // spec: PSM-6
     fn admit_from_elsewhere(&mut self, conn: Conn, key: Key, welcome: ToProcess) {
@@ -99,6 +98,7 @@ impl Shell {
         self.send(conn, key, welcome);
     }
 
+    // spec: PSM-1, CTL-7
     fn admit(&mut self, conn: Conn, key: Key, epoch: Epoch, controls: &[ControlValue], welcome: ToProcess) {
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         let Some(guest) = connection.guest.take() else { return };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tif_core::model::value::parse_duration;
 
-use super::{arm, confirm, disarm, drain, exit, fire, get, ls, ps, set, wait, watch};
+use super::{arm, confirm, cpus, disarm, drain, exit, fire, get, groups, ls, ps, set, wait, watch};
 
 /// Discover, watch, sense and change the instruments of this CPU's services.
 #[derive(Debug, Parser)]
@@ -67,6 +67,8 @@ pub(super) enum Command {
     Disarm(disarm::Disarm),
     Drain(drain::Drain),
     Ps(ps::Ps),
+    Cpus(cpus::Cpus),
+    Groups(groups::Groups),
     /// The outages: which exporters were lost, why, for how long
     Outages,
     Wait(wait::Wait),

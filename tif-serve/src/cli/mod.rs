@@ -7,6 +7,7 @@
 mod args;
 mod arm;
 mod confirm;
+mod cpus;
 mod declaration;
 mod disarm;
 mod drain;
@@ -14,6 +15,7 @@ mod exit;
 mod failure;
 mod fire;
 mod get;
+mod groups;
 mod interrupt;
 mod line;
 mod ls;
@@ -77,6 +79,8 @@ fn dispatch(command: Command, session: &mut Session<'_, '_>) -> Result<Exit, Fai
         Command::Disarm(args) => disarm::run(args, session),
         Command::Drain(args) => drain::run(&args, session),
         Command::Ps(args) => ps::run(&args, session),
+        Command::Cpus(_) => cpus::run(session),
+        Command::Groups(_) => groups::run(session),
         Command::Outages => outages::run(session),
         Command::Wait(args) => wait::run(args, session),
     }

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use tif_core::limits;
 use tif_core::model::{Arming, Coarsen, Name, Notice, Pattern, RequestId, SetResult};
-use tif_core::wire::{Drained, Hello, Identity, ListRow, OutageRow, ProcessRow, Registration, ToAgent, ToProcess, Welcome};
+use tif_core::wire::{
+    CpuRow, Drained, GroupRow, Hello, Identity, ListRow, OutageRow, ProcessRow, Registration, ToAgent, ToProcess, Welcome,
+};
 use tif_process::{ConnectError, Connection, RunDir};
 
 use super::interest::{Interest, Lost};
@@ -235,6 +237,28 @@ impl Importer {
         match self.ask(None, true, |req| ToAgent::Outages { req })? {
             ToProcess::Outages { rows, .. } => Ok(rows),
             other => Err(unexpected("the outages", &other)),
+        }
+    }
+
+    /// The CPUs of the system, as the agent of this one knows them.
+    ///
+    /// # Errors
+    /// As any request.
+    pub fn cpus(&self) -> Result<Vec<CpuRow>, RequestError> {
+        match self.ask(None, true, |req| ToAgent::Cpus { req })? {
+            ToProcess::Cpus { rows, .. } => Ok(rows),
+            other => Err(unexpected("the CPUs", &other)),
+        }
+    }
+
+    /// The groups of services and who leads them, as the agent of this CPU knows them.
+    ///
+    /// # Errors
+    /// As any request.
+    pub fn groups(&self) -> Result<Vec<GroupRow>, RequestError> {
+        match self.ask(None, true, |req| ToAgent::Groups { req })? {
+            ToProcess::Groups { rows, .. } => Ok(rows),
+            other => Err(unexpected("the groups", &other)),
         }
     }
 

@@ -253,6 +253,8 @@ impl Reader {
             | ToProcess::Armed { req, .. }
             | ToProcess::Processes { req, .. }
             | ToProcess::Outages { req, .. }
+            | ToProcess::Cpus { req, .. }
+            | ToProcess::Groups { req, .. }
             | ToProcess::Drained { req, .. } => {
                 if self.interest.answer(req, message).is_some() {
                     tracing::debug!(target: "tif::importer", req, "an answer that nobody waits for");

@@ -22,7 +22,7 @@ mod value;
 pub(crate) use event::notice_word;
 pub use event::{EventLine, event};
 pub use instant::rfc3339;
-pub use row::{DeclarationRow, OutageRow, ProcessRow, SetRow, ValueRow};
+pub use row::{CpuRow, DeclarationRow, GroupMember, GroupRow, OutageRow, ProcessRow, SetRow, ValueRow};
 pub(crate) use row::{age_ms, is_number};
 pub use value::value;
 

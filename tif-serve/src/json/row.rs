@@ -388,3 +388,83 @@ impl OutageRow {
 pub(crate) fn is_number(value_type: ValueType) -> bool {
     matches!(value_type, ValueType::I64 | ValueType::U64 | ValueType::F64 | ValueType::Duration)
 }
+
+/// A row of `cpus`.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the fields are those of tif_core::wire::CpuRow")]
+pub struct CpuRow {
+    pub v: u8,
+    pub node: u32,
+    pub cpu: Option<String>,
+    pub key: Option<String>,
+    pub state: &'static str,
+    pub silent_ms: u64,
+    pub exporters: u64,
+    pub votes: bool,
+}
+
+impl CpuRow {
+    /// From the agent's row.
+    pub fn new(row: &wire::CpuRow) -> CpuRow {
+        CpuRow {
+            v: VERSION,
+            node: row.node.0,
+            cpu: row.cpu.as_ref().map(ToString::to_string),
+            key: row.key.map(|key| key.to_string()),
+            state: row.state.word(),
+            silent_ms: row.silent_ms,
+            exporters: row.exporters,
+            votes: row.votes,
+        }
+    }
+}
+
+/// A row of `groups`.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the fields are those of tif_core::wire::GroupRow")]
+pub struct GroupRow {
+    pub v: u8,
+    pub service: String,
+    pub epoch: u64,
+    pub in_sync: Vec<String>,
+    pub members: Vec<GroupMember>,
+}
+
+/// A member of a group.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the fields are those of tif_core::wire::GroupMember")]
+pub struct GroupMember {
+    pub cpu: String,
+    pub process: String,
+    pub key: String,
+    pub incarnation: String,
+    pub role: &'static str,
+    pub number: Option<u32>,
+    pub weight: u8,
+    pub ready: bool,
+    pub in_sync: bool,
+}
+
+impl GroupRow {
+    /// From the agent's row.
+    pub fn new(row: &wire::GroupRow) -> GroupRow {
+        let member = |m: &wire::GroupMember| GroupMember {
+            cpu: m.cpu.to_string(),
+            process: m.process.to_string(),
+            key: m.key.to_string(),
+            incarnation: m.key.inc.to_string(),
+            role: m.role.word(),
+            number: m.number.map(|number| number.0),
+            weight: m.weight.0,
+            ready: m.ready,
+            in_sync: m.in_sync,
+        };
+        GroupRow {
+            v: VERSION,
+            service: row.service.to_string(),
+            epoch: row.epoch.0,
+            in_sync: row.in_sync.iter().map(ToString::to_string).collect(),
+            members: row.members.iter().map(member).collect(),
+        }
+    }
+}

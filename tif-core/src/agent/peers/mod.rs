@@ -18,6 +18,7 @@ mod noticing;
 mod portrait;
 pub(super) mod replicating;
 mod serving;
+mod surveying;
 
 use std::collections::{BTreeMap, BTreeSet};
 

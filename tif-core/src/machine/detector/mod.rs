@@ -217,9 +217,14 @@ impl Detector {
         self.peers.get(&node).is_some_and(|p| p.standing == Standing::Up)
     }
 
+    /// When a CPU was last heard here.
+    pub fn heard(&self, node: NodeId) -> Option<Time> {
+        self.peers.get(&node).map(|p| p.heard)
+    }
+
     /// When a CPU was last heard that is unreachable or down now.
     pub fn silent_since(&self, node: NodeId) -> Option<Time> {
-        self.peers.get(&node).filter(|p| p.standing != Standing::Up).map(|p| p.heard)
+        self.heard(node).filter(|_| !self.is_up(node))
     }
 
     /// Before anything else, every time: was the agent itself away?
