@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tif_tests::process::{PATIENCE, Process};
 use tif_tests::system::System;
@@ -25,6 +26,14 @@ fn wait_live(watch: &mut Process, cpu: &str) {
 /// The outage events of a watch.
 fn outages(watch: &mut Process) -> Vec<Value> {
     watch.lines_so_far().iter().filter(|l| event(l) == "outage").map(|l| tif_tests::world::json(l)).collect()
+}
+
+/// The same when the last is over: that comes behind the first values of the successor.
+fn outages_over(watch: &mut Process) -> Vec<Value> {
+    if outages(watch).last().is_none_or(|last| last["over"] == false) {
+        watch.wait_line("the outage is over", |line| event(line) == "outage" && tif_tests::world::json(line)["over"] == true);
+    }
+    outages(watch)
 }
 
 /// Of a service that runs on several CPUs: it leads there when this returns.
@@ -100,7 +109,7 @@ fn when_a_primary_is_killed_a_standby_on_another_cpu_takes_over_and_nothing_acce
     standby.wait_line("its promotion", |line| line == "promoted 2");
     wait_live(&mut watch, "cpu2");
     println!("kill to outage report on another CPU: {:?}", told.duration_since(killed));
-    let heard = outages(&mut watch);
+    let heard = outages_over(&mut watch);
     assert_eq!(heard.iter().map(|o| o["over"] == true).collect::<Vec<_>>(), [false, true], "{heard:#?}");
     println!("gap: {} ms", heard[1]["gap_ms"]);
     for world in &system.cpus {
@@ -128,7 +137,7 @@ fn a_whole_cpu_is_lost_and_comes_back() {
     let killed = first.kill();
     primary.kill();
     wait_live(&mut watch, "cpu2");
-    let heard = outages(&mut watch);
+    let heard = outages_over(&mut watch);
     let cpus = rows(system.cpu(3), &["cpus"]);
     let states: Vec<_> = cpus.iter().map(|row| (row["cpu"].as_str().unwrap(), row["state"].as_str().unwrap())).collect();
     assert_eq!(states, [("cpu1", "down"), ("cpu2", "up"), ("cpu3", "own")], "{cpus:#?}");
@@ -148,6 +157,38 @@ fn a_whole_cpu_is_lost_and_comes_back() {
         roles.sort_unstable();
         assert_eq!((&group["epoch"], roles), (&json!(2), vec![("cpu1", "standby"), ("cpu2", "primary")]), "{groups:#?}");
     }
+}
+
+// spec: FAB-3, PSM-7, PSM-10, GRP-8
+#[test]
+fn an_agent_that_stood_still_for_long_begins_anew_and_its_services_are_there_once() {
+    let system = system(3);
+    let first = system.agent(1);
+    let _others = [2, 3].map(|cpu| system.agent(cpu));
+    let _primary = system.cpu(1).service(&["--standby"]);
+    wait_led(system.cpu(3), "cpu1");
+    let _standby = system.cpu(2).service(&["--standby"]);
+    wait_in_sync(system.cpu(1));
+    let mut watch = system.cpu(3).watch("shop.accepted");
+    wait_live(&mut watch, "cpu1");
+    let before = texts(&rows(system.cpu(2), &["ps"]), "key").into_iter().map(str::to_owned).collect::<Vec<_>>();
+    first.signal(Signal::STOP);
+    wait_live(&mut watch, "cpu2");
+    first.signal(Signal::CONT);
+    // Its former primary is one of two members in the end, under its name and another key, and changes nothing before.
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let all = rows(system.cpu(2), &["ps"]);
+        let shops: Vec<_> = all.iter().filter(|p| p["service"] == "shop").collect();
+        let told = |p: &&Value| (p["cpu"].clone(), p["name"].clone(), p["role"].clone(), p["state"].clone());
+        let expected =
+            [("cpu1", "standby"), ("cpu2", "primary")].map(|(cpu, role)| (json!(cpu), json!("shop-1"), json!(role), json!("alive")));
+        if shops.iter().map(told).collect::<Vec<_>>() == expected && !before.iter().any(|key| shops[0]["key"] == key.as_str()) {
+            break;
+        }
+        assert!(Instant::now() < until, "{shops:#?}");
+    }
+    assert_eq!(outages_over(&mut watch).len(), 2, "one began and ended");
 }
 
 // spec: MON-7, SYN-6

@@ -130,6 +130,26 @@ fn after_a_long_cut_processes_that_were_presumed_dead_begin_other_lives() {
     assert!(!has_outage(&system, importer));
 }
 
+// spec: PSM-7, PSM-10
+#[test]
+fn after_a_long_cut_a_process_whose_name_its_agent_picked_has_it_again_and_nothing_is_left_of_its_former_life() {
+    let mut system = still(3);
+    let exporter = system.worlds[0].spawn_exporter(Identity::Pick(name("cache")), "cache", false);
+    assert!(system.run_ms(1000));
+    let before = system.worlds[0].processes[exporter].key;
+    system.net.part(&[NodeId(1)], &[NodeId(2), NodeId(3)], true);
+    assert!(system.run_ms(3000));
+    system.net.heal();
+    assert!(system.run_ms(5000));
+    settle(&mut system);
+    let now = system.worlds[0].processes[exporter].key;
+    assert!(now > before);
+    let records = &system.worlds[0].store.processes;
+    let of_cache: Vec<_> =
+        records.values().filter(|p| p.name.as_str().starts_with("cache")).map(|p| (p.name.as_str(), Some(p.key), p.ended)).collect();
+    assert_eq!(of_cache, [("cache-1", now, false)]);
+}
+
 // spec: MON-7, SYN-6
 #[test]
 fn an_agent_that_restarts_at_once_is_missed_by_nobody_elsewhere() {

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use tif_core::model::{Key, Refusal};
+use tif_core::model::{Key, Name, Refusal};
 use tif_core::wire::{Hello, Identity, Registration, Resume, Welcome};
 use tif_process::{ConnectError, Connection, RunDir};
 
@@ -17,21 +17,36 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Life {
     pub(super) options: Options,
     nonce: Option<u128>,
-    pub(super) key: Option<Key>,
+    key: Option<Key>,
+    /// What it was called last.
+    name: Option<Name>,
 }
 
 impl Life {
     pub(super) fn new(options: Options) -> Life {
-        Life { options, nonce: None, key: None }
+        Life { options, nonce: None, key: None, name: None }
     }
 
     pub(super) fn run_dir(&self) -> RunDir {
         RunDir::resolve(self.options.run_dir.as_deref())
     }
 
-    /// The next registration is another life.
+    /// It is registered. Whether that is another life than the one that it had.
+    pub(super) fn begin(&mut self, welcome: &Welcome) -> bool {
+        self.name = Some(welcome.name.clone());
+        self.key.replace(welcome.key).is_some_and(|before| before != welcome.key)
+    }
+
+    /// The next registration is another life, under the same name where that is free: nobody else would end what is left of the former one.
+    // spec: PSM-7, PSM-10
     pub(super) fn end(&mut self) {
-        *self = Life::new(self.options.clone());
+        *self = Life { name: self.name.take(), ..Life::new(self.options.clone()) };
+    }
+
+    /// Whether somebody else has its former name by now, so that it takes any.
+    pub(super) fn takes_another_name(&mut self, refusal: &Refusal) -> bool {
+        let is_taken = self.key.is_none() && self.options.process.is_none() && matches!(refusal, Refusal::NameTaken { .. });
+        is_taken && self.name.take().is_some()
     }
 
     /// Connects, and goes on under the key that it had, if it had one.
@@ -46,7 +61,7 @@ impl Life {
 
     fn hello(&mut self, exporter: &Exporter) -> Hello {
         let service = exporter.service().clone();
-        let identity = match &self.options.process {
+        let identity = match self.options.process.as_ref().or(self.name.as_ref()) {
             Some(name) => Identity::Exactly(name.clone()),
             None => Identity::Pick(service.clone()),
         };

@@ -86,6 +86,9 @@ fn live(exporter: &Exporter, steward: &Steward, duties: &mut Duties) -> bool {
                     retire(steward, &mut life);
                     continue;
                 }
+                if life.takes_another_name(&refusal) {
+                    continue;
+                }
                 standing.write(|s| s.answer = Some(Answer::Refused(refusal)));
                 nap(exporter, &mut pause);
             }
@@ -132,12 +135,11 @@ fn serve(
     welcome: Welcome,
 ) -> Ended {
     let sender = connection.sender();
-    let is_replaced = life.key.is_some_and(|old| old != welcome.key);
+    let is_replaced = life.begin(&welcome);
     tracing::info!(
         target: "tif::export", service = %exporter.service(), process = %welcome.name, key = %welcome.key, role = welcome.role.word(),
         resumed = welcome.resumed, "registered"
     );
-    life.key = Some(welcome.key);
     duties.begin(sender.clone());
     let link = exporter.standing().write(|s| {
         s.link += 1;

@@ -39,8 +39,10 @@ pub(in super::super) struct Forwarded {
 pub(in super::super) struct Gathering {
     conn: Conn,
     req: u64,
-    /// Who has not answered.
+    /// Who has not answered,
     open: BTreeSet<NodeId>,
+    /// and who will not.
+    silent: BTreeSet<NodeId>,
     limit: usize,
     rows: Rows,
 }
@@ -164,7 +166,7 @@ impl Agent {
         let mut open: BTreeSet<NodeId> = self.peers.greeted().collect();
         let nodes: Vec<NodeId> = open.iter().copied().collect();
         open.insert(self.key.node);
-        let gathering = Gathering { conn, req, open, limit, rows };
+        let gathering = Gathering { conn, req, open, silent: BTreeSet::new(), limit, rows };
         let number = self.ask(now, Question::Gather(Box::new(gathering)), GATHER_TIMEOUT);
         for node in nodes {
             self.request_of(now, node, None, on_node(renumbered(body.clone(), number), node), out);
@@ -230,7 +232,8 @@ impl Agent {
     /// All have answered, or will not.
     pub(in super::super) fn finish_gathering(&mut self, gathering: Gathering, out: &mut Outbox) {
         self.end_request(gathering.conn);
-        let (conn, answer) = (gathering.conn, gathering.into_answer());
+        let silent: Vec<String> = gathering.open.union(&gathering.silent).map(|node| format!("`{}`", self.cpu_name(*node))).collect();
+        let (conn, answer) = (gathering.conn, gathering.into_answer(&silent.join(", ")));
         self.send(out, conn, answer);
     }
 
@@ -258,6 +261,7 @@ impl Agent {
         for number in open {
             if let Some(Question::Gather(gathering)) = self.questions.get_mut(&number) {
                 gathering.open.remove(&node);
+                gathering.silent.insert(node);
                 if !gathering.open.is_empty() {
                     continue;
                 }
@@ -301,7 +305,8 @@ impl Gathering {
         }
     }
 
-    fn into_answer(self) -> ToProcess {
+    /// `silent`: the CPUs that have not answered.
+    fn into_answer(self, silent: &str) -> ToProcess {
         let Gathering { req, limit, rows, .. } = self;
         match rows {
             Rows::List(mut rows, more) => {
@@ -326,6 +331,15 @@ impl Gathering {
                 rows.dedup_by(|(a, r), (kept, before)| r.key == before.key && is_same(a, kept));
                 let truncated = truncated || rows.len() > limit;
                 rows.truncate(limit);
+                // What one of them may have is not said to be nowhere.
+                let unknown = |refusal: Refusal| match refusal {
+                    Refusal::NotFound { name, .. } if !silent.is_empty() => {
+                        let reason = format!("no other CPU has it, and {silent} has not answered: try again");
+                        Refusal::TimedOut { name, reason, request_id: None }
+                    }
+                    refusal => refusal,
+                };
+                let missing = missing.into_iter().map(unknown).collect();
                 ToProcess::Sensed { req, rows, missing, truncated }
             }
             Rows::Processes(mut rows) => {

@@ -88,7 +88,8 @@ impl Agent {
         self.peers.electing.is_on().then(|| nodes.unwrap_or_default())
     }
 
-    fn cpu_name(&self, node: NodeId) -> Name {
+    /// What a CPU is called.
+    pub(super) fn cpu_name(&self, node: NodeId) -> Name {
         if node == self.key.node {
             return self.cpu.clone();
         }
