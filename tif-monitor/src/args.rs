@@ -20,9 +20,9 @@ pub struct Args {
     pub state_dir: Option<PathBuf>,
     /// Launch specifications of services, the net to other CPUs, and defaults for the above.
     ///
-    /// node = 2: this CPU's number in its system, which no other has. [fabric] with listen = ["tcp/127.0.0.1:7447"], where the others reach this agent, connect,
-    /// where it reaches them, realm ("tif"): only agents of one realm see each other, and voters = [1, 2, 3]: the CPUs that vote on who leads a service, a
-    /// majority of which must be up; the same on all. See --found.
+    /// node = 2: this CPU's number in its system, which no other has. fabric.listen = ["tcp/127.0.0.1:7447"]: where the others reach this agent; fabric.connect: where
+    /// it reaches them; fabric.realm ("tif"): only agents of one realm see each other; fabric.voters = [1, 2, 3]: the CPUs that vote on who leads a service, the same
+    /// on all, a majority of which must be up. See --found.
     ///
     /// [service.NAME] with command = ["program", "argument"], env, cwd, members (1), start (true: what is missing is started two seconds after the agent;
     /// false: only lost members are replaced), hung_after, output ("log" or "inherit"). A member that takes its leave is not replaced until the next boot or until

@@ -610,19 +610,19 @@ fn an_outage_ends_where_it_began_though_nobody_there_follows_the_successor_and_e
     system.worlds[0].end_process(primary, KILLED);
     until(&mut system, "a successor", |system| leaders(system) == [2]);
     assert!(system.run_ms(1000), "{:?}", system.violation());
-    for cpu in 0..3 {
-        let ToProcess::Outages { rows, .. } = ask(&mut system, cpu, importers[cpu], |req| ToAgent::Outages { req }) else { panic!() };
+    for (cpu, importer) in importers.iter().copied().enumerate() {
+        let ToProcess::Outages { rows, .. } = ask(&mut system, cpu, importer, |req| ToAgent::Outages { req }) else { panic!() };
         assert_eq!(rows.len(), 1, "{rows:#?}");
         let end = rows[0].outage.end.as_ref().expect("it is over");
         assert_eq!((rows[0].outage.key, end.key.node, rows[0].told), (lost, NodeId(2), 1));
         assert!(end.remapped > 1 && (end.removed, end.added) == (0, 0), "{end:?}");
 
         let all = |req| ToAgent::List { req, pattern: "orders.**".parse().unwrap(), after: None, limit: 1000 };
-        let ToProcess::Listed { rows, .. } = ask(&mut system, cpu, importers[cpu], all) else { panic!() };
+        let ToProcess::Listed { rows, .. } = ask(&mut system, cpu, importer, all) else { panic!() };
         assert!(rows.len() as u64 == end.remapped && rows.iter().all(|r| r.quality == Quality::Good), "{rows:#?}");
         let patterns = vec!["orders.batch".parse().unwrap()];
         let read = |req| ToAgent::Sense { req, patterns, patience: None };
-        let ToProcess::Sensed { rows, .. } = ask(&mut system, cpu, importers[cpu], read) else { panic!() };
+        let ToProcess::Sensed { rows, .. } = ask(&mut system, cpu, importer, read) else { panic!() };
         assert_eq!(rows.iter().map(|(_, report)| report.key.node).collect::<Vec<_>>(), [NodeId(2)]);
     }
 }

@@ -380,9 +380,10 @@ impl Agent {
     /// Everybody agrees: it is written down.
     fn accept_change(&mut self, now: Moment, number: u64, out: &mut Outbox) {
         let Some(change) = self.changes.get(&number) else { return };
-        // While the service thought about it this CPU may have learnt what was accepted before it led, and is to be confirmed still.
-        // spec: CTL-6
-        if let Some(refusal) = change.parts.iter().find_map(|part| self.check_hold(&part.control, &part.address).err()) {
+        // While the service thought about it this CPU may have learnt what was accepted before it led: there may be another version, and one that is to be
+        // confirmed still.
+        // spec: CTL-5, CTL-6
+        if let Err(refusal) = self.admit_again(change) {
             return self.refuse_change(number, &refusal, out);
         }
         let Some(change) = self.changes.get_mut(&number) else { return };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use tif_core::agent::Stats;
 use tif_core::limits;
-use tif_core::model::{Alarm, InstrumentId, Key, Quality};
+use tif_core::model::{Alarm, InstrumentId, Key, Outage, Quality};
 use tif_core::wire::ToProcess;
 
 use super::{Verdict, wrong};
@@ -67,6 +67,10 @@ impl Drained {
         // Who has handed over may lead again while all that waits: what it says then is something else.
         if let ToProcess::ReportsBegin { relieves: Some(before), .. } = message {
             self.seen.retain(|_, (key, _, _)| key != before);
+        }
+        // So may who was deposed.
+        if let ToProcess::Outage(Outage { key: lost, end: None, .. }) = message {
+            self.seen.retain(|_, (key, _, _)| key != lost);
         }
         if let ToProcess::Reports { reports, .. } = message {
             for report in reports {
