@@ -23,9 +23,11 @@ pub(super) fn draw(frame: &mut Frame<'_>, areas: &Areas, app: &App, theme: &Them
     grid::heading(frame, inner, &COLUMNS, theme);
     // Since they were asked for, they have grown older, too.
     let later = model.processes_at.map_or(0, |at| u64::try_from(now.since(at).as_millis()).unwrap_or(0));
+    // A name is a CPU's own.
+    let several = model.processes.iter().any(|row| row.cpu != model.processes[0].cpu);
     for (i, row) in model.processes.iter().enumerate().skip(list.top).take(usize::from(inner.height.saturating_sub(1))) {
         let cells = [
-            row.name.to_string(),
+            if several { format!("{}.{}", row.cpu, row.name) } else { row.name.to_string() },
             row.key.to_string(),
             row.state.word().to_owned(),
             row.role.word().to_owned(),
