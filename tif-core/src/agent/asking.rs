@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::io::{Conn, Moment, Output};
-use super::page::After;
+use super::page::{After, AfterOf};
 use super::{Agent, Outbox, Question, Resource};
 use crate::limits;
 use crate::model::notice::NoticeEvent;
@@ -58,7 +58,9 @@ impl Agent {
                 rows.push(ListRow { announcement: a.clone(), incarnation: r.key.inc, quality: r.quality.clone() });
             }
         } else {
-            let after = match after.as_deref().map(After::parse) {
+            // The other CPUs that had a part in the page before may be gone.
+            let mark = |text: &str| After::parse(text).or_else(|| AfterOf::parse(text).map(|row| row.on(self.key.node)));
+            let after = match after.as_deref().map(mark) {
                 None => None,
                 Some(Some(after)) => Some(after),
                 Some(None) => {

@@ -273,7 +273,9 @@ mod tests {
     fn what_a_killed_first_start_left_behind_does_not_matter() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("state.db.new"), b"half of it").unwrap();
-        assert!(Sqlite::open(dir.path()).unwrap().is_new());
+        let mut store = Sqlite::open(dir.path()).unwrap();
+        assert!(store.is_new());
+        store.begin(1, "boot").unwrap();
         assert!(!Sqlite::open(dir.path()).unwrap().is_new());
     }
 
