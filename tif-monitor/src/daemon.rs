@@ -81,12 +81,6 @@ fn run(args: Args) -> Result<(), Failure> {
     let mut store = Sqlite::open(&state_dir)?;
     let place = config.place();
     store.settle(&place).map_err(usage)?;
-    if store.is_new() && !store.is_founding()? && place.voters.len() > 1 && place.voters.contains(&place.node) {
-        tracing::warn!(
-            target: "tif::store",
-            "the store is new: this CPU votes once a majority of the others has told it what was voted. If the system is new, too, found it: see --found"
-        );
-    }
     // With one CPU nothing is sent.
     let fabric: Box<dyn Fabric> = match config.net() {
         Some(net) => Box::new(ZenohFabric::open(net)?),

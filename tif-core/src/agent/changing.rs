@@ -362,8 +362,14 @@ impl Agent {
         if self.wait_for_handover(number, out) {
             return;
         }
-        match self.table.find(asked).and_then(|i| i.here()) {
-            Some((leads, _)) if leads != key => self.start_change(now, number, out),
+        if self.table.find(asked).and_then(|i| i.here()).is_some_and(|(leads, _)| leads != key) {
+            return self.start_change(now, number, out);
+        }
+        // While the service thought about it this CPU may have learnt what was accepted before it led: there may be another version, and one that is to be
+        // confirmed still.
+        // spec: CTL-5, CTL-6
+        match self.changes.get(&number).map(|change| self.admit_again(change)) {
+            Some(Err(refusal)) => self.refuse_change(number, &refusal, out),
             _ => self.accept_change(now, number, out),
         }
     }
@@ -379,13 +385,6 @@ impl Agent {
 
     /// Everybody agrees: it is written down.
     fn accept_change(&mut self, now: Moment, number: u64, out: &mut Outbox) {
-        let Some(change) = self.changes.get(&number) else { return };
-        // While the service thought about it this CPU may have learnt what was accepted before it led: there may be another version, and one that is to be
-        // confirmed still.
-        // spec: CTL-5, CTL-6
-        if let Err(refusal) = self.admit_again(change) {
-            return self.refuse_change(number, &refusal, out);
-        }
         let Some(change) = self.changes.get_mut(&number) else { return };
         // spec: CTL-9
         let dry_run = change.admission.dry_run && !defect(Defect::DoDryRun);

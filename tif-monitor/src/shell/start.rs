@@ -95,6 +95,12 @@ impl Shell {
             cpu = %setup.cpu, epoch = agent_epoch, remembered = remembered.processes.len(), alive = living.len(),
             controls = remembered.controls.len(), "agent starts"
         );
+        if setup.store_is_new && !remembered.founding && setup.voters.len() > 1 && setup.voters.contains(&remembered.node) {
+            tracing::warn!(
+                target: "tif::store",
+                "the store is new: this CPU votes once most of the others have told it what was voted. If the system is new, too, found it: see --found"
+            );
+        }
         let start = Start {
             node: remembered.node,
             cpu: Some(setup.cpu.clone()),

@@ -73,14 +73,6 @@ impl Sqlite {
         Sqlite::open(dir)?.settle(place)
     }
 
-    /// Whether it was made when its system was founded.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub fn is_founding(&self) -> Result<bool, StoreError> {
-        self.db.query_row("SELECT founding FROM meta", [], |row| row.get(0)).map_err(self.error("cannot be read"))
-    }
-
     /// Where in a system its CPU is, before its agent's first start; afterwards it stays.
     ///
     /// # Errors
