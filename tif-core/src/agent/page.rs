@@ -59,11 +59,11 @@ impl fmt::Display for After {
     }
 }
 
-/// Where the listing of several CPUs goes on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where the listing of several CPUs goes on: the place of a row in it, and the order of its rows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct AfterOf {
-    pub node: NodeId,
     pub record: String,
+    pub node: NodeId,
     pub source: Name,
 }
 

@@ -82,8 +82,8 @@ impl Routes {
 
 #[derive(Debug)]
 enum Rows {
-    /// With what each source is called at home.
-    List(Vec<(NodeId, Name, ListRow)>, bool),
+    /// Each at its place, with where the answers end that are not whole: behind the first of these ends nothing is known to be complete.
+    List(Vec<(AfterOf, ListRow)>, Vec<AfterOf>),
     Sense {
         rows: Vec<(Announcement, Report)>,
         missing: Vec<Refusal>,
@@ -107,7 +107,7 @@ impl Agent {
                     return Some(body);
                 }
                 let limit = (*limit as usize).clamp(1, limits::PAGE_ROWS_MAX);
-                return self.gather(now, conn, *req, limit, Rows::List(Vec::new(), false), body, out);
+                return self.gather(now, conn, *req, limit, Rows::List(Vec::new(), Vec::new()), body, out);
             }
             ToAgent::Sense { req, .. } => {
                 let rows = Rows::Sense { rows: Vec::new(), missing: Vec::new(), answers: 0, truncated: false };
@@ -201,7 +201,8 @@ impl Agent {
 
     /// An answer of another agent, or of this one to itself.
     pub(super) fn on_answer(&mut self, node: NodeId, req: u64, answer: ToProcess, out: &mut Outbox) {
-        let names = self.peers.get(node).map(Names::of);
+        let gathers = matches!(self.questions.get(&req), Some(Question::Gather(_)));
+        let names = self.peers.get(node).filter(|_| gathers).map(Names::of);
         match self.questions.get_mut(&req) {
             Some(Question::Forwarded(forwarded)) if forwarded.node == node => {
                 let (conn, req_there) = (forwarded.conn, forwarded.req);
@@ -278,13 +279,14 @@ impl Agent {
 impl Gathering {
     fn take(&mut self, node: NodeId, answer: ToProcess, names: &Names) {
         match (&mut self.rows, answer) {
-            (Rows::List(all, more), ToProcess::Listed { rows, next, .. }) => {
+            (Rows::List(all, ends), ToProcess::Listed { rows, next, .. }) => {
                 all.extend(rows.into_iter().map(|mut row| {
-                    let source = row.announcement.source.clone();
+                    let a = &row.announcement;
+                    let place = AfterOf { record: format!("{}{}", a.name, a.dims), node, source: a.source.clone() };
                     names.rename(&mut row.announcement);
-                    (node, source, row)
+                    (place, row)
                 }));
-                *more |= next.is_some();
+                ends.extend(all.last().filter(|_| next.is_some()).map(|(place, _)| place.clone()));
             }
             (Rows::Sense { rows, missing, answers, truncated }, ToProcess::Sensed { rows: mut r, missing: m, truncated: t, .. }) => {
                 r.iter_mut().for_each(|(announcement, _)| names.rename(announcement));
@@ -309,19 +311,18 @@ impl Gathering {
     fn into_answer(self, silent: &str) -> ToProcess {
         let Gathering { req, limit, rows, .. } = self;
         match rows {
-            Rows::List(mut rows, more) => {
-                let record = |r: &ListRow| format!("{}{}", r.announcement.name, r.announcement.dims);
-                rows.sort_by_cached_key(|(node, source, row)| (record(row), *node, source.clone()));
-                let more = more || rows.len() > limit;
+            Rows::List(mut rows, ends) => {
+                rows.sort_by(|(a, _), (b, _)| a.cmp(b));
+                let end = ends.iter().min();
+                rows.retain(|(place, _)| end.is_none_or(|end| place <= end));
+                let more = end.is_some() || rows.len() > limit;
                 rows.truncate(limit);
-                let after =
-                    |(node, source, row): &(NodeId, Name, ListRow)| AfterOf { node: *node, record: record(row), source: source.clone() };
-                let next = rows.last().filter(|_| more).map(|row| after(row).to_string());
+                let next = rows.last().filter(|_| more).map(|(place, _)| place.to_string());
                 let mut shown = BTreeSet::new();
-                let rows = rows.into_iter().map(|(_, _, row)| row);
-                let rows =
-                    rows.filter(|r| shown.insert((record(r), r.announcement.cpu.clone(), r.announcement.process.clone(), r.incarnation)));
-                ToProcess::Listed { req, rows: rows.collect(), next }
+                let is_new = |(place, r): &(AfterOf, ListRow)| {
+                    shown.insert((place.record.clone(), r.announcement.cpu.clone(), r.announcement.process.clone(), r.incarnation))
+                };
+                ToProcess::Listed { req, rows: rows.into_iter().filter(is_new).map(|(_, row)| row).collect(), next }
             }
             Rows::Sense { mut rows, missing, truncated, .. } => {
                 // Of the same life what came last.
@@ -442,4 +443,42 @@ fn answered_as(mut answer: ToProcess, number: u64) -> ToProcess {
         _ => {}
     }
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Descriptor, Dimensions, Incarnation, InstrumentId, Quality, ValueType, Version};
+
+    fn listed(node: u32, names: &[&str], more: bool) -> (NodeId, ToProcess) {
+        let row = |name: &&str| {
+            let announcement = Announcement {
+                instrument: InstrumentId(1),
+                source: "s".parse().unwrap(),
+                name: name.parse().unwrap(),
+                dims: Dimensions::NONE,
+                cpu: format!("cpu{node}").parse().unwrap(),
+                process: "s".parse().unwrap(),
+                descriptor: Descriptor::bare(name.parse().unwrap(), crate::model::Kind::Counter, ValueType::U64),
+                version: Version(0),
+            };
+            ListRow { announcement, incarnation: Incarnation(1), quality: Quality::Good }
+        };
+        let next = more.then(|| "whatever".to_owned());
+        (NodeId(node), ToProcess::Listed { req: 7, rows: names.iter().map(row).collect(), next })
+    }
+
+    // spec: INS-9
+    #[test]
+    fn a_page_ends_where_the_first_answer_ends_that_is_not_whole() {
+        let rows = Rows::List(Vec::new(), Vec::new());
+        let mut gathering = Gathering { conn: Conn(1), req: 7, open: BTreeSet::new(), silent: BTreeSet::new(), limit: 10, rows };
+        // What the first has to say weighs more than an answer may: there is something between c and e.
+        for (node, answer) in [listed(1, &["a", "c"], true), listed(2, &["b", "e"], false)] {
+            gathering.take(node, answer, &Names::default());
+        }
+        let ToProcess::Listed { rows, next, .. } = gathering.into_answer("") else { panic!() };
+        let names: Vec<&str> = rows.iter().map(|r| r.announcement.name.as_str()).collect();
+        assert_eq!((names.as_slice(), next.as_deref()), (["a", "b", "c"].as_slice(), Some("1 c@s")));
+    }
 }
