@@ -48,7 +48,7 @@ fn a_service_started_before_its_agent_is_seen_as_soon_as_there_is_one() {
     let world = world();
     let _service = world.service(&["--process", "early"]);
     let _agent = world.agent();
-    let found = world.serve(&["--output", "json", "--timeout", "10s", "wait", "shop.accepted@early > 0"]);
+    let found = world.serve(&["--output", "json", "--timeout", "20s", "wait", "shop.accepted@early > 0"]);
     found.must(0);
     assert_eq!(world.process("early")["state"], "alive");
 }
@@ -155,7 +155,7 @@ fn what_was_known_of_the_dead_and_the_living_is_known_after_a_restart() {
     agent.kill();
     let _agent = world.agent();
     watch.wait_line("the link is up again", |line| event(line) == "link" && json(line)["link"] == "up");
-    world.serve(&["--timeout", "10s", "wait", "shop.accepted@calm > 0"]).must(0);
+    world.serve(&["--timeout", "20s", "wait", "shop.accepted@calm > 0"]).must(0);
     let after = world.process("alone");
     assert!(after["cause"].as_str().is_some_and(|c| c.contains("SIGKILL")), "{after:#?}");
     assert_eq!((&after["cause"], &after["role"], &after["service"]), (&before["cause"], &before["role"], &before["service"]));

@@ -84,7 +84,7 @@ fn every_kind_of_instrument_is_discovered_and_read() {
     assert_eq!((&batch["help"], &batch["range"]), (&json!("Orders handled in one batch."), &json!([1, 4096])));
     assert!(batch["declared"]["file"].as_str().is_some_and(|f| f.ends_with("service.rs")), "{batch}");
 
-    world.serve(&["--timeout", "10s", "wait", "shop.accepted > 100"]).must(0);
+    world.serve(&["--timeout", "20s", "wait", "shop.accepted > 100"]).must(0);
     assert_eq!(world.value("shop.motto"), "the customer is king");
     assert!(world.value("shop.oldest").as_f64() > Some(0.0), "computed when asked for");
     let latency = world.value("shop.latency");
@@ -122,21 +122,21 @@ fn test_points_are_fired_armed_hit_and_disarm_when_their_session_ends() {
     // Armed for the session: it fails orders while the command runs, and no longer.
     let mut arm = Process::start("arm", world.command("serve").args(["arm", "shop.before_commit", "fail", "--where", "size<10"]));
     service.wait_line("an order fails", |line| line == "failed the commit was made to fail");
-    world.serve(&["--timeout", "10s", "wait", "shop.before_commit > 3"]).must(0);
+    world.serve(&["--timeout", "20s", "wait", "shop.before_commit > 3"]).must(0);
     assert!(world.value("shop.before_commit.last").as_str().is_some_and(|t| t.contains("order")));
     assert!(world.value("shop.before_commit.armed").as_str().is_some_and(|t| t.contains("fail")));
     arm.kill();
-    world.serve(&["--timeout", "10s", "wait", "shop.before_commit.armed == \"\""]).must(0);
+    world.serve(&["--timeout", "20s", "wait", "shop.before_commit.armed == \"\""]).must(0);
 
     // Armed for three hits, whatever becomes of the session: it disarms itself.
     let before = world.value("shop.before_commit").as_u64().expect("hits");
     world.serve(&["arm", "shop.before_commit", "count", "--hits", "3", "--outlive"]).must(0);
-    world.serve(&["--timeout", "10s", "wait", "shop.before_commit.armed == \"\""]).must(0);
+    world.serve(&["--timeout", "20s", "wait", "shop.before_commit.armed == \"\""]).must(0);
     assert_eq!(world.value("shop.before_commit"), before + 3);
     world.serve(&["arm", "shop.before_commit", "pause", "--for", "60s", "--outlive"]).must(0);
     world.serve(&["disarm", "shop.before_commit"]).must(0);
     let orders = world.value("shop.accepted").as_u64().expect("a count");
-    world.serve(&["--timeout", "10s", "wait", &format!("shop.accepted > {}", orders + 10)]).must(0);
+    world.serve(&["--timeout", "20s", "wait", &format!("shop.accepted > {}", orders + 10)]).must(0);
 }
 
 // spec: TST-4, MON-4, CTL-3
@@ -177,7 +177,7 @@ fn a_name_that_is_taken_is_refused_and_a_dry_run_changes_nothing() {
 fn the_agent_shows_the_hosts_figures_and_its_own() {
     let world = world();
     let _agent = world.agent_with(Vec::<String>::new());
-    world.serve(&["--timeout", "10s", "wait", "host.memory.total > 0 && tif.processes >= 2"]).must(0);
+    world.serve(&["--timeout", "20s", "wait", "host.memory.total > 0 && tif.processes >= 2"]).must(0);
     let mut watch = world.watch("host.cpu.**");
     watch.wait_line("a figure of the CPU", |line| event(line) == "report" && parse(line)["value"].is_number());
 }
@@ -249,7 +249,7 @@ fn every_address_that_is_listed_is_taken_and_no_other_is_taken_for_it() {
         let set = world.serve(&["--output", "json", "set", name, "9", "--dry-run"]).must(0).json();
         assert_eq!(set["name"], name);
         world.serve(&["wait", &format!("{name} == 64"), "--now"]).must(0);
-        world.serve(&["wait", &format!("{name} == 64"), "--timeout", "10s"]).must(0);
+        world.serve(&["wait", &format!("{name} == 64"), "--timeout", "20s"]).must(0);
     }
     // The one that is listed so is waited for, though the other one fits, too.
     world.serve(&["set", "shop.batch@alone", "9"]).must(0);

@@ -12,7 +12,7 @@ fn world() -> World {
 
 /// Waits until an instrument has a value.
 fn wait(world: &World, condition: &str) {
-    world.serve(&["--timeout", "10s", "wait", condition]).must(0);
+    world.serve(&["--timeout", "20s", "wait", condition]).must(0);
 }
 
 #[test]
@@ -21,9 +21,9 @@ fn what_nobody_confirms_is_taken_back_whole_and_is_nobody_elses_until_then() {
     let _agent = world.agent();
     let mut service = world.service(&["--standby"]);
     let before = (world.value("shop.batch"), world.value("shop.limit"));
-    let set = ["set", "shop.batch=100", "shop.limit=12", "--confirm-within", "2s", "--request-id", "k1"];
+    let set = ["set", "shop.batch=100", "shop.limit=12", "--confirm-within", "8s", "--request-id", "k1"];
     let said = world.serve(&set).must(0);
-    assert!(said.out.contains("to be confirmed within 2s: tif-serve confirm 'shop.batch'"), "{said:?}");
+    assert!(said.out.contains("to be confirmed within 8s: tif-serve confirm 'shop.batch'"), "{said:?}");
     assert_eq!((world.value("shop.batch"), world.value("shop.limit")), (json!(100), json!(12)));
     let held = world.serve(&["set", "shop.limit", "14"]).must(7);
     assert!(held.err.contains("shop.limit is held by the change k1"), "{held:?}");
@@ -41,7 +41,7 @@ fn what_is_confirmed_stays_and_what_is_not_is_taken_back_whatever_becomes_of_the
     let world = world();
     let mut agent = world.agent();
     let _service = world.service(&["--standby"]);
-    world.serve(&["set", "shop.batch", "100", "--confirm-within", "3s", "--request-id", "k1"]).must(0);
+    world.serve(&["set", "shop.batch", "100", "--confirm-within", "10s", "--request-id", "k1"]).must(0);
     let said = world.serve(&["confirm", "shop.batch"]).must(0);
     assert!(said.out.contains("the change k1 stays"), "{said:?}");
     let before = world.value("shop.limit");

@@ -57,12 +57,12 @@ fn the_interest_of_a_killed_importer_is_gone() {
     let mut first = world.watch("shop.accepted@alone");
     let mut second = world.watch("shop.accepted@alone");
     // The agent counts what is watched; its own figure is one of the two.
-    world.serve(&["--timeout", "10s", "wait", "tif.watched == 2"]).must(0);
+    world.serve(&["--timeout", "20s", "wait", "tif.watched == 2"]).must(0);
     first.kill();
-    world.serve(&["--timeout", "10s", "wait", "tif.importers == 2"]).must(0);
-    world.serve(&["--timeout", "10s", "wait", "tif.watched == 2"]).must(0);
+    world.serve(&["--timeout", "20s", "wait", "tif.importers == 2"]).must(0);
+    world.serve(&["--timeout", "20s", "wait", "tif.watched == 2"]).must(0);
     second.kill();
-    world.serve(&["--timeout", "10s", "wait", "tif.watched == 1"]).must(0);
+    world.serve(&["--timeout", "20s", "wait", "tif.watched == 1"]).must(0);
 }
 
 // spec: FAB-5

@@ -58,7 +58,7 @@ fn a_store_that_cannot_be_written_at_the_start_is_not_called_damaged_and_is_as_i
     assert!(said.contains("state.db") && said.contains("writing fails"), "{said}");
     assert!(!said.contains("damaged") && !said.contains("move it"), "{said}");
     let _agent = world.agent();
-    world.serve(&["--timeout", "10s", "wait", "shop.batch@alone == 77"]).must(0);
+    world.serve(&["--timeout", "20s", "wait", "shop.batch@alone == 77"]).must(0);
 }
 
 // spec: SEC-3, PSM-1, EXP-3, CTL-4
@@ -78,7 +78,7 @@ fn an_agent_whose_disk_is_full_goes_on_being_read_and_heals_when_there_is_room()
 
     room(Some(0));
     // Who reads is let in, though its key cannot be written down.
-    world.serve(&["--timeout", "10s", "wait", "shop.accepted@alone > 0"]).must(0);
+    world.serve(&["--timeout", "20s", "wait", "shop.accepted@alone > 0"]).must(0);
     assert_eq!(world.process("alone")["state"], "alive");
     let refused = world.serve(&["set", "shop.batch@alone", "77"]).must(5);
     assert!(refused.err.contains("cannot write its store") && refused.err.contains("Nothing was changed"), "{refused:?}");
@@ -96,7 +96,7 @@ fn an_agent_whose_disk_is_full_goes_on_being_read_and_heals_when_there_is_room()
     world.serve(&["set", "shop.batch@late", "77"]).must(0);
     agent.kill();
     let _agent = world.agent();
-    world.serve(&["--timeout", "10s", "wait", "shop.batch@late == 77"]).must(0);
+    world.serve(&["--timeout", "20s", "wait", "shop.batch@late == 77"]).must(0);
     let rows = world.serve(&["--output", "jsonl", "outages"]).must(0).rows();
     assert!(rows.iter().any(|o| o["process"] == "alone" && o["cause"].as_str().is_some_and(|c| c.contains("SIGKILL"))), "{rows:#?}");
 }

@@ -179,7 +179,7 @@ fn a_person_finds_an_instrument_changes_a_control_and_sees_an_outage() {
     terminal.keys(&["Enter"]);
     terminal.wait("the confirmation", |s| s.contains("tif-serve set"));
     terminal.keys(&["y"]);
-    world.serve(&["--timeout", "10s", "wait", "shop.batch == 128"]).must(0);
+    world.serve(&["--timeout", "20s", "wait", "shop.batch == 128"]).must(0);
     terminal.wait("the new value", |s| s.contains("128"));
 
     // The primary is stopped: its values are marked as stale, until it goes on.
