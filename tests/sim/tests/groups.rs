@@ -502,6 +502,122 @@ fn a_primary_that_several_cpus_elect_hands_over_to_a_standby_next_door_and_nobod
     assert_whole(&system);
 }
 
+/// A member on the first CPU leads, and one on another is to. Importers of all CPUs follow it.
+fn before_a_handover(cpus: u32) -> (System, Vec<Who>, Name) {
+    let (mut system, importers) = system(cpus);
+    for (i, importer) in importers.iter().enumerate() {
+        system.worlds[i].subscribe(*importer, "orders.**", Coarsen::default());
+    }
+    assert!(system.run_ms(2000), "{:?}", system.violation());
+    let standby = system.worlds[1].living(|p| p.exporter().is_some_and(|e| e.service == orders()))[0];
+    let Identity::Exactly(process) = system.worlds[1].processes[standby].identity.clone() else { panic!("it has a name") };
+    let to = name(&format!("cpu2.{process}"));
+    (system, importers, to)
+}
+
+/// Each importer was told of one handover, and saw nothing else of it.
+fn assert_one_report_everywhere(system: &System, importers: &[Who]) {
+    for (world, importer) in system.worlds.iter().zip(importers) {
+        let told = world.processes[*importer].importer().unwrap().told_outages();
+        assert!(told.is_empty(), "an importer of cpu{} saw a loss: {told:?}", world.node);
+        assert_eq!(world.checks.handovers(), 1, "cpu{}", world.node);
+    }
+}
+
+// spec: OUT-1, OUT-4, OUT-5, GRP-6, GRP-8, CTL-7
+#[test]
+fn a_primary_hands_over_to_a_standby_on_another_cpu_and_nobody_sees_a_gap() {
+    let (mut system, importers, to) = before_a_handover(3);
+    set(&mut system, 1, importers[1], 40, "a1").unwrap();
+    let asked = system.worlds[0].drain(importers[0], "orders", Some(to)).unwrap();
+    until(&mut system, "the successor", |system| leaders(system) == [2]);
+    assert!(system.run_ms(1000), "{:?}", system.violation());
+    assert_one_report_everywhere(&system, &importers);
+    assert_eq!(runs_with(&system.worlds[1], "batch"), (Version(1), Value::U64(40)));
+    let done = set(&mut system, 2, importers[2], 50, "a2").unwrap();
+    assert_eq!((done.changed[0].version, done.replicated), (Version(2), true));
+    let ToProcess::Outages { rows, .. } = ask(&mut system, 2, importers[2], |req| ToAgent::Outages { req }) else { panic!() };
+    let [row] = rows.as_slice() else { panic!("{rows:#?}") };
+    let end = row.outage.end.as_ref().expect("it is over");
+    assert_eq!((&row.outage.cause, row.outage.key.node, end.key.node, row.told), (&Cause::Handover, NodeId(1), NodeId(2), 3));
+    assert!(end.remapped > 1 && (end.removed, end.added) == (0, 0) && row.lasted_ms < 50, "{row:?}");
+    let importer = system.worlds[0].processes[importers[0]].importer().unwrap();
+    assert!(!importer.pending.contains_key(&asked), "it was answered");
+    assert_whole(&system);
+}
+
+// spec: OUT-5, CTL-1, CTL-3
+#[test]
+fn a_change_that_is_asked_for_while_a_primary_hands_over_to_another_cpu_is_done_there_once() {
+    let (mut system, importers, to) = before_a_handover(3);
+    system.worlds[0].drain(importers[0], "orders", Some(to));
+    let sets: Vec<(usize, u64)> = (0..20)
+        .map(|i| {
+            let cpu = i % 3;
+            let settings = vec![Setting::new("orders.batch", (i + 1).to_string())];
+            let req =
+                system.worlds[cpu].set_all(importers[cpu], settings, &format!("s{i}"), Admission::default()).expect("it is connected");
+            assert!(system.run_ms(1), "{:?}", system.violation());
+            (cpu, req)
+        })
+        .collect();
+    until(&mut system, "the successor", |system| leaders(system) == [2]);
+    assert!(system.run_ms(3000), "{:?}", system.violation());
+    let answer = |(cpu, req): &(usize, u64)| system.worlds[*cpu].processes[importers[*cpu]].importer().unwrap().answers.get(req).cloned();
+    let mut versions: Vec<u64> = sets.iter().map(|asked| answer(asked).expect("an answer").unwrap().changed[0].version.0).collect();
+    versions.sort_unstable();
+    assert_eq!(versions, (1..=20).collect::<Vec<u64>>(), "each was done, once");
+    assert_one_report_everywhere(&system, &importers);
+    assert_whole(&system);
+}
+
+// spec: OUT-5, GRP-6
+#[test]
+fn who_is_on_no_cpu_of_the_two_can_ask_for_a_handover_too_and_without_a_standby_next_door_it_goes_to_another_cpu() {
+    let (mut system, importers, _) = before_a_handover(3);
+    let asked = system.worlds[2].drain(importers[2], "orders", None).unwrap();
+    until(&mut system, "a successor elsewhere", |system| matches!(leaders(system)[..], [2 | 3]));
+    assert!(system.run_ms(1000), "{:?}", system.violation());
+    assert!(!system.worlds[2].processes[importers[2]].importer().unwrap().pending.contains_key(&asked), "it was answered");
+    assert_one_report_everywhere(&system, &importers);
+    assert_whole(&system);
+}
+
+// spec: OUT-2, OUT-5, GRP-6
+#[test]
+fn a_handover_to_a_cpu_that_is_lost_meanwhile_leaves_somebody_who_leads() {
+    for after in [0, 1, 2, 3, 5, 8, 13, 40] {
+        let (mut system, importers, to) = before_a_handover(3);
+        system.worlds[0].drain(importers[0], "orders", Some(to));
+        assert!(system.run_ms(after), "{:?}", system.violation());
+        cut(&mut system, 2);
+        assert!(system.run_ms(6000), "{:?}", system.violation());
+        let with_majority: Vec<u32> = leaders(&system).into_iter().filter(|node| *node != 2).collect();
+        assert_eq!(with_majority.len(), 1, "cut after {after} ms: {:?}", leaders(&system));
+        set(&mut system, 2, importers[2], 50, "a2").unwrap();
+        system.net.heal();
+        assert!(system.run_ms(4000), "{:?}", system.violation());
+        assert_eq!(leaders(&system).len(), 1, "cut after {after} ms: {:?}", leaders(&system));
+        assert_whole(&system);
+    }
+}
+
+// spec: OUT-1, OUT-5
+#[test]
+fn where_the_successor_is_not_heard_the_last_values_of_the_one_before_are_shown_as_old() {
+    let (mut system, importers, to) = before_a_handover(3);
+    system.net.part(&[NodeId(2)], &[NodeId(3)], true);
+    assert!(system.run_ms(50), "{:?}", system.violation());
+    system.worlds[0].drain(importers[0], "orders", Some(to));
+    until(&mut system, "the successor", |system| leaders(system) == [2]);
+    let told = |system: &System| !system.worlds[2].processes[importers[2]].importer().unwrap().told_outages().is_empty();
+    until(&mut system, "the outage where it is not heard", told);
+    system.net.heal();
+    until(&mut system, "its end", |system| !told(system));
+    assert!(system.run_ms(1000), "{:?}", system.violation());
+    assert_whole(&system);
+}
+
 // spec: OUT-5, GRP-9
 #[test]
 fn a_handover_that_no_majority_can_witness_is_broken_off_and_done_when_it_can() {

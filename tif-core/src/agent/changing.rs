@@ -19,7 +19,7 @@ use crate::machine::book::Entry;
 use crate::machine::confirm::{Guard, Keep, Terms};
 use crate::machine::control::{ControlName, Known};
 use crate::model::{
-    Changed, Descriptor, InstrumentId, Key, Kind, Name, Refusal, RequestId, SetResult, Setting, Slot, Time, Value, Version,
+    Changed, Descriptor, InstrumentId, Key, Kind, Name, NodeId, Refusal, RequestId, SetResult, Setting, Slot, Time, Value, Version,
 };
 use crate::wire::{Admission, KeepAsked, ToProcess};
 
@@ -54,12 +54,14 @@ pub(super) struct Change {
     pub parts: Vec<Part>,
     /// The exporter that was asked.
     pub key: Key,
-    admission: Admission,
-    reason: Option<String>,
+    pub(super) admission: Admission,
+    pub(super) reason: Option<String>,
     /// If it is to be confirmed.
     pub keep: Option<Terms>,
-    who: Name,
-    uid: u32,
+    /// As it was asked, for another CPU's agent.
+    pub(super) asked_as: (Vec<Setting>, Option<KeepAsked>),
+    pub(super) who: Name,
+    pub(super) uid: u32,
     /// It was the first in line for each of its controls.
     pub(super) begun: bool,
     /// The questions to the service's validators that are open.
@@ -186,6 +188,7 @@ impl Agent {
     fn admit_change(&self, now: Moment, conn: Conn, requester: Requester, request: String, asked: Asked) -> Result<Change, Refusal> {
         let session = self.sessions.get(&conn).ok_or_else(|| Refusal::Denied { reason: "not registered".into() })?;
         let uid = session.credentials.uid;
+        let asked_as = (asked.settings.clone(), asked.keep.clone());
         let keep = self.admit_keep(conn, &asked.request_id, asked.keep)?;
         let mut parts: Vec<Part> = Vec::with_capacity(asked.settings.len());
         let mut exporter = None;
@@ -208,6 +211,7 @@ impl Agent {
             admission: asked.admission,
             reason: asked.reason,
             keep,
+            asked_as,
             who: session.name.clone(),
             uid,
             begun: false,
@@ -287,6 +291,9 @@ impl Agent {
     /// Whoever was before it is done, or a handover is over: the service is asked, if it wants to be.
     fn start_change(&mut self, now: Moment, number: u64, out: &mut Outbox) {
         let Some(change) = self.changes.get(&number) else { return };
+        if let Some(node) = self.new_home_of(change.parts[0].instrument) {
+            return self.pass_on(now, number, node, out);
+        }
         let key = match self.admit_again(change) {
             Ok(key) => key,
             Err(refusal) => return self.refuse_change(number, &refusal, out),
@@ -549,6 +556,15 @@ impl Agent {
             let result = SetResult { repeated: again || i > 0, ..result.clone() };
             self.send(out, conn, ToProcess::SetDone { req, result });
         }
+    }
+
+    /// It has waited until its service was handed over to another CPU: whoever asked for it is answered from there.
+    // spec: OUT-5, CTL-1
+    fn pass_on(&mut self, now: Moment, number: u64, node: NodeId, out: &mut Outbox) {
+        let Some(change) = self.changes.remove(&number) else { return };
+        let lines: Vec<ControlName> = change.controls().cloned().collect();
+        self.pass_change_on(now, node, change, out);
+        self.next_in_lines(&lines, number);
     }
 
     /// It is refused: nothing has changed.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use super::exporting::Exporter;
 use super::io::{Conn, Moment, Output};
 use super::outages::Lost;
 use super::{Agent, Outbox, Question, Requester, Resource, Waiting};
@@ -13,8 +14,18 @@ use crate::defects::{Defect, defect};
 use crate::limits;
 use crate::machine::group::Elected;
 use crate::machine::handover::{Handover, Phase, Step};
-use crate::model::{Cause, Epoch, Key, Name, Refusal, Role, Slot};
+use crate::model::{Cause, Epoch, Key, Name, Outage, Refusal, Role, Slot};
 use crate::wire::{Drained, ToProcess};
+
+/// What a handover comes to when somebody stands behind its source.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TakenUp {
+    step: Step,
+    deposed: bool,
+    epoch: Epoch,
+    /// Who has let go for that.
+    pub relieves: Option<Key>,
+}
 
 /// A handover under way.
 #[derive(Debug)]
@@ -27,6 +38,16 @@ pub(super) struct Draining {
     since: Moment,
     /// Changes of the service's controls that wait for the end.
     waiting: Vec<u64>,
+}
+
+impl Draining {
+    pub fn machine(&self) -> &Handover {
+        &self.machine
+    }
+
+    pub fn machine_mut(&mut self) -> &mut Handover {
+        &mut self.machine
+    }
 }
 
 /// Who is to hand over to whom.
@@ -61,15 +82,14 @@ impl Agent {
     // spec: SEC-1, SEC-2
     fn admit_drain(&self, conn: Conn, name: &Name, to: Option<&Name>) -> Result<Drain, Refusal> {
         let refused = |reason: String| Refusal::NotHandedOver { name: name.to_string(), reason };
-        let named = |name: &Name| self.exporters.iter().find(|(_, e)| e.name == *name);
+        let is_called = |e: &Exporter, name: &Name| e.name == *name || self.cpu.join(&e.name).is_ok_and(|own| own == *name);
+        let named = |name: &Name| self.exporters.iter().find(|(_, e)| is_called(e, name));
         let service = match named(name) {
             _ if self.groups.get(name).is_some_and(|g| !g.is_empty()) => name.clone(),
             Some((_, exporter)) if exporter.grouped => exporter.service.clone(),
             Some(_) => return Err(refused("it exports for itself and is in no group with standbys".into())),
             None => {
-                return Err(refused(
-                    "no service with a group on this CPU, and no process of one, is called so; `tif-serve ps` lists them".into(),
-                ));
+                return Err(refused("no service with a group, and no process of one, is called so; `tif-serve ps` lists them".into()));
             }
         };
         if self.handovers.contains_key(&service) {
@@ -104,10 +124,19 @@ impl Agent {
             return Err(refused(format!("its primary {} cannot be told at present: try again", shown(from))));
         }
         let to = match to {
-            None => group.successor(&[from]).ok_or_else(|| refused("no standby of it is ready to lead: start one first".into()))?,
+            None => {
+                self.successor(&service, &[from]).ok_or_else(|| refused("no standby of it is ready to lead: start one first".into()))?
+            }
             Some(to) => {
-                let key = named(to).filter(|(_, e)| e.grouped && e.service == service).map(|(key, _)| *key);
-                let key = key.ok_or_else(|| refused(format!("`{to}` is no process of {service} on this CPU")))?;
+                let here = named(to).filter(|(_, e)| e.grouped && e.service == service).map(|(key, _)| *key);
+                let there = || self.member_elsewhere(to).filter(|m| m.grouped && m.service == service).map(|m| m.key);
+                let key = here.or_else(there).ok_or_else(|| {
+                    refused(format!("`{to}` is no process of {service}; one of another CPU is named with it, as in `cpu2.{service}-1`"))
+                })?;
+                if key.node != self.key.node {
+                    self.check_successor(&service, key).map_err(|why| refused(format!("{to} cannot take it: {why}")))?;
+                    return Ok(Drain { service, from, to: key });
+                }
                 if key == from {
                     return Err(refused(format!("{to} is its primary already")));
                 }
@@ -182,12 +211,34 @@ impl Agent {
         self.on_hander(now, key, Handover::on_ended, out);
     }
 
+    /// A member of another CPU that is to lead has ended, or cannot be told so any more.
+    pub(super) fn on_successor_ended(&mut self, now: Moment, service: &Name, key: Key, out: &mut Outbox) {
+        self.on_hander_of(now, service, key, Handover::on_ended, out);
+    }
+
     fn on_hander(&mut self, now: Moment, key: Key, event: fn(&mut Handover, Key, Option<Key>) -> Step, out: &mut Outbox) {
         let Some(service) = self.exporters.get(&key).filter(|e| e.grouped).map(|e| e.service.clone()) else { return };
-        let Some(draining) = self.handovers.get_mut(&service) else { return };
-        let other = self.groups.get(&service).and_then(|g| g.successor(&[draining.machine.from(), key]));
+        self.on_hander_of(now, &service, key, event, out);
+    }
+
+    fn on_hander_of(
+        &mut self,
+        now: Moment,
+        service: &Name,
+        key: Key,
+        event: fn(&mut Handover, Key, Option<Key>) -> Step,
+        out: &mut Outbox,
+    ) {
+        let Some(from) = self.handovers.get(service).map(|d| d.machine.from()) else { return };
+        let other = self.successor(service, &[from, key]);
+        let Some(draining) = self.handovers.get_mut(service) else { return };
         let step = event(&mut draining.machine, key, other);
-        self.take_step(now, &service, step, out);
+        self.take_step(now, service, step, out);
+    }
+
+    /// Who could lead in the place of these: a member of this CPU, or else one of another.
+    fn successor(&self, service: &Name, but: &[Key]) -> Option<Key> {
+        self.groups.get(service).and_then(|g| g.successor(but)).or_else(|| self.successor_elsewhere(service, but))
     }
 
     /// The term in which the successor was to lead did not become durable.
@@ -274,11 +325,45 @@ impl Agent {
     /// its report.
     // spec: OUT-1, OUT-4, OUT-5
     pub(super) fn bind_promoted(&mut self, now: Moment, source: &Name, key: Key, epoch: Epoch, out: &mut Outbox) {
-        let (step, deposed) =
-            self.handovers.get(source).map_or((Step::Wait, false), |d| (d.machine.on_promoted(key, epoch), d.machine.is_deposed()));
-        let is_whole = step == Step::Done && !deposed;
-        let relieves = if is_whole { self.write_down_handover(source, out) } else { None };
-        let ended = self.bind(now, source, key, relieves, out);
+        let elsewhere = self.relieved_elsewhere(source, key, epoch);
+        let taken = self.take_up(now, source, key, epoch, elsewhere, out);
+        let ended = self.bind(now, source, key, taken.relieves, out);
+        self.taken_up(source, taken, ended, out);
+        self.keep_promise(now, source, key);
+    }
+
+    /// Somebody is about to stand behind a source, here or on another CPU; whom it relieves there, if anybody.
+    // spec: OUT-5
+    pub(super) fn take_up(
+        &mut self,
+        now: Moment,
+        source: &Name,
+        key: Key,
+        epoch: Epoch,
+        relieves: Option<Key>,
+        out: &mut Outbox,
+    ) -> TakenUp {
+        let Some(draining) = self.handovers.get(source) else { return TakenUp { step: Step::Wait, deposed: false, epoch, relieves } };
+        let (machine, here) = (&draining.machine, self.key.node);
+        let (step, deposed, from) = (machine.on_promoted(key, epoch), machine.is_deposed(), machine.from());
+        let is_seamless = key.node == here || relieves == Some(from);
+        let is_another = step == Step::Wait && matches!(machine.phase(), Phase::TakingUp(_));
+        let relieves = if step == Step::Done && !deposed && is_seamless { self.write_down_handover(source, out) } else { None };
+        if step == Step::Done && relieves.is_none() {
+            // Its values begin anew for who looks on: that is an outage like any.
+            self.lose_hander(now, source, from, out);
+        }
+        if is_another {
+            // Whoever was chosen was itself succeeded before it was heard here.
+            self.take_step(now, source, Step::Break, out);
+        }
+        TakenUp { step, deposed, epoch, relieves }
+    }
+
+    /// Now it does.
+    // spec: OUT-4, OUT-5
+    pub(super) fn taken_up(&mut self, source: &Name, taken: TakenUp, ended: Option<Outage>, out: &mut Outbox) {
+        let TakenUp { step, deposed, epoch, .. } = taken;
         match (step, ended) {
             (Step::Done, Some(outage)) => {
                 if let Some((conn, req)) = self.end_handover(source) {
@@ -317,6 +402,19 @@ impl Agent {
         Some(from)
     }
 
+    /// Whether this CPU waits for a member that leads in this term already, and was handed over to: nothing of the old primary is marked until that is bound.
+    // spec: OUT-5
+    pub(super) fn awaits_relief(&self, service: &Name, epoch: Epoch) -> bool {
+        let machine = self.handovers.get(service).map(Draining::machine);
+        machine.is_some_and(|m| m.phase() == Phase::TakingUp(Some(epoch)) && m.to().node != self.key.node && !m.is_deposed())
+    }
+
+    /// Whether the end of a handover to another CPU is waited for.
+    pub(super) fn hands_over_elsewhere(&self, service: &Name) -> bool {
+        let machine = self.handovers.get(service).map(Draining::machine);
+        machine.is_some_and(|m| matches!(m.phase(), Phase::TakingUp(_)) && m.to().node != self.key.node)
+    }
+
     fn give_up_handover(&mut self, service: &Name, why: &str, out: &mut Outbox) {
         if let Some((conn, req)) = self.end_handover(service) {
             self.refuse(out, conn, req, Refusal::NotHandedOver { name: service.to_string(), reason: why.to_owned() });
@@ -326,6 +424,7 @@ impl Agent {
     /// It is over, one way or the other: what waited for that goes on. Returns who waits for the answer, if it is still there.
     fn end_handover(&mut self, service: &Name) -> Option<Requester> {
         let draining = self.handovers.remove(service)?;
+        self.touch_member(draining.machine.from());
         self.answered(draining.question);
         for number in draining.waiting {
             if let Some(change) = self.changes.get_mut(&number) {

@@ -70,6 +70,11 @@ pub(super) struct Source {
     pub outage: Option<OutageId>,
     /// Its last exporter took its leave, then.
     pub left: Option<Time>,
+    /// Who has let go for the present exporter to take up: nobody here has seen anything of it yet but that.
+    // spec: OUT-5
+    pub relieved: Option<Key>,
+    /// The report of a handover to somebody who is not heard here yet, and how long that may take.
+    pub promised: Option<(Outage, Time)>,
 }
 
 impl Agent {
@@ -135,6 +140,7 @@ impl Agent {
             self.remove_instrument(*id, out);
         }
         let state = self.sources.entry(source.clone()).or_default();
+        state.relieved = relieves.filter(|before| state.exporter == Some(*before));
         state.exporter = Some(key);
         state.left = None;
         // A source that was forgotten meanwhile comes back to the outage that it left open.

@@ -211,7 +211,11 @@ impl Agent {
         let had = session.by_source.get(source).cloned().unwrap_or_default();
         let mut gone = Vec::new();
         for id in had.iter().filter(|id| !wanted.contains_key(id)) {
-            gone.push(*id);
+            // Another agent hears of what has moved to another CPU from there: it is not gone.
+            // spec: OUT-4, OUT-5
+            if conn.peer().is_none() || self.table.find(*id).is_none_or(|i| i.far.is_none()) {
+                gone.push(*id);
+            }
             self.unfollow(conn, *id);
             if self.interest.withdraw_all(&Resource::Instrument(*id), conn) {
                 self.unwatch(*id, out);

@@ -403,7 +403,7 @@ impl Agent {
             ToAgent::Arm { req, name, arming } => self.on_arm(now, conn, req, &name, Some(arming), out),
             ToAgent::Disarm { req, name } => self.on_arm(now, conn, req, &name, None, out),
             ToAgent::Processes { req } => self.on_processes(now, conn, req, out),
-            ToAgent::Drain { req, name, to } if conn.peer().is_none() => self.on_drain(now, conn, req, &name, to.as_ref(), out),
+            ToAgent::Drain { req, name, to } => self.on_drain(now, conn, req, &name, to.as_ref(), out),
             ToAgent::Outages { req } => {
                 let rows = self.outages(now.time);
                 self.send(out, conn, ToProcess::Outages { req, rows });

@@ -104,6 +104,14 @@ impl Outages {
         Some(entry.outage.clone())
     }
 
+    /// The same as another agent tells it.
+    pub fn end_as(&mut self, now: Moment, id: OutageId, end: OutageEnd) -> Option<Outage> {
+        let entry = self.entries.get_mut(&id)?;
+        entry.ended = Some(now.time);
+        entry.outage.end = Some(end);
+        Some(entry.outage.clone())
+    }
+
     /// Open ones of which nobody will hear the end.
     pub fn forget(&mut self, which: impl Fn(&Outage) -> bool) {
         self.entries.retain(|_, e| e.ended.is_some() || !which(&e.outage));

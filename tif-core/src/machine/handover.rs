@@ -77,6 +77,11 @@ impl Handover {
         self.to
     }
 
+    /// In which term the old primary led.
+    pub fn term(&self) -> Epoch {
+        self.term
+    }
+
     /// How far it is.
     pub fn phase(&self) -> Phase {
         self.phase

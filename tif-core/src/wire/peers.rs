@@ -175,4 +175,18 @@ pub struct Member {
     // spec: GRP-1
     #[serde(default)]
     pub number: Option<MemberNumber>,
+    /// It leads no more, and whom it leaves that to.
+    // spec: OUT-5
+    #[serde(default)]
+    pub hands_over: Option<HandsOver>,
+}
+
+/// A primary makes way for another member. If that is on another CPU, its agent is to ask the register for the next term.
+// spec: OUT-5
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandsOver {
+    /// To whom.
+    pub to: Key,
+    /// It has let go, and its last values are read: nobody who looks on need see more of that than a report. Otherwise it was deposed.
+    pub let_go: bool,
 }

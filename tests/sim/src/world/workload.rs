@@ -438,7 +438,14 @@ impl World {
         let Some(who) = self.an_importer() else { return };
         let drained = self.random.pick(&["orders", "orders", "orders", "billing", "billing", "orders-1", "cache-1"]).copied();
         let drained = self.somewhere(drained.unwrap_or("orders"));
-        let to = if self.random.percent(25) { Some(name(&self.somewhere("orders-2"))) } else { None };
+        let to = if self.random.percent(25) {
+            Some(name(&self.somewhere("orders-2")))
+        } else {
+            // By the time, and not by a number drawn: what else a seed is stays as it is.
+            let (cpu, member) =
+                (1 + self.now / 1_000 % u64::from(self.cpus), ["orders-1", "orders-2", "billing-1"][(self.now / 17_000 % 3) as usize]);
+            (self.cpus > 1 && self.now / 1_000_000 % 2 == 0).then(|| name(&format!("cpu{cpu}.{member}")))
+        };
         self.drain(who, &drained, to);
         // Others do not know, and go on.
         for _ in 0..self.random.below(5) {

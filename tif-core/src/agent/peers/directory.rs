@@ -60,6 +60,7 @@ impl Agent {
             ready: e.ready,
             weight: e.weight,
             number: self.number_of(key),
+            hands_over: self.hands_over(key),
         })
     }
 
@@ -98,6 +99,7 @@ impl Agent {
         let new_service = !peer.members.values().any(|m| m.service == member.service);
         peer.members.insert(member.key, member.clone());
         self.heed_member(now, &member, out);
+        self.heed_successor(now, &member, out);
         if new_service {
             self.send_all_wishes(now, node, out);
         }
@@ -109,6 +111,7 @@ impl Agent {
         self.peers.electing.stir();
         let Some(peer) = self.peers.get_mut(node) else { return };
         peer.members.remove(&key);
+        self.on_successor_lost(now, |to| to == key, out);
         self.forget_number(key);
         self.drop_incoming(now, node, key);
         self.lose_exporters(now, node, cause, out);
@@ -131,6 +134,14 @@ impl Agent {
         there.filter(|m| leads(m)).any(|m| !self.is_deposed(service, m.key))
     }
 
+    /// Whether it makes way for another that does not lead yet: its agent keeps what is asked for until that does.
+    // spec: OUT-5
+    fn keeps_changes(&self, member: &Member) -> bool {
+        let is_led_here =
+            || self.groups.get(&member.service).is_some_and(|g| g.leader().is_some_and(|key| g.role(key) == Some(Role::Primary)));
+        member.hands_over.is_some() && !self.is_led_elsewhere(&member.service) && !is_led_here()
+    }
+
     /// Where a request for an instrument of this name is to go.
     pub(super) fn home_of(&self, text: &str) -> Home {
         let Ok(address) = text.parse::<Address>() else { return Home::Here };
@@ -141,7 +152,7 @@ impl Agent {
             for m in peer.members.values().filter(|m| below(&m.service)) {
                 let source = if m.grouped { Ok(m.service.clone()) } else { cpu.join(&m.process) };
                 let Ok(source) = source else { continue };
-                let leads = !m.grouped || (m.role == Role::Primary && !self.is_deposed(&m.service, m.key));
+                let leads = !m.grouped || (m.role == Role::Primary && !self.is_deposed(&m.service, m.key)) || self.keeps_changes(m);
                 let there = address.at.as_ref().is_none_or(|at| *at == *cpu || *at == m.process || *at == source);
                 if leads && there {
                     found.push((node, source.to_string()));

@@ -10,6 +10,7 @@
 //! | empty | a ready member is here | it is asked to name that, in the first term |
 //! | names a process of this CPU | all of its log is where it must be | that is promoted (`leading`) |
 //! | names a process of this CPU that has let go | a ready member is here, the chosen one at best | it is asked to name that, in the next term |
+//! | names one elsewhere that has let go for a member of this CPU (`relieving`) | that is ready, and this CPU is in sync | it is asked to name that, in the next term |
 //! | names one that is gone | a ready member is here, and this CPU is in sync | it is asked to name that, in the next term |
 //! | names one elsewhere, in a later term | somebody leads here | that is demoted |
 //!
@@ -213,10 +214,17 @@ impl Agent {
             return self.read_register(now, service, out);
         }
         if let Some((_, chosen)) = shared.vacated.filter(|(epoch, _)| *epoch == term.epoch && term.home == me) {
+            // It is for the agent of the chosen one to ask.
+            if self.hands_over_elsewhere(service) {
+                return;
+            }
             let chosen = self.groups.get(service).filter(|g| g.is_ready(chosen)).map(|_| chosen).or(senior);
             if let Some(chosen) = chosen {
                 return self.stand(now, service, term, chosen, out);
             }
+        }
+        if let Some(chosen) = self.offered(service, term) {
+            return self.stand(now, service, term, chosen, out);
         }
         if let Some(primary) = term.primary.filter(|_| term.home == me).filter(|key| self.exporters.contains_key(key)) {
             let established = shared.established == Some(term.epoch);
@@ -330,7 +338,7 @@ impl Agent {
         }
     }
 
-    fn read_register(&mut self, now: Moment, service: &Name, out: &mut Outbox) {
+    pub(super) fn read_register(&mut self, now: Moment, service: &Name, out: &mut Outbox) {
         let Some(shared) = self.peers.electing.groups.get_mut(service) else { return };
         if shared.proposer.is_busy() {
             return;
@@ -374,6 +382,9 @@ impl Agent {
         }
         self.with_replica(now, service, out, |replica, outputs| replica.on_term(&term, outputs));
         if term.home != me && self.groups.get(service).is_some_and(|g| g.epoch() < term.epoch) {
+            if let Some(primary) = term.primary {
+                self.is_handed_over(service, primary, term.epoch);
+            }
             self.depose(now, service, term.epoch, out);
         }
     }
@@ -429,6 +440,7 @@ impl Agent {
         self.store(Record::Term { service: service.clone(), epoch, leader: None }, Waiting::Nobody, out);
         // Who has let go is the primary no more, and its last values are shown.
         let stands = self.sources.get(service).and_then(|s| s.exporter).filter(|key| self.exporters.contains_key(key));
+        let stands = stands.filter(|_| !self.awaits_relief(service, epoch));
         if let Some(key) = led {
             self.tell(out, key, ToProcess::Demote { epoch });
         }

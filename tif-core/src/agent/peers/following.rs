@@ -105,12 +105,13 @@ impl Agent {
         self.say(now, node, ToPeer::Wished, out);
     }
 
-    /// An outage that began here lasts, though the service is led on another CPU by now. Whether somebody here follows it or not: this agent does, until what
+    /// An outage that began here lasts, though the service is led on another CPU by now, or a primary of this CPU makes way for one there. Whether somebody here follows it or not: this agent does, until what
     /// was lost is bound to the successor, so that what is written down of the outage says when it was over.
     // spec: OUT-4, OUT-6
     pub(super) fn await_end(&mut self, service: &Name) {
         let open = self.outages.open_of(service).and_then(|id| self.outages.find(id));
-        let is_awaited = open.is_some_and(|(outage, _)| outage.cpu == self.cpu) && self.is_led_elsewhere(service);
+        let is_open = open.is_some_and(|(outage, _)| outage.cpu == self.cpu) && self.is_led_elsewhere(service);
+        let is_awaited = is_open || self.hands_over_elsewhere(service);
         let Ok(pattern) = format!("{service}.**").parse::<Pattern>() else { return };
         let changed = if is_awaited { self.peers.awaited.insert(pattern.clone()) } else { self.peers.awaited.remove(&pattern) };
         if changed {
@@ -325,6 +326,9 @@ impl Agent {
     // spec: OUT-3, OUT-4
     fn bind_far(&mut self, now: Moment, node: NodeId, source: &Name, incoming: Incoming, swept: &sync::Swept, out: &mut Outbox) {
         let Incoming { key, again, relieves, last, announced, reports } = incoming;
+        let epoch = self.peers.get(node).and_then(|p| p.members.get(&key)).map(|m| m.epoch).unwrap_or_default();
+        let taken = (!last).then(|| self.take_up(now, source, key, epoch, relieves, out));
+        let relieves = taken.and_then(|taken| taken.relieves);
         if !last {
             self.lose_replaced(now, source, key, relieves, out);
         }
@@ -376,6 +380,7 @@ impl Agent {
         // Whoever follows it here sees no more of that than one next door to it.
         // spec: OUT-5
         let relieves = relieves.filter(|before| state.exporter == Some(*before));
+        state.relieved = relieves;
         state.exporter = Some(key);
         let outage = state.outage.take().or_else(|| self.outages.open_of(source));
         let ended = outage.and_then(|id| self.outages.end(now, id, &process, key, tally));
@@ -385,7 +390,11 @@ impl Agent {
             self.store_outage(outage.id, out);
             self.peers.electing.stir();
         }
-        self.follow_source(now, source, key, relieves, ended, out);
+        self.follow_source(now, source, key, relieves, ended.clone(), out);
+        if let Some(taken) = taken {
+            self.taken_up(source, taken, ended, out);
+        }
+        self.keep_promise(now, source, key);
         self.forget_far_if_empty(source);
     }
 
@@ -475,6 +484,9 @@ impl Agent {
     // spec: OUT-1, OUT-2
     pub(super) fn on_far_outage(&mut self, now: Moment, node: NodeId, outage: &Outage, out: &mut Outbox) {
         if outage.end.is_some() {
+            if outage.cause == Cause::Handover {
+                self.on_far_handover(now, outage);
+            }
             return;
         }
         let here = self.peers.get(node).and_then(|p| p.cpu.as_ref()).and_then(|cpu| cpu.join(&outage.source).ok());
@@ -489,7 +501,7 @@ impl Agent {
     }
 
     /// The exporter of a source on another CPU is gone, or is taken to be.
-    fn lose_far(&mut self, now: Moment, source: &Name, process: &Name, key: Key, cause: Cause, out: &mut Outbox) {
+    pub(super) fn lose_far(&mut self, now: Moment, source: &Name, process: &Name, key: Key, cause: Cause, out: &mut Outbox) {
         if let Some(far) = self.peers.sources.get_mut(source) {
             far.sync.on_life_lost(now.time, key);
         }
@@ -577,6 +589,7 @@ impl Agent {
     /// What was not sent again in time is cleared.
     // spec: SYN-4
     pub(in super::super) fn expire_far(&mut self, now: Moment, out: &mut Outbox) {
+        self.lose_promised(now, out);
         let mut gone = Vec::new();
         for (source, far) in &mut self.peers.sources {
             gone.extend(far.sync.on_tick(now.time).removed.into_iter().map(|record| (source.clone(), record)));

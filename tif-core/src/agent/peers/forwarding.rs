@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use super::super::changing::Change;
 use super::super::io::{Conn, Moment};
 use super::super::page::AfterOf;
 use super::super::table::{Instrument, Place};
@@ -16,7 +17,7 @@ use super::super::{Agent, Outbox, Question};
 use super::Peer;
 use super::directory::Home;
 use crate::limits;
-use crate::model::{Name, NodeId, Refusal, Report, RequestId, Stamp};
+use crate::model::{InstrumentId, Name, NodeId, Refusal, Report, RequestId, Stamp};
 use crate::wire::{Announcement, ListRow, OutageRow, ProcessRow, ToAgent, ToPeer, ToProcess};
 
 /// How long another agent may take to answer a question about all that it has.
@@ -125,6 +126,7 @@ impl Agent {
             ToAgent::Fire { req, name, request_id, .. } => (*req, name.clone(), Some(request_id.clone())),
             ToAgent::Confirm { req, name, .. } => (*req, name.clone(), None),
             ToAgent::Arm { req, name, .. } | ToAgent::Disarm { req, name } => (*req, name.clone(), None),
+            ToAgent::Drain { req, name, .. } => (*req, name.to_string(), None),
             _ => return Some(body),
         };
         // A request that is repeated goes where it went, whatever has come since: there its result is recorded.
@@ -139,7 +141,13 @@ impl Agent {
         let before =
             went.map(|(_, (node, _))| node).filter(|node| !self.is_of_shared(&name) && self.peers.get(*node).is_some_and(|p| p.greeted));
         let known_here = request_id.as_ref().is_some_and(|id| self.used_by_change(id).or_else(|| self.used_by_call(id)).is_some());
-        let home = if known_here { Home::Here } else { before.map_or_else(|| self.home_of(&name), Home::There) };
+        let home = if let ToAgent::Drain { name, .. } = &body {
+            self.primary_elsewhere(name).map_or(Home::Here, Home::There)
+        } else if known_here {
+            Home::Here
+        } else {
+            before.map_or_else(|| self.home_of(&name), Home::There)
+        };
         match home {
             Home::Here => return Some(body),
             Home::Several(candidates) => self.refuse(out, conn, req, Refusal::Ambiguous { name, candidates }),
@@ -155,6 +163,28 @@ impl Agent {
             }
         }
         None
+    }
+
+    /// The CPU that an instrument has moved to, whose agent can be asked.
+    pub(in super::super) fn new_home_of(&self, id: InstrumentId) -> Option<NodeId> {
+        let Some(Place::There(node)) = self.table.find(id)?.place else { return None };
+        self.peers.get(node).filter(|p| p.greeted).map(|_| node)
+    }
+
+    /// A change that this CPU has not begun is that of another by now. Whoever asked for it is answered when that has answered.
+    // spec: OUT-5, CTL-3
+    pub(in super::super) fn pass_change_on(&mut self, now: Moment, node: NodeId, change: Change, out: &mut Outbox) {
+        let name = change.address().to_owned();
+        let Change { underway, asked_as: (settings, keep), admission, reason, who, uid, .. } = change;
+        let request_id = underway.request_id;
+        self.peers.routes.remember(request_id.clone(), node, name.clone());
+        for (conn, req) in underway.requesters {
+            let forwarded = Forwarded { conn, req, node, name: name.clone(), request_id: Some(request_id.clone()) };
+            let number = self.ask(now, Question::Forwarded(forwarded), FORWARD_TIMEOUT);
+            let (settings, keep, reason) = (settings.clone(), keep.clone(), reason.clone());
+            let body = ToAgent::Set { req: number, settings, request_id: request_id.clone(), admission, reason, keep };
+            self.request_of(now, node, Some((who.clone(), uid)), body, out);
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "these are the parts of one request")]
@@ -416,7 +446,8 @@ fn renumbered(mut body: ToAgent, number: u64) -> ToAgent {
         | ToAgent::Fire { req, .. }
         | ToAgent::Confirm { req, .. }
         | ToAgent::Arm { req, .. }
-        | ToAgent::Disarm { req, .. } => *req = number,
+        | ToAgent::Disarm { req, .. }
+        | ToAgent::Drain { req, .. } => *req = number,
         _ => {}
     }
     body
@@ -439,7 +470,8 @@ fn answered_as(mut answer: ToProcess, number: u64) -> ToProcess {
         | ToProcess::SetDone { req, .. }
         | ToProcess::Confirmed { req, .. }
         | ToProcess::Fired { req, .. }
-        | ToProcess::Armed { req, .. } => *req = number,
+        | ToProcess::Armed { req, .. }
+        | ToProcess::Drained { req, .. } => *req = number,
         _ => {}
     }
     answer

@@ -2,6 +2,7 @@
 //!
 //! - `meeting`: what is spoken with whom. `directory`: who exports what where. `following`: what this CPU's importers want of other CPUs. `serving`: what other CPUs want of this one.
 //! - `electing`: who leads a group that may have members on several CPUs. `replicating`: what was accepted for it.
+//! - `relieving`: a primary makes way for a member on another CPU.
 //! - `forwarding`: requests that others have to answer. `noticing`: processes of other CPUs.
 //!
 //! Another agent is seen by chance (the fabric hints), greeted (versions are compared), introduced to the detector, and given a stream. On every new
@@ -16,6 +17,7 @@ mod forwarding;
 mod meeting;
 mod noticing;
 mod portrait;
+mod relieving;
 pub(super) mod replicating;
 mod serving;
 mod surveying;
@@ -325,6 +327,7 @@ impl Agent {
             peer.members.clear();
             peer.down = true;
         }
+        self.on_successor_lost(now, |to| to.node == node, out);
         self.keep_numbers_of(node, &BTreeSet::new());
         self.peers.electing.stir();
         self.tell_of_peer(node, &NoticeEvent::PresumedDead { cause: Cause::CpuDown });
@@ -366,6 +369,7 @@ impl Agent {
         self.keep_numbers_of(node, &keys);
         self.serve(now, node, greeting.cpu, out);
         self.heed_members(now, node, out);
+        self.on_successor_lost(now, |to| to.node == node && !keys.contains(&to), out);
         self.renew_processes(greeting.over, out);
         // Exporters that it had and has not are gone, and nobody saw how.
         self.lose_exporters(now, node, &Cause::Unknown, out);
