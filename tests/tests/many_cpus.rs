@@ -122,6 +122,54 @@ fn when_a_primary_is_killed_a_standby_on_another_cpu_takes_over_and_nothing_acce
     assert_eq!((&done["old"], &done["new"]), (&77.into(), &78.into()), "{done}");
 }
 
+// spec: OUT-1, OUT-4, OUT-5, GRP-5, GRP-6, CTL-1, CTL-7
+#[test]
+fn a_primary_hands_over_to_another_cpu_and_back_and_who_watches_sees_no_stale_value() {
+    let system = system(3);
+    let _agents = [1, 2, 3].map(|cpu| system.agent(cpu));
+    let mut first = system.cpu(1).service(&["--standby"]);
+    wait_led(system.cpu(3), "cpu1");
+    let mut second = system.cpu(2).service(&["--standby"]);
+    wait_in_sync(system.cpu(1));
+    let mut watches = [1, 2, 3].map(|cpu| system.cpu(cpu).watch("shop.**"));
+    for watch in &mut watches {
+        watch.wait_line("a live value", |line| event(line) == "report" && tif_tests::world::json(line)["name"] == "shop.accepted");
+    }
+    // Asked for where neither is; and the way back from where the primary is.
+    for (asked, to, cpu, epoch) in [(3, "cpu2.shop-1", "cpu2", 2), (2, "cpu1.shop-1", "cpu1", 3)] {
+        let change = format!("{}", 70 + epoch);
+        let request = format!("while-{epoch}");
+        let mut changing =
+            Process::start("set", system.cpu(1).command("serve").args(["set", "shop.batch", &change, "--request-id", &request]));
+        let drained = system.cpu(asked).serve(&["--output", "json", "drain", "shop", "--to", to]).must(0).json();
+        assert_eq!((&drained["new_process"], &drained["epoch"], &drained["deposed"]), (&json!("shop-1"), &json!(epoch), &json!(false)));
+        println!("handed over to {cpu}: gap {} ms", drained["gap_ms"]);
+        assert!(changing.wait_end("it is done").success(), "{}", changing.errors());
+        for watch in &mut watches {
+            watch.wait_line("the report", |line| event(line) == "outage");
+            wait_live(watch, cpu);
+        }
+        for world in &system.cpus {
+            let read = rows(world, &["get", "shop.batch"]);
+            assert_eq!((read.len(), &read[0]["cpu"], read[0]["value"].to_string()), (1, &json!(cpu), change.clone()), "{read:#?}");
+        }
+        wait_in_sync(system.cpu(1));
+    }
+    second.wait_line("its promotion", |line| line == "promoted 2");
+    first.wait_line("its promotion", |line| line == "promoted 3");
+    for watch in &mut watches {
+        let told: Vec<_> = outages(watch).iter().map(|o| (o["over"].clone(), o["cause"].clone())).collect();
+        assert_eq!(told, vec![(json!(true), json!("handover")); 2], "each is told once, when it is over");
+        for line in watch.lines_so_far().iter().filter(|line| event(line) != "outage") {
+            assert!(!line.contains("stale"), "{line}");
+        }
+    }
+    let all = rows(system.cpu(3), &["outages"]);
+    assert_eq!(all.iter().map(|o| (&o["over"], &o["told"])).collect::<Vec<_>>(), [(&json!(true), &json!(3)); 2], "{all:#?}");
+    let refused = system.cpu(3).serve(&["drain", "shop", "--to", "cpu3.shop-1"]).must(5);
+    assert!(refused.err.contains("no process of shop"), "{refused:?}");
+}
+
 // spec: FAB-3, GRP-6, OUT-1, OUT-2, OUT-4, PSM-10
 #[test]
 fn a_whole_cpu_is_lost_and_comes_back() {

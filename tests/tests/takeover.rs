@@ -215,7 +215,7 @@ fn a_primary_that_hands_over_leaves_nothing_to_be_seen_but_one_report_and_its_co
         (&["drain", "shop-2"][..], "it is not the primary of shop; that is shop-1"),
         (&["drain", "shop", "--to", "shop-1"], "shop-1 is its primary already"),
         (&["drain", "shop", "--to", "nobody"], "`nobody` is no process of shop"),
-        (&["drain", "shoe"], "no service with a group on this CPU"),
+        (&["drain", "shoe"], "no service with a group, and no process of one"),
     ] {
         let refused = world.serve(args).must(5);
         assert!(refused.err.contains(why), "{refused:?}");

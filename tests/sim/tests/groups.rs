@@ -546,6 +546,27 @@ fn a_primary_hands_over_to_a_standby_on_another_cpu_and_nobody_sees_a_gap() {
     assert_whole(&system);
 }
 
+// It was seen that the successor's CPU looked up late that it was in sync by then.
+// spec: OUT-5
+#[test]
+fn a_standby_that_came_in_sync_a_moment_ago_is_handed_over_to_at_once() {
+    let mut system = System::new(3, 7, Weather { still: true, ..Weather::default() });
+    system.worlds[0].spawn_member("orders");
+    let importer = system.worlds[0].spawn_importer(Identity::Exactly(name("imp-1")));
+    assert!(system.run_ms(2000), "{:?}", system.violation());
+    system.worlds[0].subscribe(importer, "orders.**", Coarsen::default());
+    system.worlds[1].spawn_member("orders");
+    until(&mut system, "it is in sync", |system| [1, 3].iter().all(|cpu| term(system, *cpu).in_sync.len() == 2));
+    assert!(system.run_ms(5), "{:?}", system.violation());
+    system.worlds[0].drain(importer, "orders", None);
+    let asked_at = system.now();
+    until(&mut system, "a successor", |system| leaders(system) == [2]);
+    let took = Duration::from_nanos(system.now() - asked_at);
+    assert!(took < Duration::from_millis(60), "{took:?}");
+    assert!(system.run_ms(1000), "{:?}", system.violation());
+    assert_eq!(system.worlds[0].checks.handovers(), 1);
+}
+
 // spec: OUT-5, CTL-1, CTL-3
 #[test]
 fn a_change_that_is_asked_for_while_a_primary_hands_over_to_another_cpu_is_done_there_once() {

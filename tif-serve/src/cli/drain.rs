@@ -15,10 +15,10 @@ use crate::json::OutageRow;
 /// Have the primary of a service hand over to a standby: watchers see no gap
 #[derive(Debug, clap::Args)]
 pub(super) struct Drain {
-    /// The service, or the process that is its primary
+    /// The service, or the process that is its primary; on whatever CPU that is
     #[arg(value_parser = parsed::<Name>)]
     name: Name,
-    /// To which standby; without it to the senior one
+    /// To which standby; one of another CPU is named with it: cpu2.orders-1. Without it to the senior one of the primary's CPU, or else of another
     #[arg(long, value_name = "PROCESS", value_parser = parsed::<Name>)]
     to: Option<Name>,
 }

@@ -444,7 +444,7 @@ impl World {
             // By the time, and not by a number drawn: what else a seed is stays as it is.
             let (cpu, member) =
                 (1 + self.now / 1_000 % u64::from(self.cpus), ["orders-1", "orders-2", "billing-1"][(self.now / 17_000 % 3) as usize]);
-            (self.cpus > 1 && self.now / 1_000_000 % 2 == 0).then(|| name(&format!("cpu{cpu}.{member}")))
+            (self.cpus > 1 && (self.now / 1_000_000).is_multiple_of(2)).then(|| name(&format!("cpu{cpu}.{member}")))
         };
         self.drain(who, &drained, to);
         // Others do not know, and go on.

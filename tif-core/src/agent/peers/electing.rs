@@ -207,9 +207,12 @@ impl Agent {
         let is_old = later || (follows && !term.in_sync.contains(&me));
         // It may have come in sync since, and be the one to take over.
         let is_lost = follows && shared.gone_since.is_none() && self.is_gone(now, term.primary);
-        if is_old && (is_lost || now.time.since(shared.read) >= READ_AGAIN) {
-            if let Some(shared) = self.peers.electing.groups.get_mut(service).filter(|_| is_lost) {
-                shared.gone_since = Some(now.time);
+        let offered = self.offered(service).filter(|_| follows);
+        let is_new_offer = offered.is_some_and(|offer| offer.epoch >= term.epoch && shared.offered < offer.epoch);
+        if is_old && (is_lost || is_new_offer || now.time.since(shared.read) >= READ_AGAIN) {
+            if let Some(shared) = self.peers.electing.groups.get_mut(service) {
+                shared.gone_since = if is_lost { Some(now.time) } else { shared.gone_since };
+                shared.offered = offered.map_or(shared.offered, |offer| offer.epoch);
             }
             return self.read_register(now, service, out);
         }
@@ -223,8 +226,8 @@ impl Agent {
                 return self.stand(now, service, term, chosen, out);
             }
         }
-        if let Some(chosen) = self.offered(service, term) {
-            return self.stand(now, service, term, chosen, out);
+        if let Some(offer) = offered.filter(|offer| offer.epoch == term.epoch && term.in_sync.contains(&me)) {
+            return self.stand(now, service, term, offer.key, out);
         }
         if let Some(primary) = term.primary.filter(|_| term.home == me).filter(|key| self.exporters.contains_key(key)) {
             let established = shared.established == Some(term.epoch);

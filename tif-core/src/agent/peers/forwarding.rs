@@ -272,7 +272,11 @@ impl Agent {
     pub(in super::super) fn on_not_forwarded(&mut self, forwarded: &Forwarded, out: &mut Outbox) {
         self.end_request(forwarded.conn);
         let cpu = self.peers.get(forwarded.node).and_then(|p| p.cpu.as_ref()).map_or_else(String::new, ToString::to_string);
-        let reason = format!("CPU `{cpu}` has not answered; whether it was done is not known: ask again with the same request id");
+        let again = match &forwarded.request_id {
+            Some(_) => "ask again with the same request id",
+            None => "look how it is now, with `tif-serve get` or `tif-serve groups`",
+        };
+        let reason = format!("CPU `{cpu}` has not answered; whether it was done is not known: {again}");
         let (name, request_id) = (forwarded.name.clone(), forwarded.request_id.clone());
         self.refuse(out, forwarded.conn, forwarded.req, Refusal::TimedOut { name, reason, request_id });
     }

@@ -18,8 +18,8 @@ use super::super::io::{Conn, Moment};
 use super::super::outages::Lost;
 use super::super::{Agent, Outbox, Resource};
 use crate::limits;
+use crate::machine::group::Elected;
 use crate::machine::handover::Phase;
-use crate::machine::witness::Term;
 use crate::model::{Cause, Epoch, Key, Name, NodeId, Outage, Role, Time};
 use crate::wire::{HandsOver, Member};
 
@@ -34,13 +34,12 @@ impl Agent {
         makes_way.then(|| HandsOver { to: machine.to(), let_go: !machine.is_deposed() })
     }
 
-    /// The member of this CPU for whom the primary of this term makes way.
-    pub(super) fn offered(&self, service: &Name, term: &Term) -> Option<Key> {
-        let primary = term.primary.filter(|key| key.node != self.key.node)?;
-        let member = self.peers.get(primary.node)?.members.get(&primary).filter(|m| m.epoch == term.epoch)?;
-        let to = member.hands_over?.to;
-        let is_ready = self.groups.get(service).is_some_and(|g| g.is_ready(to));
-        (is_ready && term.in_sync.contains(&self.peers.electing.me)).then_some(to)
+    /// The ready member of this CPU for whom a primary on another makes way, and in which term that led.
+    pub(super) fn offered(&self, service: &Name) -> Option<Elected> {
+        let group = self.groups.get(service)?;
+        let of_group = self.peers.members().filter(|m| m.grouped && m.service == *service);
+        let offered = of_group.filter_map(|m| Some(Elected { key: m.hands_over?.to, epoch: m.epoch }));
+        offered.filter(|offer| group.is_ready(offer.key)).max_by_key(|offer| offer.epoch)
     }
 
     /// Who of another CPU has let go for this member to lead in this term.

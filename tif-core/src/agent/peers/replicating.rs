@@ -47,6 +47,8 @@ pub(in super::super) struct Shared {
     /// The primary of this term has let go for this member to lead in the next.
     // spec: OUT-5
     pub vacated: Option<(Epoch, Key)>,
+    /// The last term whose primary made way for a member of this CPU, and the register was read for that.
+    pub offered: Epoch,
     pub replica: Replica<Book>,
     /// What of the log is durable.
     log: Log<Book>,
@@ -79,6 +81,7 @@ impl Shared {
             gone_since: None,
             stood: None,
             vacated: None,
+            offered: Epoch(0),
             replica: Replica::new(me, log.clone()),
             log,
             established: None,
