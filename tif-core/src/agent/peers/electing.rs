@@ -44,6 +44,8 @@ pub(super) const ATTEMPT: (Duration, Duration) = (Duration::from_millis(150), Du
 const OUTBID: Duration = Duration::from_millis(20);
 /// How often the register is read while something seems to have changed.
 const READ_AGAIN: Duration = Duration::from_millis(700);
+/// How long who has nothing to decide waits before it reads the register: whoever has just been elected is not to wait for the disks of all that are curious.
+pub(super) const NO_HURRY: Duration = Duration::from_millis(250);
 /// Services whose groups a CPU votes on.
 // spec: SEC-2
 const SERVICES_MAX: usize = 1024;
@@ -184,7 +186,9 @@ impl Agent {
         if shared.proposer.is_busy() {
             return;
         }
+        let led = self.groups.get(service).is_some_and(|g| g.leader().is_some());
         match shared.register.clone() {
+            None if !led && now.time < shared.unhurried_until => {}
             // Who has the log may be the only one that has it, and others wait for it, members or not.
             None if hosts || shared.replica.log().epoch > Epoch(0) => self.read_register(now, service, out),
             None => {}
@@ -209,14 +213,17 @@ impl Agent {
         let is_lost = follows && shared.gone_since.is_none() && self.is_gone(now, term.primary);
         let offered = self.offered(service).filter(|_| follows);
         let is_new_offer = offered.is_some_and(|offer| offer.epoch >= term.epoch && shared.offered < offer.epoch);
-        if is_old && (is_lost || is_new_offer || now.time.since(shared.read) >= READ_AGAIN) {
-            if let Some(shared) = self.peers.electing.groups.get_mut(service) {
-                shared.gone_since = if is_lost { Some(now.time) } else { shared.gone_since };
-                shared.offered = offered.map_or(shared.offered, |offer| offer.epoch);
-            }
+        let old_since = is_old.then(|| shared.old_since.unwrap_or(now.time));
+        let is_due = now.time.since(shared.read) >= READ_AGAIN && old_since.is_some_and(|since| now.time.since(since) >= NO_HURRY);
+        let Some(shared) = self.peers.electing.groups.get_mut(service) else { return };
+        shared.old_since = old_since;
+        if is_old && (is_lost || is_new_offer || is_due) {
+            shared.gone_since = if is_lost { Some(now.time) } else { shared.gone_since };
+            shared.offered = offered.map_or(shared.offered, |offer| offer.epoch);
             return self.read_register(now, service, out);
         }
-        if let Some((_, chosen)) = shared.vacated.filter(|(epoch, _)| *epoch == term.epoch && term.home == me) {
+        let (vacated, established) = (shared.vacated, shared.established == Some(term.epoch));
+        if let Some((_, chosen)) = vacated.filter(|(epoch, _)| *epoch == term.epoch && term.home == me) {
             // It is for the agent of the chosen one to ask.
             if self.hands_over_elsewhere(service) {
                 return;
@@ -230,7 +237,6 @@ impl Agent {
             return self.stand(now, service, term, offer.key, out);
         }
         if let Some(primary) = term.primary.filter(|_| term.home == me).filter(|key| self.exporters.contains_key(key)) {
-            let established = shared.established == Some(term.epoch);
             let Some(group) = self.groups.get(service) else { return };
             if !established {
                 return;

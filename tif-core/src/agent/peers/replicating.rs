@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::super::io::{ControlRecord, Moment, Output, Record};
 use super::super::{Agent, Outbox, Waiting};
-use super::electing::{ATTEMPT, Electing};
+use super::electing::{ATTEMPT, Electing, NO_HURRY};
 use crate::defects::{Defect, defect};
 use crate::machine::book::{Book, Entry, Line};
 use crate::machine::group::Group;
@@ -38,6 +38,10 @@ pub(in super::super) struct Shared {
     pub attempts: u32,
     /// When it was last read without a cause of this CPU's own.
     pub read: Time,
+    /// Until then this CPU need not know what it holds, if nobody here leads.
+    pub unhurried_until: Time,
+    /// Since when what was read is seen to be old.
+    pub old_since: Option<Time>,
     /// What it holds, once it was read.
     pub register: Option<Option<Term>>,
     /// Since when it is seen here that nobody leads.
@@ -77,6 +81,8 @@ impl Shared {
             again_at: Time::ZERO,
             attempts: 0,
             read: Time::ZERO,
+            unhurried_until: Time::ZERO,
+            old_since: None,
             register: None,
             gone_since: None,
             stood: None,
@@ -324,6 +330,7 @@ impl Agent {
             Fact::Acknowledged { entry: Line::NotCalled(_), .. } | Fact::Settled { entry: Line::NotCalled(_), .. } => {}
             Fact::Deposed { .. } => {
                 (shared.established, shared.register) = (None, None);
+                shared.unhurried_until = now.time + NO_HURRY;
                 self.give_up_unsettled(service, out);
                 self.peers.electing.stir();
             }
