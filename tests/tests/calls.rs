@@ -36,8 +36,37 @@ fn a_call_that_overruns_its_time_is_not_known_to_be_done_until_its_result_is_ask
     world.serve(&["--timeout", "20s", "wait", &overdue.replace("==", "!=")]).must(0);
     let said = world.serve(&fire).must(0);
     assert_eq!(said.out.trim(), world.value("shop.nap.last").as_str().expect("a text"));
+    assert_eq!(world.serve(&["result", "long"]).must(0).out, said.out);
     assert!(said.out.trim().parse::<u64>().is_ok_and(|ms| ms >= 5000), "{said:?}");
     assert_eq!(world.value("shop.nap"), 1, "it was called once");
+}
+
+// spec: CTL-3, TST-4, SRV-3
+#[test]
+fn what_became_of_a_request_is_told_by_its_id_alone_and_what_is_under_way_is_waited_for() {
+    let world = world();
+    let mut agent = world.agent();
+    let mut service = world.service(&["--standby"]);
+    let mut napping = Process::start("fire", world.command("serve").args(["fire", "shop.nap", "time=10min", "--request-id", "nap"]));
+    service.wait_line("it naps", |line| line == "nap begins");
+    let mut asking = Process::start("result", world.command("serve").args(["result", "nap", "--output", "json"]));
+    let unknown = world.serve(&["result", "nobodys"]).must(3);
+    assert!(unknown.err.contains("no change and no call with the request id nobodys is known"), "{unknown:?}");
+    wake(&world);
+    assert!(asking.wait_end("it is told").success() && napping.wait_end("so is this").success(), "{}", asking.errors());
+    world.serve(&["set", "shop.batch=5", "shop.limit=7", "--request-id", "both"]).must(0);
+    assert!(world.serve(&["fire", "shop.add", "a=18446744073709551615", "b=1", "--request-id", "sum"]).must(1).err.contains("too great"));
+    for _ in 0..2 {
+        let told = world.serve(&["--output", "jsonl", "result", "both"]).must(0).rows();
+        let changed: Vec<_> = told.iter().map(|row| (row["name"].clone(), row["new"].clone(), row["repeated"].clone())).collect();
+        assert_eq!(changed, [(json!("shop.batch"), json!(5), json!(true)), (json!("shop.limit"), json!(7), json!(true))]);
+        let told = world.serve(&["result", "sum"]).must(1);
+        assert!(told.err.contains("too great"), "{told:?}");
+        // The next agent knows it, too.
+        agent.kill();
+        agent = world.agent();
+    }
+    world.serve(&["--timeout", "20s", "wait", "shop.add == 1"]).must(0);
 }
 
 // spec: TST-4

@@ -101,8 +101,10 @@ fn when_a_primary_is_killed_a_standby_on_another_cpu_takes_over_and_nothing_acce
     let mut watch = system.cpu(3).watch("shop.accepted");
     wait_live(&mut watch, "cpu1");
     wait_in_sync(system.cpu(1));
-    let done = system.cpu(3).serve(&["--output", "json", "set", "shop.batch", "77"]).must(0).json();
+    let done = system.cpu(3).serve(&["--output", "json", "set", "shop.batch", "77", "--request-id", "before"]).must(0).json();
     assert_eq!(done["replicated"], true, "{done}");
+    let call = ["fire", "shop.add", "a=1", "b=2", "--request-id", "sum"];
+    assert_eq!(system.cpu(2).serve(&call).must(0).out.trim(), "3");
 
     let killed = primary.kill();
     let (told, _) = watch.wait_line("the outage", |line| event(line) == "outage");
@@ -118,6 +120,16 @@ fn when_a_primary_is_killed_a_standby_on_another_cpu_takes_over_and_nothing_acce
         let all = rows(world, &["outages"]);
         assert_eq!((all.len(), &all[0]["over"], &all[0]["told"]), (1, &true.into(), &1.into()), "{all:#?}");
     }
+    // What was asked for before is asked of the backup, by its id alone, and on any CPU.
+    for world in &system.cpus {
+        let told = world.serve(&["--output", "json", "result", "before"]).must(0).json();
+        assert_eq!((&told["new"], &told["repeated"]), (&77.into(), &true.into()), "{told}");
+        assert_eq!(world.serve(&["result", "sum"]).must(0).out.trim(), "3");
+        assert_eq!(world.serve(&call).must(0).out.trim(), "3");
+        let unknown = world.serve(&["result", "nobodys"]).must(3);
+        assert!(unknown.err.contains("no change and no call"), "{unknown:?}");
+    }
+    assert_eq!(system.cpu(2).value("shop.add"), 0, "the successor was never called");
     let done = system.cpu(1).serve(&["--output", "json", "set", "shop.batch", "78"]).must(0).json();
     assert_eq!((&done["old"], &done["new"]), (&77.into(), &78.into()), "{done}");
 }
@@ -170,7 +182,7 @@ fn a_primary_hands_over_to_another_cpu_and_back_and_who_watches_sees_no_stale_va
     assert!(refused.err.contains("no process of shop"), "{refused:?}");
 }
 
-// spec: FAB-3, GRP-6, OUT-1, OUT-2, OUT-4, PSM-10
+// spec: FAB-3, GRP-6, OUT-1, OUT-2, OUT-4, PSM-10, TST-4
 #[test]
 fn a_whole_cpu_is_lost_and_comes_back() {
     let system = system(3);
@@ -182,6 +194,8 @@ fn a_whole_cpu_is_lost_and_comes_back() {
     wait_in_sync(system.cpu(1));
     let mut watch = system.cpu(3).watch("shop.accepted");
     wait_live(&mut watch, "cpu1");
+    let call = ["fire", "shop.add", "a=1", "b=2", "--request-id", "sum"];
+    assert_eq!(system.cpu(3).serve(&call).must(0).out.trim(), "3");
     let killed = first.kill();
     primary.kill();
     wait_live(&mut watch, "cpu2");
@@ -198,6 +212,12 @@ fn a_whole_cpu_is_lost_and_comes_back() {
     }
     let [begun, over] = heard.as_slice() else { panic!("{heard:#?}") };
     assert_eq!((&begun["cause"], &over["over"]), (&"CPU down".into(), &true.into()), "{heard:#?}");
+    // The backup has the journal, and calls nothing again.
+    for request in [&call[..], &["result", "sum"]] {
+        let told = system.cpu(3).serve(request).must(0);
+        assert!(told.out.trim() == "3" && told.err.contains("repeated"), "{told:?}");
+    }
+    assert_eq!(system.cpu(2).value("shop.add"), 0);
     println!("the loss of a CPU: live again after {:?}, gap {} ms", killed.elapsed(), over["gap_ms"]);
     // Its agent finds its processes dead, and somebody else in their place.
     let _again = system.agent(1);

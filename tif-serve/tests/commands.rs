@@ -149,7 +149,7 @@ fn refused(line: &str, refusal: Refusal) -> Ran {
 #[test]
 fn help_tells_the_commands_the_exit_statuses_and_the_json() {
     insta::assert_snapshot!("help", alone("--help").out);
-    for command in ["ls", "get", "watch", "set", "confirm", "fire", "arm", "disarm", "drain", "ps", "outages", "wait"] {
+    for command in ["ls", "get", "watch", "set", "confirm", "fire", "result", "arm", "disarm", "drain", "ps", "outages", "wait"] {
         let ran = alone(&format!("{command} --help"));
         assert_eq!(ran.exit, Exit::Done);
         insta::assert_snapshot!(format!("help-{command}"), ran.out);

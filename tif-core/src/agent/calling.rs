@@ -146,7 +146,7 @@ impl Agent {
     }
 
     /// A request id that is known is asked for again: what became of the call, now or when it is known.
-    fn tell_call(&mut self, now: Moment, conn: Conn, req: u64, id: &RequestId, out: &mut Outbox) {
+    pub(super) fn tell_call(&mut self, now: Moment, conn: Conn, req: u64, id: &RequestId, out: &mut Outbox) {
         if let Some(call) = self.calls.journal.find(id).cloned() {
             return self.answer_call(conn, req, &call, true, out);
         }
@@ -350,7 +350,7 @@ impl Agent {
     }
 
     /// Overrunning calls whose connection was lost: their results are lost with it. Their ids stay used.
-    fn give_up_lost_calls(&mut self, now: Moment, out: &mut Outbox) {
+    pub(super) fn give_up_lost_calls(&mut self, now: Moment, out: &mut Outbox) {
         let lost = self.calls.underway.iter().filter_map(|(number, c)| match c.stage {
             Stage::Called { question, conn, overdue: true } if conn != self.conn_of(c.call.key) => Some((*number, question)),
             _ => None,

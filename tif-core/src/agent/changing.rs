@@ -175,7 +175,7 @@ impl Agent {
         self.ledger.used(id).or_else(underway).map(str::to_owned)
     }
 
-    fn join_change(&mut self, conn: Conn, req: u64, id: &RequestId, out: &mut Outbox) {
+    pub(super) fn join_change(&mut self, conn: Conn, req: u64, id: &RequestId, out: &mut Outbox) {
         if self.begin_request(conn, req, out)
             && let Some(change) = self.changes.values_mut().find(|c| c.underway.request_id == *id)
         {

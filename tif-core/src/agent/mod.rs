@@ -30,6 +30,7 @@ mod outages;
 mod page;
 mod peers;
 mod portrait;
+mod recalling;
 mod reporting;
 mod restoring;
 mod session;
@@ -401,6 +402,7 @@ impl Agent {
             }
             ToAgent::Fire { req, request_id, name, arguments } => self.on_fire(now, conn, req, request_id, &name, arguments, out),
             ToAgent::Arm { req, name, arming } => self.on_arm(now, conn, req, &name, Some(arming), out),
+            ToAgent::Recall { req, request_id } => self.on_recall(now, conn, req, &request_id, out),
             ToAgent::Disarm { req, name } => self.on_arm(now, conn, req, &name, None, out),
             ToAgent::Processes { req } => self.on_processes(now, conn, req, out),
             ToAgent::Drain { req, name, to } => self.on_drain(now, conn, req, &name, to.as_ref(), out),

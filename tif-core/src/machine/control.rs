@@ -102,6 +102,11 @@ impl Ledger {
         }
     }
 
+    /// What became of a change.
+    pub fn answer(&self, id: &RequestId) -> Option<&ChangeRecord> {
+        self.results.get(id)
+    }
+
     /// What a request id was used for.
     pub fn used(&self, id: &RequestId) -> Option<&str> {
         self.results.get(id).map(|done| done.request.as_str())

@@ -107,6 +107,14 @@ pub enum Refusal {
         /// What it was used for.
         was: String,
     },
+    /// Nobody who was asked knows what became of this request.
+    #[error("no change and no call with the request id {id} is known{}", not_answered(.silent))]
+    UnknownRequest {
+        /// The id.
+        id: String,
+        /// The CPUs that have not answered, if any.
+        silent: String,
+    },
     /// The other side speaks another version.
     #[error("protocol versions {min} to {max} are not spoken here; this agent speaks {ours_min} to {ours_max}: {}", older(*max, *ours_min))]
     Protocol {
@@ -202,6 +210,10 @@ impl Refusal {
     pub fn is_passing(&self) -> bool {
         matches!(self, Refusal::Store { .. })
     }
+}
+
+fn not_answered(silent: &str) -> String {
+    if silent.is_empty() { String::new() } else { format!("; {silent} has not answered") }
 }
 
 fn did_you_mean(nearest: &[String]) -> String {

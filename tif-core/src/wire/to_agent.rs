@@ -167,6 +167,14 @@ pub enum ToAgent {
         /// With what, by name.
         arguments: Vec<(String, Literal)>,
     },
+    /// What became of a change or of a call.
+    // spec: CTL-3, TST-4
+    Recall {
+        /// The request.
+        req: u64,
+        /// The id of that change or call.
+        request_id: RequestId,
+    },
     /// Arm an in-path test point.
     Arm {
         /// The request.

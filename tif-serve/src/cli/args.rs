@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tif_core::model::value::parse_duration;
 
-use super::{arm, confirm, cpus, disarm, drain, exit, fire, get, groups, ls, ps, set, wait, watch};
+use super::{arm, confirm, cpus, disarm, drain, exit, fire, get, groups, ls, ps, result, set, wait, watch};
 
 /// Discover, watch, sense and change the instruments of this CPU's services.
 #[derive(Debug, Parser)]
@@ -63,6 +63,7 @@ pub(super) enum Command {
     Set(set::Set),
     Confirm(confirm::Confirm),
     Fire(fire::Fire),
+    Result(result::Recall),
     Arm(arm::Arm),
     Disarm(disarm::Disarm),
     Drain(drain::Drain),

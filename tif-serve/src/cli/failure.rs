@@ -77,6 +77,10 @@ impl From<Refusal> for Failure {
             Refusal::StaleKey { .. } => Failure::new(Exit::Stale, what, "`tif-serve ps` shows the current keys"),
             Refusal::NameTaken { .. } => Failure::new(Exit::Stale, what, "`tif-serve ps` shows who has the name"),
             Refusal::RequestIdReused { .. } => Failure::new(Exit::Stale, what, "leave --request-id away to have a new one chosen"),
+            Refusal::UnknownRequest { ref silent, .. } if silent.is_empty() => {
+                Failure::new(Exit::NotFound, what, "look at the value itself: the id was never used, was refused, or was used too long ago")
+            }
+            Refusal::UnknownRequest { .. } => Failure::new(Exit::TimedOut, what, "again when that answers"),
             Refusal::Denied { .. } => Failure::new(Exit::Denied, what, "run it as the user that the agent runs as, or as root"),
             Refusal::NoExporter { .. } => Failure::new(Exit::Unreachable, what, "`tif-serve outages` shows why; again when it is over"),
             Refusal::TooMany { .. } => Failure::new(Exit::Denied, what, "again with fewer, or when others are done"),

@@ -54,13 +54,17 @@ pub(super) fn run(args: Fire, session: &mut Session<'_, '_>) -> Result<Exit, Fai
     let request = FireRequest { name: name.clone(), arguments, request_id: Some(id.clone()) };
     let fired = session.unless_interrupted(&importer, &id, || importer.fire(request))??;
     let exit = if fired.result.is_ok() { Exit::Done } else { Exit::False };
-    print(&name, fired, session).map_err(Failure::unwritten(|| format!("{name} was called and has answered (request {id})")))?;
+    print(Some(&name), fired, session).map_err(Failure::unwritten(|| format!("{name} was called and has answered (request {id})")))?;
     Ok(exit)
 }
 
-fn print(name: &str, fired: FireResult, session: &mut Session<'_, '_>) -> io::Result<()> {
+/// `name`: of the procedure, if it is known.
+pub(super) fn print(name: Option<&str>, fired: FireResult, session: &mut Session<'_, '_>) -> io::Result<()> {
     if session.global.output != Format::Table {
-        let mut line = json!({"v": VERSION, "request_id": fired.request_id, "name": name, "repeated": fired.repeated});
+        let mut line = json!({"v": VERSION, "request_id": fired.request_id, "repeated": fired.repeated});
+        if let Some(name) = name {
+            line["name"] = json!(name);
+        }
         match fired.result {
             Ok(result) => line["result"] = json!(result),
             Err(error) => line["error"] = json!(error),
@@ -70,7 +74,7 @@ fn print(name: &str, fired: FireResult, session: &mut Session<'_, '_>) -> io::Re
     }
     match fired.result {
         Ok(result) => session.screen.say(&result).and_then(|()| session.screen.flush())?,
-        Err(error) => session.screen.note(&format!("error: {name} answers: {error}")),
+        Err(error) => session.screen.note(&format!("error: {} answers: {error}", name.unwrap_or("the procedure"))),
     }
     let repeated = if fired.repeated { ", repeated: called before under this id" } else { "" };
     session.screen.note(&format!("(request {}{repeated})", fired.request_id));

@@ -23,6 +23,7 @@ mod outages;
 mod output;
 mod ps;
 mod reader;
+mod result;
 mod screen;
 mod session;
 mod set;
@@ -75,6 +76,7 @@ fn dispatch(command: Command, session: &mut Session<'_, '_>) -> Result<Exit, Fai
         Command::Set(args) => set::run(args, session),
         Command::Confirm(args) => confirm::run(&args, session),
         Command::Fire(args) => fire::run(args, session),
+        Command::Result(args) => result::run(&args, session),
         Command::Arm(args) => arm::run(args, session),
         Command::Disarm(args) => disarm::run(args, session),
         Command::Drain(args) => drain::run(&args, session),

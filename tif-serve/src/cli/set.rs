@@ -174,13 +174,13 @@ fn wait(importer: &Importer, id: &RequestId, interrupts: &Receiver<()>, session:
 
 /// Until when it may be taken back.
 #[derive(Default)]
-struct Keeps {
+pub(super) struct Keeps {
     within: Option<Duration>,
     /// As long as this command runs.
     held: bool,
 }
 
-fn print(result: &SetResult, keeps: &Keeps, session: &mut Session<'_, '_>) -> io::Result<()> {
+pub(super) fn print(result: &SetResult, keeps: &Keeps, session: &mut Session<'_, '_>) -> io::Result<()> {
     for changed in &result.changed {
         if session.global.output == Format::Table {
             let mut facts = facts(result, changed);

@@ -15,7 +15,7 @@ use tif_process::{ConnectError, Connection, RunDir};
 
 use super::interest::{Interest, Lost};
 use super::thread::{self, Threads};
-use super::{Event, FireRequest, FireResult, Link, RequestError, Sensed, SetRequest, SubscriptionId};
+use super::{Event, FireRequest, FireResult, Link, Recalled, RequestError, Sensed, SetRequest, SubscriptionId};
 
 /// The agent answers a reading so long before it is waited for no longer, at most.
 const WAY_BACK: Duration = Duration::from_millis(250);
@@ -178,6 +178,19 @@ impl Importer {
         match self.ask(Some(request_id.clone()), false, message)? {
             ToProcess::Fired { request_id, result, repeated, .. } => Ok(FireResult { request_id, result, repeated }),
             other => Err(unexpected("the call's result", &other)),
+        }
+    }
+
+    /// What became of a change or of a call, by its id alone. What is under way is waited for.
+    ///
+    /// # Errors
+    /// Refused: nobody knows the id, or it is known that nobody will know what became of it. Otherwise as any request.
+    // spec: CTL-3, TST-4
+    pub fn recall(&self, request_id: &RequestId) -> Result<Recalled, RequestError> {
+        match self.ask(None, true, |req| ToAgent::Recall { req, request_id: request_id.clone() })? {
+            ToProcess::SetDone { result, .. } => Ok(Recalled::Changed(result)),
+            ToProcess::Fired { request_id, result, repeated, .. } => Ok(Recalled::Called(FireResult { request_id, result, repeated })),
+            other => Err(unexpected("what became of it", &other)),
         }
     }
 

@@ -24,7 +24,7 @@ mod waker;
 
 pub use event::{Event, Link, Standing, SubscriptionId};
 pub use handle::{HEARTBEAT, Importer, Options, new_request_id};
-pub use request::{FireRequest, FireResult, RequestError, Sensed, SetRequest};
+pub use request::{FireRequest, FireResult, Recalled, RequestError, Sensed, SetRequest};
 pub use table::{Row, Table, address};
 pub use tif_core::model::SetResult;
 

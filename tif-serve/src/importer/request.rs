@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tif_core::model::{Literal, Refusal, Report, RequestId, Setting};
+use tif_core::model::{Literal, Refusal, Report, RequestId, SetResult, Setting};
 use tif_core::wire::{Admission, Announcement, KeepAsked};
 
 /// A change of a control, or of several of one exporter in one step.
@@ -56,6 +56,15 @@ pub struct FireResult {
     pub result: Result<String, String>,
     /// This is the recorded answer to an earlier call of the same id.
     pub repeated: bool,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Recalled {
+    /// It was a change.
+    Changed(SetResult),
+    /// It was a call.
+    Called(FireResult),
 }
 
 /// Values as they are now.

@@ -74,6 +74,7 @@ pub fn said(body: &ToAgent) -> String {
         }
         ToAgent::Confirm { req, name, .. } => format!("request {req}: what holds {name} may stay"),
         ToAgent::Fire { req, request_id, name, .. } => format!("request {req}, {request_id}: call {name}"),
+        ToAgent::Recall { req, request_id } => format!("request {req}: what became of {request_id}?"),
         ToAgent::Processes { req } => format!("request {req}: which processes are there?"),
         ToAgent::Lookup { req, name } => format!("request {req}: look {name} up"),
         ToAgent::Drain { req, name, to } => {

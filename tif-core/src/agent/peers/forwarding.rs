@@ -93,6 +93,8 @@ enum Rows {
     },
     Processes(Vec<ProcessRow>),
     Outages(Vec<(NodeId, OutageRow)>),
+    /// What became of a request; one knows, or has heard of it.
+    Recalled(RequestId, Option<ToProcess>),
 }
 
 impl Agent {
@@ -118,6 +120,13 @@ impl Agent {
                 return self.gather(now, conn, *req, usize::MAX, Rows::Processes(Vec::new()), body, out);
             }
             ToAgent::Outages { req } => return self.gather(now, conn, *req, usize::MAX, Rows::Outages(Vec::new()), body, out),
+            ToAgent::Recall { req, request_id } => {
+                let known_here = self.used_by_change(request_id).or_else(|| self.used_by_call(request_id)).is_some();
+                if known_here {
+                    return Some(body);
+                }
+                return self.gather(now, conn, *req, 1, Rows::Recalled(request_id.clone(), None), body, out);
+            }
             // Where the first is the others must be.
             ToAgent::Set { req, settings, request_id, .. } => match settings.first() {
                 Some(first) => (*req, first.name.clone(), Some(request_id.clone())),
@@ -336,6 +345,16 @@ impl Gathering {
             }
             (Rows::Processes(all), ToProcess::Processes { rows, .. }) => all.extend(rows),
             (Rows::Outages(all), ToProcess::Outages { rows, .. }) => all.extend(rows.into_iter().map(|row| (node, row))),
+            (Rows::Recalled(..), ToProcess::Refused { refusal: Refusal::UnknownRequest { .. }, .. }) => {}
+            // What it came to counts before that somebody does not know that.
+            (Rows::Recalled(_, known), answer)
+                if known.is_none() || matches!(answer, ToProcess::SetDone { .. } | ToProcess::Fired { .. }) =>
+            {
+                if !matches!(answer, ToProcess::Refused { .. }) {
+                    self.open.clear();
+                }
+                *known = Some(answer);
+            }
             // Refused: there is nothing of it here.
             _ => {}
         }
@@ -382,6 +401,10 @@ impl Gathering {
                 ToProcess::Processes { req, rows }
             }
             Rows::Outages(rows) => ToProcess::Outages { req, rows: joined(rows) },
+            Rows::Recalled(_, Some(answer)) => answered_as(answer, req),
+            Rows::Recalled(id, None) => {
+                ToProcess::Refused { req, refusal: Refusal::UnknownRequest { id: id.to_string(), silent: silent.to_owned() } }
+            }
         }
     }
 }
@@ -451,6 +474,7 @@ fn renumbered(mut body: ToAgent, number: u64) -> ToAgent {
         | ToAgent::Confirm { req, .. }
         | ToAgent::Arm { req, .. }
         | ToAgent::Disarm { req, .. }
+        | ToAgent::Recall { req, .. }
         | ToAgent::Drain { req, .. } => *req = number,
         _ => {}
     }
