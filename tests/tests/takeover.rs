@@ -1,7 +1,9 @@
 //! Exporters die; importers must not have to care. Real processes, real kills.
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Resource, Signal, getrlimit, pidfd_open};
 use serde_json::{Value, json};
+use tif_core::model::Cause;
+use tif_process::peer;
 use tif_tests::process::Process;
 use tif_tests::world::{World, event, json};
 
@@ -102,11 +104,43 @@ fn a_death_is_told_before_the_memory_of_the_dead_is_taken_down() {
         let mut watch = world.watch("shop.depth");
         primary.signal(Signal::KILL);
         let (_, line) = watch.wait_line("the outage", |line| event(line) == "outage");
-        won += usize::from(!tif_process::peer::has_ended(&pidfd));
+        won += usize::from(!peer::has_ended(&pidfd));
         assert!(json(&line)["cause"].as_str().is_some_and(|c| c.contains("SIGKILL")), "{line}");
     }
     println!("told before the process had ended: {won} of 5");
     assert!(won > 0);
+}
+
+// spec: PSM-12, OUT-1, OUT-6
+#[test]
+fn a_death_is_told_before_a_core_dump_of_the_dead_is_written() {
+    let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").expect("Linux has it");
+    if pattern.starts_with(['|', '/']) || getrlimit(Resource::Core).maximum == Some(0) {
+        return println!("skipped: no core dump of a test is written into its own directory here (core_pattern is {})", pattern.trim());
+    }
+    let world = world();
+    let _agent = world.agent();
+    let dir = world.file("cores", "").with_file_name("dumps");
+    std::fs::create_dir(&dir).expect("the test's own directory");
+    // The agent looks once a second, and writing takes about that long: which comes first is chance. Who learns of a death from its end, or from that of its
+    // threads, cannot be first at all.
+    let won = (0..8).any(|_| {
+        let mut command = world.command("service");
+        let mut service = Process::start("service", command.args(["--ballast", "1024", "--core"]).current_dir(&dir));
+        service.wait_line("it starts", |line| line.starts_with("started"));
+        let mut watch = world.watch("shop.depth");
+        service.signal(Signal::ABORT);
+        let (_, line) = watch.wait_line("the outage", |line| event(line) == "outage");
+        let cause = peer::ending_cause(service.pid(), peer::started(service.pid()).unwrap_or_default());
+        assert!(json(&line)["cause"].as_str().is_some_and(|c| c.contains("SIGABRT")), "{line}");
+        service.wait_end("it is written");
+        for file in std::fs::read_dir(&dir).expect("the test's own directory").flatten() {
+            std::fs::remove_file(file.path()).expect("a dump");
+        }
+        // Until it is written the kernel does not say that there is one.
+        matches!(cause, Some(Cause::Signal { core: false, .. }))
+    });
+    assert!(won);
 }
 
 // spec: CTL-1, CTL-2, CTL-3, CTL-4, CTL-7, OUT-4

@@ -51,6 +51,9 @@ enum Seen {
     Gone,
     Running,
     Stopped,
+    /// It was killed, and what is left of it is written down or taken down: a core dump is written first.
+    // spec: PSM-12
+    Ending,
     /// It could not be looked at; that is nobody's death.
     // spec: PSM-10
     Unknown,
@@ -67,6 +70,8 @@ fn look(pid: u32, started: u64) -> Seen {
         Ok(stat) => match stat.state {
             'T' | 't' => Seen::Stopped,
             'Z' | 'X' | 'x' => Seen::Gone,
+            // The kernel says how from the moment in which it is decided, to those who may know.
+            _ if stat.exit_code.is_some_and(|code| code != 0) => Seen::Ending,
             _ => Seen::Running,
         },
         Err(_) => Seen::Unknown,
@@ -97,6 +102,11 @@ impl Shell {
                 Seen::Running | Seen::Stopped => {}
                 Seen::Gone => {
                     self.on_death(key);
+                    continue;
+                }
+                // Nobody else tells of that before the dump is written: its keeper waits for it, too.
+                Seen::Ending => {
+                    self.on_early_death(key);
                     continue;
                 }
                 Seen::Unknown => continue,
@@ -152,7 +162,7 @@ mod tests {
     fn a_zombie_whose_pidfd_does_not_say_that_it_ended_is_not_dead() {
         assert_eq!(weigh(Seen::Gone, || true), Seen::Gone);
         assert_eq!(weigh(Seen::Gone, || false), Seen::Unknown, "its other threads run");
-        for shown in [Seen::Running, Seen::Stopped, Seen::Unknown] {
+        for shown in [Seen::Running, Seen::Stopped, Seen::Ending, Seen::Unknown] {
             assert_eq!(weigh(shown, || unreachable!("the pidfd is asked about the dead only")), shown);
         }
     }
