@@ -15,6 +15,11 @@ pub struct System {
 impl System {
     /// So many CPUs. All of them vote, and have been founded; none is up.
     pub fn new(fixture: &str, cpus: u16) -> System {
+        System::with(fixture, cpus, "")
+    }
+
+    /// The same, with more in each configuration.
+    pub fn with(fixture: &str, cpus: u16, more: &str) -> System {
         let at: Vec<String> = (0..cpus).map(|_| endpoint()).collect();
         let voters: Vec<String> = (1..=cpus).map(|n| n.to_string()).collect();
         let cpus = (0..usize::from(cpus)).map(|i| {
@@ -22,7 +27,7 @@ impl System {
             let others: Vec<String> = at.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, at)| format!("{at:?}")).collect();
             let (node, listen, connect, voters) = (i + 1, &at[i], others.join(", "), voters.join(", "));
             let fabric = format!("[fabric]\nlisten = [{listen:?}]\nconnect = [{connect}]\nvoters = [{voters}]\n");
-            let config = world.file("config.toml", &format!("node = {node}\n{fabric}"));
+            let config = world.file("config.toml", &format!("node = {node}\n{fabric}{more}"));
             let mut found = world.command("agent");
             found.args(["--found", "--cpu", &format!("cpu{node}"), "--state-dir"]).arg(world.state_dir()).arg("--config").arg(config);
             let output = found.output().expect("it can be started");

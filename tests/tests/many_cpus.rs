@@ -1,9 +1,9 @@
 //! Several CPUs in one system: real agents, real processes, the real fabric, real kills.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tif_tests::process::{PATIENCE, Process};
 use tif_tests::system::System;
@@ -284,6 +284,65 @@ fn an_agent_that_is_killed_and_comes_back_at_once_is_no_outage_elsewhere() {
         event(line) == "report" && tif_tests::world::json(line)["value"].as_u64() > now
     });
     assert_eq!(outages(&mut watch), Vec::<Value>::new());
+}
+
+/// The living members of the shop, as a CPU's agent knows them: on which CPU each is, and its process id.
+fn shops(world: &World) -> Vec<(String, i64)> {
+    let all = rows(world, &["ps"]);
+    let living = all.iter().filter(|p| p["service"] == "shop" && p["state"] == "alive");
+    living.map(|p| (p["cpu"].as_str().unwrap().to_owned(), p["pid"].as_i64().unwrap())).collect()
+}
+
+/// Asks until there are so many, no two on one CPU.
+fn wait_spread(world: &World, cpus: usize) -> Vec<(String, i64)> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let shops = shops(world);
+        if shops.len() == cpus && shops.iter().map(|(cpu, _)| cpu).collect::<BTreeSet<_>>().len() == cpus {
+            return shops;
+        }
+        assert!(Instant::now() < until, "{shops:?}");
+    }
+}
+
+/// Ended by its id: its agent launched it, and not this test.
+fn end(pid: i64) {
+    let pid = Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid");
+    // It may have ended by itself.
+    let _ = kill_process(pid, Signal::KILL);
+}
+
+// spec: GRP-3, GRP-7, OUT-3
+#[test]
+fn as_many_members_as_the_system_is_to_have_are_started_on_different_cpus_and_a_lost_cpus_member_on_another() {
+    let launch = format!(
+        "[service.shop]\ncommand = [{:?}, \"service\", \"--standby\", \"--seconds\", \"60\"]\nmembers_in_system = 2\n",
+        env!("CARGO_BIN_EXE_tif-fixture")
+    );
+    let system = System::with(env!("CARGO_BIN_EXE_tif-fixture"), 3, &launch);
+    let mut agents = [1, 2, 3].map(|cpu| Some(system.agent(cpu)));
+    let before = wait_spread(system.cpu(3), 2);
+    let workloads = rows(system.cpu(1), &["cpus"]);
+    assert!(workloads.iter().all(|row| row["workload"].as_u64().is_some_and(|percent| percent <= 100)), "{workloads:#?}");
+    // A whole CPU goes, one that has a member and is not looked from.
+    let (lost, pid) = before[0].clone();
+    let lost = usize::from(lost.as_bytes()[3] - b'0');
+    let looking = system.cpu(if lost == 3 { 1 } else { 3 });
+    agents[lost - 1].take().expect("it runs").kill();
+    end(pid);
+    let until = Instant::now() + PATIENCE;
+    let after = loop {
+        let shops = shops(looking);
+        if shops.len() == 2 && shops.iter().all(|(cpu, _)| *cpu != format!("cpu{lost}")) {
+            break shops;
+        }
+        assert!(Instant::now() < until, "{shops:?}");
+    };
+    assert!(after[0].0 != after[1].0, "one on each of the other two: {after:?}");
+    for (_, pid) in before.iter().chain(&after) {
+        end(*pid);
+    }
+    drop(agents);
 }
 
 // spec: PSM-1, GRP-9, SEC-2

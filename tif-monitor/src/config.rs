@@ -67,9 +67,12 @@ pub struct Launch {
     pub env: BTreeMap<String, String>,
     /// Where it runs; the agent's own directory if not said.
     pub cwd: Option<PathBuf>,
-    /// How many members the service should have. What is missing is started, but for those that took their leave.
-    #[serde(default = "one")]
-    pub members: u32,
+    /// How many members the service should have on this CPU; 1 if nothing is said. What is missing is started, but for those that took their leave.
+    pub members: Option<u32>,
+    /// Instead: how many on all CPUs together whose agents have this specification. What is missing is started where there are fewest, and there where least is
+    /// to do.
+    // spec: GRP-7
+    pub members_in_system: Option<u32>,
     /// Whether members that are missing when the agent starts are started. If not, somebody else does that, and only lost ones are replaced.
     #[serde(default = "yes")]
     pub start: bool,
@@ -79,6 +82,12 @@ pub struct Launch {
     /// Where its output goes.
     #[serde(default)]
     pub output: Sink,
+}
+
+impl Launch {
+    fn count(&self) -> u32 {
+        self.members_in_system.or(self.members).unwrap_or(1)
+    }
 }
 
 /// Where a launched process's standard output and error go.
@@ -130,10 +139,6 @@ fn numbered<E: serde::de::Error>(number: u32) -> Result<NodeId, E> {
     }
 }
 
-fn one() -> u32 {
-    1
-}
-
 fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(from)?;
     match parse_duration(&text) {
@@ -183,8 +188,17 @@ impl Config {
             if launch.command.is_empty() {
                 return Err(format!("service.{service}: `command` is empty: name the program and its arguments"));
             }
-            if !(1..=MEMBERS_MAX).contains(&launch.members) {
-                return Err(format!("service.{service}: `members` is {}: allowed are 1 to {MEMBERS_MAX}", launch.members));
+            if !(1..=MEMBERS_MAX).contains(&launch.count()) {
+                let what = if launch.members_in_system.is_some() { "members_in_system" } else { "members" };
+                return Err(format!("service.{service}: `{what}` is {}: allowed are 1 to {MEMBERS_MAX}", launch.count()));
+            }
+            if launch.members.is_some() && launch.members_in_system.is_some() {
+                return Err(format!("service.{service}: say `members` (of this CPU) or `members_in_system` (of all together), not both"));
+            }
+            if launch.members_in_system.is_some() && config.fabric.as_ref().is_none_or(|fabric| fabric.voters.is_empty()) {
+                return Err(format!(
+                    "service.{service}: `members_in_system` takes several CPUs that elect together: say who votes, in [fabric]"
+                ));
             }
         }
         Ok(config)
@@ -216,7 +230,8 @@ impl Config {
     pub fn policies(&self) -> Vec<LaunchPolicy> {
         let policy = |(service, launch): (&Name, &Launch)| LaunchPolicy {
             service: service.clone(),
-            members: launch.members,
+            members: launch.count(),
+            everywhere: launch.members_in_system.is_some(),
             starts: launch.start,
             hung_after: launch.hung_after,
         };
@@ -246,7 +261,7 @@ mod tests {
         )
         .unwrap();
         let orders = &config.service[&"orders".parse().unwrap()];
-        assert_eq!((orders.members, orders.hung_after, orders.output), (1, Some(Duration::from_millis(1500)), Sink::Log));
+        assert_eq!((orders.count(), orders.hung_after, orders.output), (1, Some(Duration::from_millis(1500)), Sink::Log));
         assert!(orders.start);
         assert_eq!((config.policies()[0].members, config.policies()[0].starts), (2, false));
         assert_eq!(config.policies()[0].hung_after, None);
@@ -282,6 +297,11 @@ mod tests {
             ("[service.orders]\ncommand = [\"x\"]\nhung_after = \"soon\"", ["line 3", "500ms"]),
             ("[service.orders]\ncommand = []", ["service.orders", "name the program"]),
             ("[service.orders]\ncommand = [\"x\"]\nmembers = 0", ["service.orders", "1 to 64"]),
+            ("[service.orders]\ncommand = [\"x\"]\nmembers_in_system = 2", ["service.orders", "who votes"]),
+            (
+                "[service.orders]\ncommand = [\"x\"]\nmembers = 1\nmembers_in_system = 2\n[fabric]\nlisten = [\"tcp/127.0.0.1:7447\"]\nvoters = [1, 2]",
+                ["service.orders", "not both"],
+            ),
             ("node = 0", ["line 1", "1 to 65535"]),
             ("[fabric]\nlisten = []", ["fabric", "`listen` is empty"]),
             ("[fabric]\nlisten = [\"tcp/0.0.0.0:7447\"]", ["line 2", "loopback"]),

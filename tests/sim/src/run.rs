@@ -48,7 +48,8 @@ impl Plan {
     fn weather(self) -> Weather {
         // Those that found something without them fly on as they were.
         let steps = matches!(self.seed % 20, 2 | 10 | 14 | 16);
-        Weather { still: false, defect: self.defect, trace: self.trace, pace: self.pace, steps }
+        let introduces = if self.seed >= 18_000_000 && self.seed.is_multiple_of(3) { 4 } else { 0 };
+        Weather { still: false, defect: self.defect, trace: self.trace, pace: self.pace, steps, introduces }
     }
 
     /// How long there is trouble.

@@ -136,6 +136,12 @@ pub enum Input {
         /// Which.
         conn: Conn,
     },
+    /// How busy this CPU is, in percent.
+    // spec: GRP-3, GRP-7
+    Workload {
+        /// 0 to 100.
+        percent: u8,
+    },
     /// Another CPU's agent can be seen on the fabric. A hint, never the authority.
     // spec: FAB-2
     PeerSeen {
@@ -519,6 +525,9 @@ pub struct LaunchPolicy {
     pub service: Name,
     /// How many members it should have; when there are fewer, what is missing is launched.
     pub members: u32,
+    /// So many on all CPUs together.
+    // spec: GRP-7
+    pub everywhere: bool,
     /// Also those that are missing though none was lost: when the agent starts.
     pub starts: bool,
     /// A process that is alive but silent for so long is ended. None: never.

@@ -304,6 +304,7 @@ impl Agent {
             Input::StoreFailed(ticket, reason) => self.on_store_failed(now, ticket, &reason, out),
             Input::Launched { .. } => {}
             Input::LaunchFailed { service, .. } => self.launcher.on_failed(now.time, &service),
+            Input::Workload { percent } => self.on_workload(percent),
             Input::PeerSeen { node } => self.on_peer_seen(node, out),
             Input::Peer { from, frame } => self.on_peer_frame(now, from, *frame, out),
             Input::Tick => self.on_tick(now, out),

@@ -22,7 +22,7 @@ impl Agent {
             if let Some(limit) = policy.hung_after {
                 self.hung_after.insert(policy.service.clone(), limit);
             }
-            self.launcher.allow(now.time, policy.service, policy.members, policy.starts);
+            self.launcher.allow(now.time, policy.service, policy.members, policy.starts, policy.everywhere);
         }
         for control in start.controls {
             self.ledger.restore(control);

@@ -8,14 +8,19 @@
 //! each further point doubles a pause from 0.1 s up to 30 s. All services of a CPU together launch at most five in ten seconds. A child that was
 //! started and does not register in ten seconds counts as one more death.
 //!
+//! A specification may count the members of all CPUs together. Then each CPU that has it knows how many the others have and have under way, and one that is
+//! missing is introduced by one CPU: that with the fewest members of the service, of those the one with the least workload, of those the first. Each of the
+//! others waits a moment longer than the one before it in this order, and finds by then that somebody has begun. A CPU that does not reach a majority of the
+//! voters introduces nobody: what it misses may be alive on the other side of a cut, and what it started could not lead.
+//!
 //! The damping is that of route flap damping (RFC 2439), the bucket that of every supervisor that was ever sorry not to have one.
-// spec: OUT-3
+// spec: OUT-3, GRP-7
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::defects::{Defect, defect};
-use crate::model::{Name, Time};
+use crate::model::{Name, NodeId, Time};
 
 /// How long a penalty takes to halve.
 pub const PENALTY_HALF_LIFE: Duration = Duration::from_secs(60);
@@ -34,9 +39,46 @@ pub const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long after its start an agent waits for children of the agent before it.
 pub const START_GRACE: Duration = Duration::from_secs(2);
 
+/// How much longer each CPU waits than the one before it, before it introduces a member.
+pub const TURN_PAUSE: Duration = Duration::from_millis(500);
+
+/// A CPU that could introduce a member; the least does so first.
+// spec: GRP-7
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Candidate {
+    /// Members of the service that it has, or has under way.
+    pub members: u32,
+    /// How busy it is, in tenths.
+    pub workload: u8,
+    /// Which.
+    pub node: NodeId,
+}
+
+impl Candidate {
+    /// How long it leaves that to others.
+    pub fn waits(self, others: impl Iterator<Item = Candidate>) -> Duration {
+        TURN_PAUSE * others.filter(|other| *other < self).count() as u32
+    }
+}
+
+/// Members on other CPUs, of a service that counts them all.
+#[derive(Clone, Copy, Debug, Default)]
+struct Elsewhere {
+    /// Alive, or under way.
+    members: u32,
+    /// So many are missing, and not under way,
+    missing: u32,
+    /// since then.
+    since: Time,
+    /// How long this CPU leaves that to others; none: for good.
+    waits: Option<Duration>,
+}
+
 #[derive(Clone, Debug)]
 struct Service {
     members: u32,
+    /// The members of all CPUs count.
+    elsewhere: Option<Elsewhere>,
     live: u32,
     /// Children that were ordered and have not registered: when each was, and whether it runs.
     under_way: VecDeque<Time>,
@@ -60,9 +102,11 @@ pub struct Launcher {
 
 impl Launcher {
     /// A service that can be launched, and how many members it should have. `starts`: also those that were never there.
-    pub fn allow(&mut self, now: Time, service: Name, members: u32, starts: bool) {
+    /// `everywhere`: as many on all CPUs together.
+    pub fn allow(&mut self, now: Time, service: Name, members: u32, starts: bool, everywhere: bool) {
         let fresh = Service {
             members,
+            elsewhere: everywhere.then(Elsewhere::default),
             live: 0,
             under_way: VecDeque::new(),
             penalty: 0.0,
@@ -73,6 +117,44 @@ impl Launcher {
             not_before: Time::ZERO,
         };
         self.services.insert(service, fresh);
+    }
+
+    /// The services whose members count on all CPUs, each with those of this one, alive and under way.
+    pub fn counted_everywhere(&self) -> impl Iterator<Item = (&Name, u32)> {
+        self.services.iter().filter(|(_, s)| s.elsewhere.is_some()).map(|(name, s)| (name, s.live + s.under_way.len() as u32))
+    }
+
+    /// So many members are alive or under way on other CPUs. If there are fewer than before, those are missed.
+    // spec: GRP-7
+    pub fn on_elsewhere(&mut self, service: &Name, members: u32) {
+        let Some(s) = self.services.get_mut(service) else { return };
+        let Some(elsewhere) = &mut s.elsewhere else { return };
+        let before = std::mem::replace(&mut elsewhere.members, members);
+        s.lost |= members < before;
+        if members > before && s.live + members + s.left > s.members {
+            // Somebody has come in the place of one that had left.
+            s.left = s.members.saturating_sub(s.live + members);
+        }
+        s.lost &= s.missing() > 0;
+    }
+
+    /// A member on another CPU takes its leave, and is about to count no more: it is not replaced.
+    pub fn on_left_elsewhere(&mut self, service: &Name) {
+        if let Some(s) = self.services.get_mut(service).filter(|s| s.elsewhere.is_some()) {
+            s.left += u32::from(s.live + s.elsewhere() + s.left <= s.members);
+        }
+    }
+
+    /// Whether this CPU may introduce what is missing, and how long after it is missed; none: it may not.
+    // spec: GRP-7
+    pub fn take_turn(&mut self, now: Time, service: &Name, waits: Option<Duration>) {
+        let Some(s) = self.services.get_mut(service) else { return };
+        let missing = s.missing().saturating_sub(s.under_way.len() as u32);
+        let Some(elsewhere) = &mut s.elsewhere else { return };
+        if std::mem::replace(&mut elsewhere.missing, missing) != missing {
+            elsewhere.since = now;
+        }
+        elsewhere.waits = waits;
     }
 
     /// Whether a successor may be expected.
@@ -94,7 +176,7 @@ impl Launcher {
     /// Its registration is durable. If all are there again, who leaves from now on is not missed.
     pub fn on_admitted(&mut self, service: &Name) {
         if let Some(s) = self.services.get_mut(service) {
-            s.lost &= s.live < s.members;
+            s.lost &= s.live + s.elsewhere() < s.members;
         }
     }
 
@@ -163,6 +245,10 @@ impl Launcher {
                 self.recent.push_back(now);
                 s.under_way.push_back(now);
                 launch.push(name.clone());
+                // Whose turn it is next has to be seen first.
+                if let Some(elsewhere) = &mut s.elsewhere {
+                    elsewhere.waits = None;
+                }
             }
         }
         launch
@@ -186,8 +272,12 @@ impl Launcher {
 }
 
 impl Service {
+    fn elsewhere(&self) -> u32 {
+        self.elsewhere.map_or(0, |e| e.members)
+    }
+
     fn missing(&self) -> u32 {
-        self.members.saturating_sub(self.live + self.left)
+        self.members.saturating_sub(self.live + self.elsewhere() + self.left)
     }
 
     /// When the next one is to be launched; none if enough are there or under way.
@@ -196,7 +286,11 @@ impl Service {
         if self.missing() <= under_way {
             return None;
         }
-        if self.lost { Some(self.not_before) } else { self.starts_at.map(|at| at.max(self.not_before)) }
+        let at = if self.lost { self.not_before } else { self.starts_at?.max(self.not_before) };
+        match &self.elsewhere {
+            None => Some(at),
+            Some(elsewhere) => Some(at.max(elsewhere.since) + elsewhere.waits?),
+        }
     }
 
     fn punish(&mut self, now: Time) {
@@ -222,7 +316,7 @@ mod tests {
 
     fn launcher(members: u32) -> Launcher {
         let mut launcher = Launcher::default();
-        launcher.allow(at(0), service(), members, false);
+        launcher.allow(at(0), service(), members, false, false);
         launcher
     }
 
@@ -247,7 +341,7 @@ mod tests {
     #[test]
     fn members_that_were_never_there_are_started_after_a_moment_for_those_that_come_by_themselves() {
         let mut l = Launcher::default();
-        l.allow(at(0), service(), 3, true);
+        l.allow(at(0), service(), 3, true, false);
         l.on_registered(&service());
         assert!(l.due(at(1_999)).is_empty());
         assert_eq!(l.deadline(), Some(at(0) + START_GRACE));
@@ -268,7 +362,7 @@ mod tests {
         assert_eq!(l.due(at(200_000)).len(), 1);
         // An agent that starts later knows who had left.
         let mut later = Launcher::default();
-        later.allow(at(0), service(), 3, true);
+        later.allow(at(0), service(), 3, true, false);
         later.on_had_left(&service(), 2);
         assert_eq!(later.due(at(5_000)).len(), 1);
     }
@@ -351,5 +445,40 @@ mod tests {
         l.on_not_admitted(at(100), &service());
         assert!(l.due(at(200)).is_empty(), "it tries again");
         assert_eq!(l.due(at(10_100)).len(), 1);
+    }
+
+    // spec: GRP-7
+    #[test]
+    fn one_that_is_missing_anywhere_is_introduced_by_the_cpu_whose_turn_it_is_and_one_at_a_time() {
+        let candidate = |members, workload, node| Candidate { members, workload, node: NodeId(node) };
+        let all = [candidate(1, 0, 1), candidate(0, 7, 2), candidate(0, 3, 3)];
+        assert_eq!(all.map(|c| c.waits(all.into_iter())), [TURN_PAUSE * 2, TURN_PAUSE, Duration::ZERO]);
+        let (mut l, wait) = (Launcher::default(), |n: u32| Some(TURN_PAUSE * n));
+        l.allow(at(0), service(), 3, true, true);
+        l.take_turn(at(0), &service(), wait(1));
+        let start = at(0) + START_GRACE;
+        assert_eq!(
+            (l.due(start), l.next(&service())),
+            (vec![], Some(start + TURN_PAUSE)),
+            "the first is given time from when it may begin"
+        );
+        assert_eq!(l.due(start + TURN_PAUSE), [service()]);
+        assert_eq!(l.next(&service()), None, "whose turn it is next is to be seen first");
+        l.on_elsewhere(&service(), 2);
+        l.take_turn(start + TURN_PAUSE, &service(), wait(0));
+        assert_eq!(l.next(&service()), None, "one is under way here, two are there");
+        l.on_registered(&service());
+        l.on_admitted(&service());
+        // One leaves, one is lost.
+        let later = at(60_000);
+        l.on_left_elsewhere(&service());
+        l.on_elsewhere(&service(), 1);
+        l.take_turn(later, &service(), wait(0));
+        assert_eq!(l.due(later), Vec::<Name>::new());
+        l.on_elsewhere(&service(), 0);
+        l.take_turn(later, &service(), None);
+        assert_eq!(l.next(&service()), None, "it may be cut off");
+        l.take_turn(later, &service(), wait(2));
+        assert_eq!((l.next(&service()), l.due(later + TURN_PAUSE * 2)), (Some(later + TURN_PAUSE * 2), vec![service()]));
     }
 }

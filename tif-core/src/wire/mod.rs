@@ -13,7 +13,7 @@ use crate::machine::versions::Offer;
 
 pub use codec::{CodecError, FrameReader, decode, encode};
 pub use hello::{Credentials, Envelope, Hello, Identity, Registration, Resume, SegmentFacts, ToldOutage, Welcome};
-pub use peers::{Greeting, GroupMessage, HandsOver, Member, PeerBody, PeerFrame, ToPeer};
+pub use peers::{Greeting, GroupMessage, HandsOver, Host, Member, PeerBody, PeerFrame, ToPeer};
 pub use to_agent::{Admission, KeepAsked, ToAgent};
 pub use to_process::{
     Announced, Announcement, CpuRow, CpuState, Drained, GroupMember, GroupRow, ListRow, OutageRow, ProcessRow, ReportsEnd, ToProcess,

@@ -5,6 +5,7 @@
 //! subscribes, and is sent announcements, reports, notices and outages.
 // spec: FAB-2, MON-2, PSM-11
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -83,6 +84,9 @@ pub enum ToPeer {
     Greeting(Greeting),
     /// An exporter has come, or something of it has changed.
     Member(Member),
+    /// How the sender's CPU stands has changed.
+    // spec: GRP-7
+    Host(Host),
     /// A member of a group claims a number: whoever has it answers with its [`ToPeer::Member`].
     // spec: GRP-2
     Claim {
@@ -147,6 +151,20 @@ pub struct Greeting {
     /// It gave up the receiver's lives up to the one with this epoch, and told so of all processes of them: they have to begin other lives. 0: none.
     // spec: PSM-10
     pub over: u32,
+    /// How its CPU stands.
+    #[serde(default)]
+    pub host: Host,
+}
+
+/// How a CPU stands where a member of a group is to be introduced.
+// spec: GRP-3, GRP-7
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// How busy it is, in percent.
+    pub workload: u8,
+    /// The services of which it can introduce members where one is missing in the system, each with those that it has or has under way. One that has taken its
+    /// leave is not among them, of which its [`ToPeer::MemberGone`] was told before.
+    pub introduces: BTreeMap<Name, u32>,
 }
 
 /// An exporter as other CPUs know it: where instruments are, and who may lead a group.

@@ -413,6 +413,10 @@ pub struct CpuRow {
     pub exporters: u64,
     /// Whether it votes on who leads.
     pub votes: bool,
+    /// How busy it is, in percent, as it last said; none if it cannot be asked.
+    // spec: GRP-3
+    #[serde(default)]
+    pub workload: Option<u8>,
 }
 
 /// A row of `groups`.

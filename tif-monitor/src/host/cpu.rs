@@ -41,7 +41,7 @@ struct Window {
 
 /// Ticks by mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Ticks {
+pub(crate) struct Ticks {
     user: u64,
     system: u64,
     iowait: u64,
@@ -50,6 +50,12 @@ struct Ticks {
 }
 
 impl Ticks {
+    /// So many of work, so many of nothing.
+    #[cfg(test)]
+    pub(crate) fn of_work(user: u64, idle: u64) -> Ticks {
+        Ticks { user, idle, ..Ticks::default() }
+    }
+
     fn of(t: &CpuTime) -> Ticks {
         Ticks {
             user: t.user + t.nice,
@@ -60,12 +66,12 @@ impl Ticks {
         }
     }
 
-    fn read() -> Result<Ticks, String> {
+    pub(crate) fn read() -> Result<Ticks, String> {
         KernelStats::current().map(|stats| Ticks::of(&stats.total)).map_err(|e| e.to_string())
     }
 
     /// From `earlier` until now. The kernel's counts of idle and of waiting can go back a little.
-    fn since(&self, earlier: &Ticks) -> Ticks {
+    pub(crate) fn since(&self, earlier: &Ticks) -> Ticks {
         Ticks {
             user: self.user.saturating_sub(earlier.user),
             system: self.system.saturating_sub(earlier.system),
@@ -75,7 +81,7 @@ impl Ticks {
         }
     }
 
-    fn share(&self, mode: Mode) -> f64 {
+    pub(crate) fn share(&self, mode: Mode) -> f64 {
         let all = self.user + self.system + self.iowait + self.steal + self.idle;
         let part = match mode {
             Mode::Busy => self.user + self.system + self.steal,

@@ -3,7 +3,7 @@
 //! They are started when the agent listens, and connect when its loop runs. If they cannot be exported the agent goes on without them.
 // spec: EXP-9, MON-8
 
-mod cpu;
+pub(crate) mod cpu;
 mod kernel;
 mod own;
 

@@ -16,6 +16,7 @@ mod sources;
 mod start;
 #[cfg(test)]
 mod tests;
+mod workload;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;

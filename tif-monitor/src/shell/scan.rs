@@ -13,6 +13,7 @@ use tif_core::model::{Key, Time};
 use tif_process::peer;
 
 use super::Shell;
+use super::workload::Workload;
 
 /// When to look, and what was seen.
 #[derive(Debug)]
@@ -24,12 +25,13 @@ pub struct Scan {
     /// It was said in the log since the last scan.
     pub accept_warned: bool,
     oom_kills: u64,
+    workload: Workload,
 }
 
 impl Scan {
     /// The first is due after a period.
     pub fn new(now: Time) -> Scan {
-        Scan { due: now + SCAN_PERIOD, accept_again: false, accept_warned: false, oom_kills: oom_kills() }
+        Scan { due: now + SCAN_PERIOD, accept_again: false, accept_warned: false, oom_kills: oom_kills(), workload: Workload::default() }
     }
 
     /// Whether the kernel has ended processes for want of memory since the last scan.
@@ -124,6 +126,9 @@ impl Shell {
                 tracing::info!(target: "tif::shell", %key, ?observed, "process");
                 self.feed(Input::Observed { key, observed });
             }
+        }
+        if let Some(percent) = self.scan.workload.look() {
+            self.feed(Input::Workload { percent });
         }
         self.scan.accept_warned = false;
         self.scan.oom_kills = oom_kills();

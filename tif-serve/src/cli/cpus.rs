@@ -12,12 +12,12 @@ use crate::json::CpuRow;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "States: own (the one that was asked), up, unreachable (not heard for a moment), down (presumed, after longer), \
 incompatible (its agent speaks another version), seen (has not said anything yet).\n\
-JSON rows: v, node, cpu (null until it has said its name), key (of its agent), state, silent_ms, exporters, votes.")]
+JSON rows: v, node, cpu (null until it has said its name), key (of its agent), state, silent_ms, exporters, votes, workload (in percent; null if it cannot be asked).")]
 pub(super) struct Cpus {}
 
 pub(super) fn run(session: &mut Session<'_, '_>) -> Result<Exit, Failure> {
     let rows = session.connect()?.cpus()?;
-    let header = ["CPU", "NODE", "STATE", "HEARD", "EXPORTERS", "VOTES", "AGENT"];
+    let header = ["CPU", "NODE", "STATE", "HEARD", "EXPORTERS", "LOAD", "VOTES", "AGENT"];
     output::rows(session.screen, session.global.output, &header, &rows, cells, CpuRow::new)?;
     Ok(Exit::Done)
 }
@@ -34,6 +34,7 @@ fn cells(row: &Row) -> Vec<Item> {
         item(row.state.word()).tone(tone),
         item(if matches!(row.state, CpuState::Own | CpuState::Seen) { "-".to_owned() } else { age(row.silent_ms) }).right(),
         item(row.exporters).right(),
+        item(row.workload.map_or_else(|| "-".to_owned(), |percent| format!("{percent} %"))).right(),
         item(if row.votes { "yes" } else { "" }),
         item(row.key.map_or(String::new(), |key| key.to_string())),
     ]

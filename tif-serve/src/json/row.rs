@@ -401,6 +401,7 @@ pub struct CpuRow {
     pub silent_ms: u64,
     pub exporters: u64,
     pub votes: bool,
+    pub workload: Option<u8>,
 }
 
 impl CpuRow {
@@ -415,6 +416,7 @@ impl CpuRow {
             silent_ms: row.silent_ms,
             exporters: row.exporters,
             votes: row.votes,
+            workload: row.workload,
         }
     }
 }

@@ -279,7 +279,12 @@ fn of_peer(message: &ToPeer) -> String {
         ToPeer::Member(m) => {
             let number = m.number.map(|number| format!(", member {number}")).unwrap_or_default();
             let ready = if m.ready { ", ready" } else { "" };
-            format!("exporter {} {}, {} in term {}{ready}{number}", m.process, m.key, m.role.word(), m.epoch)
+            let makes_way = m.hands_over.map(|over| format!(", makes way for {}", over.to)).unwrap_or_default();
+            format!("exporter {} {}, {} in term {}{ready}{number}{makes_way}", m.process, m.key, m.role.word(), m.epoch)
+        }
+        ToPeer::Host(host) => {
+            let introduces = host.introduces.iter().map(|(service, members)| format!("{service} (has {members})"));
+            format!("its CPU is busy by {} %, and can introduce {}", host.workload, list(introduces))
         }
         ToPeer::Claim { service, key, number } => format!("{key} claims to be member {number} of {service}"),
         ToPeer::MemberGone { key, cause } => format!("exporter {key} is gone: {cause}"),

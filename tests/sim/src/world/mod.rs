@@ -182,6 +182,9 @@ pub struct Weather {
     /// Many changes are steps of several controls.
     // spec: CTL-6
     pub steps: bool,
+    /// The members of `orders` are as many in the whole system, and started where they are missing.
+    // spec: GRP-7
+    pub introduces: u32,
 }
 
 /// How densely things happen. What goes wrong while something else is still going wrong shows in a storm; what a clock, a date or a long quiet brings about
@@ -366,7 +369,21 @@ impl World {
 
     /// The services that can be launched. Where nothing happens by itself, only what was lost is.
     pub fn policies(&self) -> Vec<LaunchPolicy> {
-        let policy = |service: &str, members, starts, hung_after| LaunchPolicy { service: name(service), members, starts, hung_after };
+        let policy = |service: &str, members, starts, hung_after| LaunchPolicy {
+            service: name(service),
+            members,
+            everywhere: false,
+            starts,
+            hung_after,
+        };
+        if self.weather.introduces > 0 {
+            let here = self.cpus > 1 && self.hosts("orders");
+            return if here {
+                vec![LaunchPolicy { everywhere: true, ..policy("orders", self.weather.introduces, true, None) }]
+            } else {
+                Vec::new()
+            };
+        }
         let all = [policy("orders", 2, !self.weather.still, None), policy("billing", 1, false, Some(Duration::from_secs(6)))];
         all.into_iter().filter(|p| self.hosts(p.service.as_str())).collect()
     }

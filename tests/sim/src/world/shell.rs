@@ -17,6 +17,11 @@ use crate::check::succession;
 use crate::story;
 
 impl World {
+    /// So busy is this CPU, in percent.
+    pub fn busy(&mut self, percent: u8) {
+        self.feed(Input::Workload { percent });
+    }
+
     /// Hands the agent something, and does what it wants.
     pub(crate) fn feed(&mut self, input: Input) {
         let Some(mut agent) = self.agent.take() else { return };

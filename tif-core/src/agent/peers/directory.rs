@@ -84,7 +84,7 @@ impl Agent {
         }
     }
 
-    fn say_to_all(&mut self, now: Moment, message: &ToPeer, out: &mut Outbox) {
+    pub(super) fn say_to_all(&mut self, now: Moment, message: &ToPeer, out: &mut Outbox) {
         let nodes: Vec<NodeId> = self.peers.iter().map(|(node, _)| node).collect();
         for node in nodes {
             self.say(now, node, message.clone(), out);
@@ -110,8 +110,11 @@ impl Agent {
     pub(super) fn on_member_gone(&mut self, now: Moment, node: NodeId, key: Key, cause: &Cause, out: &mut Outbox) {
         self.peers.electing.stir();
         let Some(peer) = self.peers.get_mut(node) else { return };
-        peer.members.remove(&key);
+        let member = peer.members.remove(&key);
         self.on_successor_lost(now, |to| to == key, out);
+        if let Some(member) = member.filter(|_| *cause == Cause::Unregistered) {
+            self.on_left_elsewhere(&member.service);
+        }
         self.forget_number(key);
         self.drop_incoming(now, node, key);
         self.lose_exporters(now, node, cause, out);

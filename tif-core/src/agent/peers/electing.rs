@@ -136,6 +136,7 @@ impl Agent {
             self.consider(now, &service, out);
             self.await_end(&service);
         }
+        self.look_at_introductions(now);
     }
 
     /// What this CPU knows of a group; it begins to if it is asked.

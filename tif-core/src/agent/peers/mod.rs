@@ -2,6 +2,7 @@
 //!
 //! - `meeting`: what is spoken with whom. `directory`: who exports what where. `following`: what this CPU's importers want of other CPUs. `serving`: what other CPUs want of this one.
 //! - `electing`: who leads a group that may have members on several CPUs. `replicating`: what was accepted for it.
+//! - `introducing`: where a member of a group is started that is missing in the system.
 //! - `relieving`: a primary makes way for a member on another CPU.
 //! - `forwarding`: requests that others have to answer. `noticing`: processes of other CPUs.
 //!
@@ -14,6 +15,7 @@ mod directory;
 mod electing;
 mod following;
 mod forwarding;
+mod introducing;
 mod meeting;
 mod noticing;
 mod portrait;
@@ -31,7 +33,7 @@ use crate::machine::detector::{Clocks, Detector, Fact, Profile};
 use crate::machine::link::{Delivered, Link};
 use crate::model::notice::NoticeEvent;
 use crate::model::{Cause, Coarsen, InstrumentId, Key, Name, NodeId, Pattern, Time};
-use crate::wire::{Greeting, Member, PeerBody, PeerFrame, ToPeer, ToProcess};
+use crate::wire::{Greeting, Host, Member, PeerBody, PeerFrame, ToPeer, ToProcess};
 pub(super) use forwarding::{Forwarded, Gathering};
 
 /// All that is known of other agents.
@@ -55,6 +57,9 @@ pub(super) struct Peers {
     /// What this agent follows itself, to know when an outage that began here is over.
     awaited: BTreeSet<Pattern>,
     looked_for: BTreeSet<Name>,
+    /// How this CPU stands, as the others were told.
+    host: Host,
+    workload: u8,
     /// Streams on which something has happened in this step.
     stirred: BTreeSet<NodeId>,
     /// Services whose groups may have members on several CPUs.
@@ -74,6 +79,8 @@ pub(super) struct Peer {
     greeted: bool,
     cpu: Option<Name>,
     members: BTreeMap<Key, Member>,
+    /// How its CPU stands.
+    host: Host,
     /// What was subscribed to there, and under which number.
     upstream: BTreeMap<Pattern, (u32, Coarsen)>,
     last_subscription: u32,
@@ -100,6 +107,8 @@ impl Peers {
             wishes: BTreeSet::new(),
             awaited: BTreeSet::new(),
             looked_for: BTreeSet::new(),
+            host: Host::default(),
+            workload: 0,
             stirred: BTreeSet::new(),
             electing: electing::Electing::default(),
         }
@@ -163,6 +172,7 @@ impl Peer {
             greeted: false,
             cpu: None,
             members: BTreeMap::new(),
+            host: Host::default(),
             upstream: BTreeMap::new(),
             last_subscription: 0,
             lookups: BTreeSet::new(),
@@ -285,8 +295,9 @@ impl Agent {
 
     /// A life of another agent begins, as far as can be seen here: a stream to it.
     fn on_peer_life(&mut self, now: Moment, life: Key, out: &mut Outbox) {
-        let cpu = self.peers.get(life.node).and_then(|p| p.cpu.clone());
-        self.peers.peers.insert(life.node, Peer { cpu, ..Peer::new(self.key, life) });
+        // What it has is as it was, until it says so itself.
+        let (cpu, host) = self.peers.get(life.node).map(|p| (p.cpu.clone(), p.host.clone())).unwrap_or_default();
+        self.peers.peers.insert(life.node, Peer { cpu, host, ..Peer::new(self.key, life) });
         self.begin_stream(now, life.node, out);
     }
 
@@ -294,7 +305,7 @@ impl Agent {
     fn begin_stream(&mut self, now: Moment, node: NodeId, out: &mut Outbox) {
         self.end_stream(now, node, out);
         let over = self.peers.over.get(&node).copied().unwrap_or_default();
-        let greeting = Greeting { cpu: self.cpu.clone(), members: self.members(), over };
+        let greeting = Greeting { cpu: self.cpu.clone(), members: self.members(), over, host: self.peers.host.clone() };
         self.say(now, node, ToPeer::Greeting(greeting), out);
     }
 
@@ -325,6 +336,7 @@ impl Agent {
         self.peers.over.insert(node, life.inc.epoch());
         if let Some(peer) = self.peers.get_mut(node) {
             peer.members.clear();
+            peer.host = Host::default();
             peer.down = true;
         }
         self.on_successor_lost(now, |to| to.node == node, out);
@@ -350,6 +362,7 @@ impl Agent {
         match message {
             ToPeer::Greeting(greeting) => self.on_greeting(now, node, greeting, out),
             ToPeer::Member(member) => self.on_member(now, node, member, out),
+            ToPeer::Host(host) => self.on_host(node, host),
             ToPeer::MemberGone { key, cause } => self.on_member_gone(now, node, key, &cause, out),
             ToPeer::Claim { service, key, number } => self.on_claim(now, node, &service, key, number, out),
             ToPeer::Group { service, message } => self.on_group_message(now, node, &service, *message, out),
@@ -364,6 +377,7 @@ impl Agent {
         let Some(peer) = self.peers.get_mut(node) else { return };
         peer.greeted = true;
         peer.cpu = Some(greeting.cpu.clone());
+        peer.host = greeting.host;
         peer.members = greeting.members.into_iter().filter(|m| m.key.node == node).map(|m| (m.key, m)).collect();
         let keys = peer.members.keys().copied().collect();
         self.keep_numbers_of(node, &keys);
@@ -407,6 +421,7 @@ impl Agent {
         self.send_lookups(now, out);
         self.serve_peers(now, out);
         self.send_members_gone(now, out);
+        self.send_host(now, out);
         while let Some(node) = self.peers.stirred.pop_first() {
             self.work_stream(now, node, out);
             if self.filled.iter().any(|conn| conn.peer().is_some()) {

@@ -19,7 +19,8 @@ impl Agent {
         let votes = self.peers.electing.voters.contains(&node);
         if node == self.key.node {
             let (cpu, key, exporters) = (Some(self.cpu.clone()), Some(self.key), self.exporters.len() as u64);
-            return CpuRow { node, cpu, key, state: CpuState::Own, silent_ms: 0, exporters, votes };
+            let workload = Some(self.peers.workload);
+            return CpuRow { node, cpu, key, state: CpuState::Own, silent_ms: 0, exporters, votes, workload };
         }
         let life = self.peers.detector.life(node);
         let met = self.peers.met.get(&node);
@@ -40,6 +41,7 @@ impl Agent {
             silent_ms: u64::try_from(silent.as_millis()).unwrap_or(u64::MAX),
             exporters: peer.map_or(0, |peer| peer.members.len() as u64),
             votes,
+            workload: peer.filter(|peer| peer.greeted && !peer.down).map(|peer| peer.host.workload),
         }
     }
 
