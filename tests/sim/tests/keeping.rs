@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tif_core::machine::confirm::{Cause as Why, End, Guard};
-use tif_core::model::{Cause, Coarsen, Number, Refusal, Setting, Slot, Value};
+use tif_core::model::{Cause, Coarsen, NodeId, Number, Refusal, SetResult, Setting, Slot, Value};
 use tif_core::wire::{Admission, Identity, KeepAsked, ToAgent};
 use tif_sim::system::System;
 use tif_sim::world::{Weather, Who, World, name};
@@ -358,4 +358,70 @@ fn a_guard_that_is_out_of_its_range_when_the_change_is_taken_up_again_takes_it_b
     system.worlds[0].store_full = false;
     assert!(system.run_ms(5000), "{:?}", system.violation());
     assert_eq!((runs_with(&system, "batch"), runs_with(&system, "limit")), (Some((1, 64)), Some((1, 64))));
+}
+
+/// A change on the first CPU that is guarded by an indicator of a process on the second, and asked for on the third.
+fn guarded_from_elsewhere() -> (System, Vec<Who>, Who, Slot) {
+    let mut system = System::new(3, 7, Weather { still: true, ..Weather::default() });
+    system.worlds[0].spawn_member("orders");
+    let cache = system.worlds[1].spawn_exporter(Identity::Exactly(name("cache-1")), "cache", false);
+    let importers = system.worlds.iter_mut().map(|w| w.spawn_importer(Identity::Exactly(name(&World::name_on(w.node, "imp-1")))));
+    let importers: Vec<Who> = importers.collect();
+    assert!(system.run_ms(3000), "{:?}", system.violation());
+    let cells = &system.worlds[1].processes[cache].exporter().unwrap().cells;
+    let slot: Slot = *cells.iter().find(|(_, c)| c.descriptor.path.as_str() == "queue.depth").unwrap().0;
+    system.worlds[1].store_value(cache, slot, Value::F64(20.0));
+    (system, importers, cache, slot)
+}
+
+fn keep_guarded(system: &mut System, who: Who, indicator: &str, id: &str) -> Result<SetResult, Refusal> {
+    let guard = Guard { indicator: indicator.into(), low: Number::Whole(0), high: Number::Whole(50) };
+    let settings = vec![Setting::new("orders.limit", "51")];
+    let keep = KeepAsked { guard: Some(guard), ..within(3600) };
+    let req = system.worlds[2].set_to_keep(who, settings, id, Admission::default(), Some(keep)).unwrap();
+    assert!(system.run_ms(1000), "{:?}", system.violation());
+    system.worlds[2].processes[who].importer().unwrap().answers.get(&req).cloned().expect("an answer")
+}
+
+// spec: MON-2
+#[test]
+fn a_guard_on_another_cpu_that_leaves_its_range_takes_a_change_back_and_who_made_it_on_a_third_is_told() {
+    let (mut system, importers, cache, slot) = guarded_from_elsewhere();
+    keep_guarded(&mut system, importers[2], "cache.queue.depth", "k1").unwrap();
+    assert_eq!(runs_with(&system, "limit"), Some((1, 51)));
+    system.worlds[1].store_value(cache, slot, Value::F64(90.0));
+    assert!(system.run_ms(1000), "{:?}", system.violation());
+    assert_eq!(runs_with(&system, "limit"), Some((1, 64)));
+    let told = &system.worlds[2].processes[importers[2]].importer().unwrap().settled;
+    assert_eq!(told.iter().map(|(id, end)| (id.as_str(), *end)).collect::<Vec<_>>(), [("k1", End::Reverted(Why::GuardLeft))]);
+    // Out of its range already, of another kind, or nowhere: nothing is changed.
+    for (indicator, id) in [("cache.queue.depth", "k2"), ("cache.state@cpu2", "k3"), ("cache.queue.nothing", "k4"), ("nobody.depth", "k5")]
+    {
+        let refused = keep_guarded(&mut system, importers[2], indicator, id);
+        assert!(refused.is_err(), "{indicator}: {refused:?}");
+    }
+    assert_eq!(runs_with(&system, "limit"), Some((1, 64)));
+}
+
+// spec: CTL-4, GRP-7
+#[test]
+fn a_guard_on_another_cpu_goes_on_guarding_when_that_is_not_heard_for_a_while_and_when_another_cpu_decides() {
+    let (mut system, importers, cache, slot) = guarded_from_elsewhere();
+    system.worlds[2].spawn_member("orders");
+    assert!(system.run_ms(2000), "{:?}", system.violation());
+    keep_guarded(&mut system, importers[2], "cache.queue.depth", "k1").unwrap();
+    // Its CPU is cut off: it has not left its range.
+    system.net.part(&[NodeId(2)], &[NodeId(1), NodeId(3)], true);
+    assert!(system.run_ms(4000), "{:?}", system.violation());
+    assert_eq!(runs_with(&system, "limit"), Some((1, 51)));
+    system.net.heal();
+    assert!(system.run_ms(3000), "{:?}", system.violation());
+    system.stop_cpu(0);
+    assert!(system.run_ms(4000), "{:?}", system.violation());
+    assert_eq!(runs_with(&system, "limit"), Some((3, 51)));
+    // The process began another life when the cut healed, and has the same place in it.
+    let slot = system.worlds[1].processes[cache].exporter().unwrap().cells.contains_key(&slot).then_some(slot).expect("it is there");
+    system.worlds[1].store_value(cache, slot, Value::F64(90.0));
+    assert!(system.run_ms(3000), "{:?}", system.violation());
+    assert_eq!(runs_with(&system, "limit"), Some((3, 64)));
 }

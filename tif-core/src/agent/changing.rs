@@ -31,6 +31,8 @@ pub(super) struct Asked {
     pub admission: Admission,
     pub reason: Option<String>,
     pub keep: Option<KeepAsked>,
+    /// Its guard is on another CPU, and that has said how it stands.
+    pub guard_is_known: bool,
 }
 
 /// One control of a change.
@@ -152,6 +154,7 @@ impl Agent {
             }
             return;
         }
+        let Some(asked) = self.ask_for_guard(now, conn, req, asked, out) else { return };
         match self.admit_change(now, conn, (conn, req), request, asked) {
             Err(refusal) => self.refuse(out, conn, req, refusal),
             Ok(change) => {
@@ -189,7 +192,7 @@ impl Agent {
         let session = self.sessions.get(&conn).ok_or_else(|| Refusal::Denied { reason: "not registered".into() })?;
         let uid = session.credentials.uid;
         let asked_as = (asked.settings.clone(), asked.keep.clone());
-        let keep = self.admit_keep(conn, &asked.request_id, asked.keep)?;
+        let keep = self.admit_keep(conn, &asked.request_id, asked.keep, asked.guard_is_known)?;
         let mut parts: Vec<Part> = Vec::with_capacity(asked.settings.len());
         let mut exporter = None;
         for setting in asked.settings {

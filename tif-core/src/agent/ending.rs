@@ -477,7 +477,7 @@ impl Agent {
                 Question::Validate(change) => self.changes.get(change).is_some_and(|c| c.key == key),
                 Question::Promote(_, elected) | Question::Begin(_, elected) => elected.key == key,
                 Question::Sense(_) | Question::ComputeForSense(..) | Question::SampleForSense(_) | Question::Farewell(..) => false,
-                Question::Forwarded(_) | Question::Gather(_) | Question::HandOver(_) => false,
+                Question::Forwarded(_) | Question::Gather(_) | Question::Guard(_) | Question::HandOver(_) => false,
             })
             .map(|(number, _)| *number)
             .collect();

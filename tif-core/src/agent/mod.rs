@@ -197,6 +197,8 @@ enum Question {
     Forwarded(peers::Forwarded),
     /// All CPUs were asked for what they have.
     Gather(Box<peers::Gathering>),
+    /// Another CPU was asked how the guard of a change stands.
+    Guard(Box<peers::GuardAsked>),
 }
 
 /// What a write to the store holds up.
@@ -398,7 +400,7 @@ impl Agent {
             ToAgent::Sense { req, patterns, patience } => self.on_sense(now, conn, req, patterns, patience, out),
             ToAgent::Confirm { req, name, request_id } => self.on_confirm(now, conn, req, &name, request_id, out),
             ToAgent::Set { req, request_id, settings, admission, reason, keep } => {
-                let asked = changing::Asked { request_id, settings, admission, reason, keep };
+                let asked = changing::Asked { request_id, settings, admission, reason, keep, guard_is_known: false };
                 self.on_set(now, conn, req, asked, out);
             }
             ToAgent::Fire { req, request_id, name, arguments } => self.on_fire(now, conn, req, request_id, &name, arguments, out),
@@ -491,6 +493,7 @@ impl Agent {
             Question::HandOver(service) => self.on_handover_overdue(now, &service, out),
             Question::Forwarded(forwarded) => self.on_not_forwarded(&forwarded, out),
             Question::Gather(gathering) => self.finish_gathering(*gathering, out),
+            Question::Guard(guard) => self.on_no_guard_answer(*guard, out),
             Question::Call(call) => self.on_call_overdue(now, number, call, out),
             Question::Arm(arming) => {
                 // Should it do so later all the same, it is taken back at once.

@@ -12,13 +12,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::io::{ChangeRecord, Conn, Moment, Record};
+use super::table::Instrument;
 use super::{Agent, Outbox, Requester, Resource, Timer, Waiting};
 use crate::defects::{Defect, defect};
 use crate::limits;
 use crate::machine::book::Entry;
 use crate::machine::confirm::{Cause, Confirm, Confirmations, End, Guard, Keep, Refused, Revert, Terms};
 use crate::machine::control::ControlName;
-use crate::model::{Changed, InstrumentId, Key, Kind, Name, Refusal, RequestId, SetResult, Time, Value, ValueType};
+use crate::model::{Changed, Descriptor, InstrumentId, Key, Kind, Name, Refusal, RequestId, SetResult, Time, Value, ValueType};
 use crate::wire::{KeepAsked, ToProcess};
 
 /// Who confirms waits so long for other CPUs.
@@ -68,7 +69,13 @@ pub(super) fn check_id(id: &RequestId) -> Result<(), Refusal> {
 impl Agent {
     /// On what terms a change is to stay.
     // spec: CTL-6, SEC-2
-    pub(super) fn admit_keep(&self, conn: Conn, id: &RequestId, asked: Option<KeepAsked>) -> Result<Option<Terms>, Refusal> {
+    pub(super) fn admit_keep(
+        &self,
+        conn: Conn,
+        id: &RequestId,
+        asked: Option<KeepAsked>,
+        guard_is_known: bool,
+    ) -> Result<Option<Terms>, Refusal> {
         let Some(KeepAsked { within, guard, while_connected }) = asked else { return Ok(None) };
         let longest = limits::REQUEST_ID_LEN_MAX - ENDINGS.iter().map(|e| e.len()).max().unwrap_or_default();
         let malformed = |reason: String| Refusal::Malformed { reason };
@@ -84,7 +91,7 @@ impl Agent {
         if while_connected && conn.peer().is_some() {
             return Err(malformed("a change that ends with its connection is to be asked for on the CPU of its exporter".into()));
         }
-        let guard = guard.map(|guard| self.admit_guard(guard)).transpose()?;
+        let guard = guard.map(|guard| if guard_is_known { Ok(guard) } else { self.admit_guard(guard) }).transpose()?;
         let session = self.sessions.get(&conn).filter(|_| while_connected).map(|s| s.key);
         Terms::new(within, guard, session).map(Some).map_err(refused)
     }
@@ -92,22 +99,23 @@ impl Agent {
     fn admit_guard(&self, guard: Guard) -> Result<Guard, Refusal> {
         let id = self.table.resolve(&guard.indicator, |i, at| self.is_at(i, at))?;
         let instrument = self.table.find(id).ok_or_else(|| self.table.not_found(&guard.indicator, &guard.indicator))?;
-        let name = instrument.address();
-        let is_number = !matches!(instrument.descriptor.value_type, ValueType::Text);
-        if !is_number || matches!(instrument.descriptor.kind, Kind::TestPoint(_)) {
-            let kind = instrument.descriptor.kind.word().to_owned();
-            return Err(Refusal::WrongKind { name, kind, wanted: "a guard is an instrument with a number".into() });
-        }
+        let name = self.guard_address(instrument);
+        // What nobody watches may be old.
+        let value = instrument.value.as_ref().filter(|_| self.interest.is_wanted(&Resource::Instrument(id)));
+        check_guard(&guard, &name, &instrument.descriptor, value)?;
         if instrument.here().is_none() {
             return Err(Refusal::NoExporter { name, state: instrument.quality.to_string() });
         }
-        let guard = Guard { indicator: name.clone(), ..guard };
-        match instrument.value.as_ref().filter(|_| self.interest.is_wanted(&Resource::Instrument(id))) {
-            Some(value) if !guard.allows(value) => {
-                let now = value.show(&instrument.descriptor.choices).to_string();
-                Err(Refusal::Unfit { name, reason: format!("it is {now} already, and is to stay from {} to {}", guard.low, guard.high) })
-            }
-            _ => Ok(guard),
+        Ok(Guard { indicator: name, ..guard })
+    }
+
+    /// What an indicator is called on whatever CPU decides what becomes of the change: of a process that exports for itself with that of this one.
+    fn guard_address(&self, instrument: &Instrument) -> String {
+        let source = &instrument.source;
+        let is_group = self.exporters.get(&instrument.key).is_some_and(|e| e.grouped);
+        match self.cpu.join(source) {
+            Ok(source) if !is_group && self.peers.electing.is_on() => format!("{}@{source}", instrument.record),
+            _ => instrument.address(),
         }
     }
 
@@ -118,7 +126,7 @@ impl Agent {
             Keep::Until(terms) => {
                 let id = &entry.change.request_id;
                 let maker = self.changes.values().find(|c| c.underway.request_id == *id).and_then(|c| c.underway.requesters.first());
-                if let Some((conn, _)) = maker.filter(|(conn, _)| conn.peer().is_none()) {
+                if let Some((conn, _)) = maker {
                     self.keeping.makers.insert(id.clone(), *conn);
                 }
                 // Its session may have ended while it was written down.
@@ -333,6 +341,12 @@ impl Agent {
             return;
         }
         let wanted: BTreeSet<String> = self.keeping.machine.guards().map(str::to_owned).collect();
+        let is_here = |address: &&String| {
+            let found = self.table.resolve(address, |i, at| self.is_at(i, at));
+            found.is_ok_and(|id| self.table.find(id).is_some_and(|i| i.here().is_some()))
+        };
+        let elsewhere = wanted.iter().filter(|address| !is_here(address)).filter_map(|address| address.parse().ok()).collect();
+        self.follow_guards(elsewhere);
         let found = |address: String| Some((self.table.resolve(&address, |i, at| self.is_at(i, at)).ok()?, address));
         let wanted: BTreeMap<InstrumentId, String> = wanted.into_iter().filter_map(found).collect();
         let mut before = std::mem::take(&mut self.keeping.guards);
@@ -357,6 +371,11 @@ impl Agent {
         }
     }
 
+    /// Whether an instrument guards any change.
+    pub(super) fn is_guard(&self, id: InstrumentId) -> bool {
+        self.keeping.is_guard(id)
+    }
+
     /// An indicator that guards changes was read.
     // spec: CTL-6
     pub(super) fn on_guard(&mut self, id: InstrumentId) {
@@ -365,6 +384,22 @@ impl Agent {
         if let Some(value) = value.filter(|_| !defect(Defect::IgnoreGuard)) {
             self.keeping.due.extend(self.keeping.machine.on_value(address, value));
         }
+    }
+}
+
+/// Whether something can guard a change, and does not take it back at once. `value`: as it is now, if that is known.
+pub(super) fn check_guard(guard: &Guard, name: &str, descriptor: &Descriptor, value: Option<&Value>) -> Result<(), Refusal> {
+    let name = name.to_owned();
+    if descriptor.value_type == ValueType::Text || matches!(descriptor.kind, Kind::TestPoint(_)) {
+        let kind = descriptor.kind.word().to_owned();
+        return Err(Refusal::WrongKind { name, kind, wanted: "a guard is an instrument with a number".into() });
+    }
+    match value {
+        Some(value) if !guard.allows(value) => {
+            let now = value.show(&descriptor.choices).to_string();
+            Err(Refusal::Unfit { name, reason: format!("it is {now} already, and is to stay from {} to {}", guard.low, guard.high) })
+        }
+        _ => Ok(()),
     }
 }
 

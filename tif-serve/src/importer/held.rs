@@ -73,7 +73,14 @@ impl Held {
     /// It is dead or out of reach.
     pub(super) fn lose(&mut self, now: Now) {
         self.aging = false;
-        self.machine.on_lost(now.time);
+        if matches!(self.machine.state(), State::Syncing(_)) && !self.good {
+            // What was only about to be said once more gets no younger by that.
+            // spec: SYN-4
+            self.machine.on_still_lost(now.time);
+            self.silent.clear();
+        } else {
+            self.machine.on_lost(now.time);
+        }
         self.lost_since.get_or_insert(now.time);
     }
 

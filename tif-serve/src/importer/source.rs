@@ -316,9 +316,14 @@ impl Sources {
                 continue;
             }
             let mute: Vec<String> = held.silent.iter().filter(|(_, at)| **at <= now).map(|(record, _)| record.clone()).collect();
+            let mut gone: Vec<(String, Arc<Announcement>)> = Vec::new();
             for record in mute {
                 held.silent.remove(&record);
-                if let Some(announcement) = held.records.get(&record) {
+                if held.machine.state() == State::Stale {
+                    // Nobody says that it is there.
+                    held.machine.forget(&record);
+                    gone.extend(held.records.remove_entry(&record));
+                } else if let Some(announcement) = held.records.get(&record) {
                     // It is there, but its old value is too old.
                     out.push(Event::Removed(announcement.clone()));
                     out.push(Event::Announced(announcement.clone()));
@@ -326,8 +331,7 @@ impl Sources {
             }
             let swept = held.machine.on_tick(now);
             held.silent.retain(|record, _| !swept.removed.contains(record));
-            let gone: Vec<(String, Arc<Announcement>)> =
-                swept.removed.into_iter().filter_map(|record| held.records.remove_entry(&record)).collect();
+            gone.extend(swept.removed.into_iter().filter_map(|record| held.records.remove_entry(&record)));
             if gone.is_empty() {
                 continue;
             }

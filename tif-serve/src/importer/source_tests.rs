@@ -169,6 +169,24 @@ fn what_a_restarted_agent_does_not_send_again_goes_although_its_exporter_has_the
     assert_eq!(w.rows(), ["a 1 live"]);
 }
 
+// It was seen that a link lost in the middle of the last values of a dead exporter made them young again.
+// spec: SYN-4
+#[test]
+fn what_was_only_about_to_be_said_once_more_when_the_link_was_lost_gets_no_younger() {
+    let mut w = World::default();
+    w.sync(1, &[(1, "d.a")], &[1], &["d.a"]);
+    w.dies(1);
+    w.after(20);
+    w.does(|s, now, out| {
+        s.on_begin(now, "d".parse().unwrap(), life(1), None, out);
+        s.on_announced(now, vec![announcement(1, "d", "d.a").as_ref().clone()], out);
+        s.on_link_lost(now, out);
+    });
+    assert_eq!(w.rows(), ["a 1 stale"]);
+    w.after(10);
+    assert_eq!(w.rows(), ["a - lost"]);
+}
+
 // spec: SYN-7
 #[test]
 fn what_is_asked_for_again_stays_as_stale_until_it_comes() {

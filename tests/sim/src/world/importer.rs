@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tif_core::limits::STALE_AFTER_OUTAGE;
 use tif_core::machine::confirm::End;
-use tif_core::machine::sync::{self, Ended, Source};
+use tif_core::machine::sync::{self, Ended, Source, State};
 use tif_core::model::{Coarsen, InstrumentId, Key, Name, Outage, Pattern, Quality, Refusal, Report, RequestId, SetResult, Time};
 use tif_core::wire::{Announcement, ToAgent, ToProcess, ToldOutage};
 
@@ -40,6 +40,16 @@ pub struct View {
 }
 
 impl View {
+    /// Its exporter, or the way to it, is lost. What was only about to be said once more gets no younger by that.
+    // spec: SYN-4
+    fn lose(&mut self, now: Time) {
+        if matches!(self.machine.state(), State::Syncing(_)) && !self.good {
+            self.machine.on_still_lost(now);
+        } else {
+            self.machine.on_lost(now);
+        }
+    }
+
     fn new() -> View {
         View {
             machine: Source::new(STALE_AFTER_OUTAGE),
@@ -140,6 +150,7 @@ impl Importer {
     pub fn on_link_lost(&mut self, now: Time) {
         self.instruments.clear();
         for view in self.views.values_mut() {
+            view.lose(now);
             view.machine.on_link_lost(now);
             view.wire = None;
         }
@@ -225,7 +236,7 @@ impl Importer {
                 } else {
                     view.outage = Some(outage.clone());
                     if view.wire.is_none_or(|wire| wire == outage.key) {
-                        view.machine.on_lost(now);
+                        view.lose(now);
                         view.aging = false;
                     }
                 }

@@ -65,7 +65,8 @@ impl Agent {
     /// The finest of what importers here wish of a pattern; none if nobody does.
     fn wish(&self, pattern: &Pattern) -> Option<Coarsen> {
         let resource = Resource::Pattern(pattern.clone());
-        let mut finest = self.peers.awaited.contains(pattern).then(|| Follow::new(Coarsen::default()));
+        let is_own = self.peers.awaited.contains(pattern) || self.peers.guards.contains(pattern);
+        let mut finest = is_own.then(|| Follow::new(Coarsen::default()));
         for session in self.interest.waiters(&resource).filter_map(|conn| self.sessions.get(&conn)) {
             for s in session.subscriptions.values().filter(|s| s.pattern == *pattern) {
                 match &mut finest {
@@ -98,7 +99,7 @@ impl Agent {
     /// All wishes, to an agent that knows none of them or has another service now.
     pub(super) fn send_all_wishes(&mut self, now: Moment, node: NodeId, out: &mut Outbox) {
         let wanted = self.interest.resources().filter_map(|r| if let Resource::Pattern(p) = r { Some(p) } else { None });
-        let all: BTreeSet<Pattern> = wanted.chain(&self.peers.awaited).cloned().collect();
+        let all: BTreeSet<Pattern> = wanted.chain(&self.peers.awaited).chain(&self.peers.guards).cloned().collect();
         for pattern in all {
             self.send_wish(now, node, &pattern, out);
         }
@@ -254,6 +255,9 @@ impl Agent {
         let going = instrument.take_far(now, report);
         self.stats.reports_in += 1;
         self.hand_out(now, id, going);
+        if self.is_guard(id) {
+            self.on_guard(id);
+        }
     }
 
     /// How much of an instrument's changes its home leaves out: what all here who follow it agreed to.
@@ -395,6 +399,7 @@ impl Agent {
             self.taken_up(source, taken, ended, out);
         }
         self.keep_promise(now, source, key);
+        self.look_at_guards(now, out);
         self.forget_far_if_empty(source);
     }
 

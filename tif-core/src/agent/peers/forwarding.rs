@@ -162,6 +162,9 @@ impl Agent {
             Home::Several(candidates) => self.refuse(out, conn, req, Refusal::Ambiguous { name, candidates }),
             Home::There(node) => {
                 if self.begin_request(conn, req, out) {
+                    if let (ToAgent::Set { keep: Some(_), .. }, Some(id)) = (&body, &request_id) {
+                        self.remember_maker(id, conn);
+                    }
                     if let Some(id) = &request_id {
                         self.peers.routes.remember(id.clone(), node, name.clone());
                     }
@@ -239,7 +242,7 @@ impl Agent {
     }
 
     /// An answer of another agent, or of this one to itself.
-    pub(super) fn on_answer(&mut self, node: NodeId, req: u64, answer: ToProcess, out: &mut Outbox) {
+    pub(super) fn on_answer(&mut self, now: Moment, node: NodeId, req: u64, answer: ToProcess, out: &mut Outbox) {
         let gathers = matches!(self.questions.get(&req), Some(Question::Gather(_)));
         let names = self.peers.get(node).filter(|_| gathers).map(Names::of);
         match self.questions.get_mut(&req) {
@@ -253,6 +256,11 @@ impl Agent {
                 self.answered(req);
                 self.end_request(conn);
                 self.send(out, conn, answered_as(answer, req_there));
+            }
+            Some(Question::Guard(guard)) if guard.node() == node => {
+                if let Some(Question::Guard(guard)) = self.answered(req) {
+                    self.on_guard_answer(now, *guard, answer, out);
+                }
             }
             Some(Question::Gather(gathering)) => {
                 let names = names.unwrap_or_default();
@@ -298,6 +306,7 @@ impl Agent {
             .filter(|(_, q)| match q {
                 Question::Forwarded(f) => f.node == node,
                 Question::Gather(g) => g.open.contains(&node),
+                Question::Guard(guard) => guard.node() == node,
                 _ => false,
             })
             .map(|(number, _)| *number)
@@ -313,6 +322,7 @@ impl Agent {
             match self.answered(number) {
                 Some(Question::Forwarded(forwarded)) => self.on_not_forwarded(&forwarded, out),
                 Some(Question::Gather(gathering)) => self.finish_gathering(*gathering, out),
+                Some(Question::Guard(guard)) => self.on_no_guard_answer(*guard, out),
                 _ => {}
             }
         }

@@ -2,6 +2,7 @@
 //!
 //! - `meeting`: what is spoken with whom. `directory`: who exports what where. `following`: what this CPU's importers want of other CPUs. `serving`: what other CPUs want of this one.
 //! - `electing`: who leads a group that may have members on several CPUs. `replicating`: what was accepted for it.
+//! - `guarding`: indicators of other CPUs that guard a change here.
 //! - `introducing`: where a member of a group is started that is missing in the system.
 //! - `relieving`: a primary makes way for a member on another CPU.
 //! - `forwarding`: requests that others have to answer. `noticing`: processes of other CPUs.
@@ -15,6 +16,7 @@ mod directory;
 mod electing;
 mod following;
 mod forwarding;
+mod guarding;
 mod introducing;
 mod meeting;
 mod noticing;
@@ -32,9 +34,10 @@ use crate::defects::{Defect, defect};
 use crate::machine::detector::{Clocks, Detector, Fact, Profile};
 use crate::machine::link::{Delivered, Link};
 use crate::model::notice::NoticeEvent;
-use crate::model::{Cause, Coarsen, InstrumentId, Key, Name, NodeId, Pattern, Time};
+use crate::model::{Cause, Coarsen, InstrumentId, Key, Name, NodeId, Pattern, RequestId, Time};
 use crate::wire::{Greeting, Host, Member, PeerBody, PeerFrame, ToPeer, ToProcess};
 pub(super) use forwarding::{Forwarded, Gathering};
+pub(super) use guarding::GuardAsked;
 
 /// All that is known of other agents.
 #[derive(Debug)]
@@ -57,6 +60,10 @@ pub(super) struct Peers {
     /// What this agent follows itself, to know when an outage that began here is over.
     awaited: BTreeSet<Pattern>,
     looked_for: BTreeSet<Name>,
+    /// Indicators of other CPUs that guard changes here: this agent follows them.
+    guards: BTreeSet<Pattern>,
+    /// Who here has asked another CPU for a change that is to be confirmed.
+    makers: BTreeMap<RequestId, Conn>,
     /// How this CPU stands, as the others were told.
     host: Host,
     workload: u8,
@@ -107,6 +114,8 @@ impl Peers {
             wishes: BTreeSet::new(),
             awaited: BTreeSet::new(),
             looked_for: BTreeSet::new(),
+            guards: BTreeSet::new(),
+            makers: BTreeMap::new(),
             host: Host::default(),
             workload: 0,
             stirred: BTreeSet::new(),

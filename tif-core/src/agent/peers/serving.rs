@@ -97,7 +97,7 @@ impl Agent {
         for output in out.extract_if(.., for_peer).collect::<Vec<_>>() {
             match output {
                 Output::Send { conn, message, .. } => match conn.peer() {
-                    Some(node) if node == self.key.node => self.on_own_answer(*message, out),
+                    Some(node) if node == self.key.node => self.on_own_answer(now, *message, out),
                     Some(node) => self.say(now, node, ToPeer::Answer(message), out),
                     None => {}
                 },
@@ -119,9 +119,9 @@ impl Agent {
         }
     }
 
-    fn on_own_answer(&mut self, message: ToProcess, out: &mut Outbox) {
+    fn on_own_answer(&mut self, now: Moment, message: ToProcess, out: &mut Outbox) {
         if let Some(req) = message.answers() {
-            self.on_answer(self.key.node, req, message, out);
+            self.on_answer(now, self.key.node, req, message, out);
         }
     }
 
@@ -135,9 +135,10 @@ impl Agent {
             ToProcess::ReportsEnd(end) => self.on_far_end(now, node, end, out),
             ToProcess::Outage(outage) => self.on_far_outage(now, node, &outage, out),
             ToProcess::Notice(notice) | ToProcess::LookedUp { notice, .. } => self.on_far_notice(node, notice),
+            ToProcess::Settled { request_id, end } => self.on_far_settled(request_id, end, out),
             other => {
                 if let Some(req) = other.answers() {
-                    self.on_answer(node, req, other, out);
+                    self.on_answer(now, node, req, other, out);
                 }
             }
         }
