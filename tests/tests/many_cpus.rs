@@ -84,6 +84,8 @@ fn what_each_cpu_exports_all_others_list_read_watch_and_change() {
     // Which of the two?
     let said = system.cpu(3).serve(&["set", "shop.batch", "7"]);
     assert!(said.status != 0 && said.err.contains("cpu1.shop-1") && said.err.contains("cpu2.shop-1"), "{said:?}");
+    // As it is listed there it is taken, though another CPU has a process of that name.
+    system.cpu(1).serve(&["set", "shop.batch@shop-1", "64"]).must(0);
     system.cpu(3).serve(&["set", "shop.batch@cpu2.shop-1", "7"]).must(0);
     let values: BTreeMap<_, _> =
         rows(system.cpu(1), &["get", "shop.batch"]).iter().map(|row| (row["cpu"].to_string(), row["value"].clone())).collect();
@@ -180,6 +182,36 @@ fn a_primary_hands_over_to_another_cpu_and_back_and_who_watches_sees_no_stale_va
     assert_eq!(all.iter().map(|o| (&o["over"], &o["told"])).collect::<Vec<_>>(), [(&json!(true), &json!(3)); 2], "{all:#?}");
     let refused = system.cpu(3).serve(&["drain", "shop", "--to", "cpu3.shop-1"]).must(5);
     assert!(refused.err.contains("no process of shop"), "{refused:?}");
+}
+
+// spec: CTL-6, MON-2
+#[test]
+fn a_change_on_one_cpu_is_guarded_by_an_indicator_of_another_and_asked_for_on_a_third() {
+    let system = system(3);
+    let _agents = [1, 2, 3].map(|cpu| system.agent(cpu));
+    let mut first = system.cpu(1).service(&[]);
+    let _second = system.cpu(2).service(&[]);
+    // Both are known there when this returns.
+    let _watches = ["shop.batch@cpu1.shop-1", "shop.batch@cpu2.shop-1"].map(|name| system.cpu(3).watch(name));
+    let batch = "shop.batch@cpu1.shop-1";
+    let set =
+        |guard: &str, id: &str| system.cpu(3).serve(&["set", batch, "100", "--confirm-within", "1h", "--guard", guard, "--request-id", id]);
+    for (guard, why) in [
+        ("shop.batch@cpu2.shop-1=..63", "it is 64 already"),
+        ("shop.motto@cpu2.shop-1=0..", "a number"),
+        ("shop.nothing@cpu2.shop-1=0..", "no instrument is called"),
+    ] {
+        let said = set(guard, "refused");
+        assert!(said.status != 0 && said.err.contains(why), "{guard}: {said:?}");
+    }
+    set("shop.batch@cpu2.shop-1=..70", "kept").must(0);
+    first.wait_line("the change", |line| line == "batch 100");
+    // A value within the range first, then one that is not.
+    system.cpu(1).serve(&["set", "shop.batch@cpu2.shop-1", "70"]).must(0);
+    system.cpu(2).serve(&["set", "shop.batch@shop-1", "71"]).must(0);
+    first.wait_line("the way back", |line| line == "batch 64");
+    let late = system.cpu(3).serve(&["confirm", batch, "--request-id", "kept"]).must(7);
+    assert!(late.err.contains("guard"), "{late:?}");
 }
 
 // spec: FAB-3, GRP-6, OUT-1, OUT-2, OUT-4, PSM-10, TST-4

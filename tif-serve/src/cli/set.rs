@@ -49,7 +49,7 @@ pub(super) struct Set {
     /// Take it back unless `tif-serve confirm` says within this time that it may stay
     #[arg(long, value_name = "TIME", value_parser = time, group = "kept")]
     confirm_within: Option<Duration>,
-    /// Take it back as soon as an indicator of this CPU leaves its range, as orders.depth=0..100 or orders.rate=10..
+    /// Take it back as soon as an indicator, on whatever CPU, leaves its range, as orders.depth=0..100 or orders.rate@cpu2.orders-1=10..
     #[arg(long, value_name = "NAME=LOW..HIGH", value_parser = guard, requires = "kept")]
     guard: Option<Guard>,
     /// Take it back when this command ends, by Ctrl-C or however, unless it is confirmed before: the command waits for that

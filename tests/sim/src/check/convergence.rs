@@ -120,7 +120,9 @@ fn may_wait(world: &World, entry: &Entry) -> bool {
 fn guard_of(world: &World, guard: &Guard) -> Option<(Who, Slot, Value)> {
     world.standing().into_iter().find_map(|(source, who)| {
         let exporter = world.processes[who].exporter()?;
-        let named = |record: &str| record == guard.indicator || format!("{record}@{source}") == guard.indicator;
+        let own = [source.to_string(), format!("{}.{source}", world.cpu())].map(|at| format!("@{at}"));
+        let named =
+            |record: &str| record == guard.indicator || own.iter().any(|at| guard.indicator.strip_suffix(at.as_str()) == Some(record));
         let mut cells = exporter.cells.iter();
         let found = cells.find(|(_, cell)| named(&cell.record));
         found.map(|(slot, cell)| (who, *slot, cell.value.clone()))

@@ -351,7 +351,12 @@ impl World {
                 WITHIN_MIN + Duration::from_millis(value % 2000)
             },
             guard: value.is_multiple_of(3).then(|| Guard {
-                indicator: with_path(&control, "queue.depth"),
+                indicator: if self.cpus > 1 && (self.now / 1_000_000).is_multiple_of(2) {
+                    let node = 1 + (self.now / 1_000 % u64::from(self.cpus)) as u32;
+                    format!("cache.queue.depth@cpu{node}.{}", World::name_on(node, "cache-1"))
+                } else {
+                    with_path(&control, "queue.depth")
+                },
                 low: Number::Whole(0),
                 high: Number::Float(value as f64 / 50.0),
             }),

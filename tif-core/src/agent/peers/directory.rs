@@ -168,7 +168,14 @@ impl Agent {
                 && matches!(self.role_of(**key), Role::Primary | Role::Solo)
                 && at.is_none_or(|at| *at == self.cpu || *at == e.name || *at == e.source())
         });
-        let here: Vec<String> = here.map(|(_, e)| e.source().to_string()).collect();
+        let mut here: Vec<String> = here.map(|(_, e)| e.source().to_string()).collect();
+        // What is called exactly so here is meant, though a process elsewhere has the same name.
+        if let Some(at) =
+            address.at.as_ref().filter(|at| here.iter().chain(found.iter().map(|(_, source)| source)).any(|s| s == at.as_str()))
+        {
+            here.retain(|source| source == at.as_str());
+            found.retain(|(_, source)| source == at.as_str());
+        }
         match (here.is_empty(), found.as_slice()) {
             (_, []) => Home::Here,
             (true, [(node, _)]) => Home::There(*node),
