@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::exporting::Source;
 use super::importing::Syncing;
 use super::io::{Conn, Moment, Output, ProcessRecord, Record};
 use super::outages::{Corpse, Lost};
@@ -165,7 +166,9 @@ impl Agent {
         }
         let leads = !grouped || self.groups.get(&service).is_some_and(|g| g.leader() == Some(key));
         let elected = if grouped { self.groups.get_mut(&service).and_then(|g| g.on_lost(key)) } else { None };
-        if stands || (leads && self.sources.get(&source).is_some_and(|s| s.outage.is_none())) {
+        // One that was to lead and did not yet is missed where nobody else is: another CPU's primary may have made way for it, and that one's loss is told.
+        let is_missed = |s: &Source| s.outage.is_none() && s.exporter.is_none();
+        if stands || (leads && self.sources.get(&source).is_some_and(is_missed)) {
             let here = self.groups.get(&service).is_some_and(|g| !g.is_empty());
             let successor = grouped && (here || self.has_members_elsewhere(&service));
             if left && !successor && !(grouped && self.is_shared(&service)) && self.ledger.forget_volatile(&source) {

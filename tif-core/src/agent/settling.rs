@@ -337,7 +337,7 @@ impl Agent {
     /// The indicators that guard a change are watched, wherever they are by now, and others no longer.
     // spec: CTL-6, MON-2
     pub(super) fn look_at_guards(&mut self, now: Moment, out: &mut Outbox) {
-        if self.keeping.guards.is_empty() && self.keeping.machine.guards().next().is_none() {
+        if self.keeping.guards.is_empty() && self.peers.follows_no_guard() && self.keeping.machine.guards().next().is_none() {
             return;
         }
         let wanted: BTreeSet<String> = self.keeping.machine.guards().map(str::to_owned).collect();
@@ -356,7 +356,9 @@ impl Agent {
                 Some((_, since)) => since,
                 None if self.interest.declare(&resource, Conn::GUARD) => {
                     self.watch(id, out);
-                    now.time
+                    // What another CPU sends is as it is there, and is not sent again.
+                    let is_followed = self.table.find(id).is_some_and(|i| i.far.is_some() && i.place.is_some());
+                    if is_followed { Time::ZERO } else { now.time }
                 }
                 None => Time::ZERO,
             };

@@ -67,24 +67,26 @@ pub fn look_again(worlds: &[&World], doubt: &mut Doubt) -> Verdict {
             let all: Vec<&Entry> = all.collect();
             for entry in &all {
                 if let Keep::Until(terms) = &entry.change.keep
-                    && let Some((who, slot, _)) = terms.guard().and_then(|guard| guard_of(world, guard))
+                    && let Some((place, slot, _)) = terms.guard().and_then(|guard| guard_of(world, worlds, guard))
                 {
-                    watched.entry((world.node, who)).or_default().insert(slot);
+                    watched.entry(place).or_default().insert(slot);
                 }
             }
-            if let Some(entry) = all.iter().find(|entry| !may_wait(world, entry)) {
+            if let Some(entry) = all.iter().find(|entry| !may_wait(world, worlds, entry)) {
                 let what = format!("the change {} of {source} has no end on {}", entry.change.request_id, world.cpu());
                 return wrong("keeps", what);
             }
         }
     }
+    let unled = watched_for_the_unled(worlds);
     // spec: MON-2
     for world in worlds {
         for who in world.living(|p| p.exporter().is_some() && p.welcomed && !p.left) {
             let Some(exporter) = world.processes[who].exporter() else { continue };
             let wanted = watched.remove(&(world.node, who)).unwrap_or_default();
-            if exporter.board.watched != wanted {
-                let differs: Vec<_> = exporter.board.watched.symmetric_difference(&wanted).collect();
+            let may_be = |slot: &Slot| !wanted.contains(slot) && unled.get(&(world.node, who)).is_some_and(|all| all.contains(slot));
+            let differs: Vec<_> = exporter.board.watched.symmetric_difference(&wanted).filter(|slot| !may_be(slot)).collect();
+            if !differs.is_empty() {
                 let cpu = world.cpu();
                 return wrong(
                     "watches",
@@ -109,23 +111,48 @@ fn look_at(world: &World, who: Who, standing: &Standing, worlds: &[&World], watc
 
 /// Whether a change that is to be confirmed has none of the causes to be taken back, and had enough time.
 // spec: CTL-6
-fn may_wait(world: &World, entry: &Entry) -> bool {
+fn may_wait(world: &World, worlds: &[&World], entry: &Entry) -> bool {
     let Keep::Until(terms) = &entry.change.keep else { return false };
     let is_connected = |key| !world.living(|p| p.key == Some(key) && p.welcomed && !p.left).is_empty();
-    let is_good = |guard: &Guard| guard_of(world, guard).is_none_or(|(_, _, value)| guard.allows(&value));
+    let is_good = |guard: &Guard| guard_of(world, worlds, guard).is_none_or(|(_, _, value)| guard.allows(&value));
     terms.within() > Duration::from_secs(60) && terms.session().is_none_or(is_connected) && terms.guard().is_none_or(is_good)
 }
 
-/// Where the indicator is that guards a change, and its value.
-fn guard_of(world: &World, guard: &Guard) -> Option<(Who, Slot, Value)> {
-    world.standing().into_iter().find_map(|(source, who)| {
-        let exporter = world.processes[who].exporter()?;
-        let own = [source.to_string(), format!("{}.{source}", world.cpu())].map(|at| format!("@{at}"));
-        let named =
-            |record: &str| record == guard.indicator || own.iter().any(|at| guard.indicator.strip_suffix(at.as_str()) == Some(record));
-        let mut cells = exporter.cells.iter();
-        let found = cells.find(|(_, cell)| named(&cell.record));
-        found.map(|(slot, cell)| (who, *slot, cell.value.clone()))
+/// Guards of changes whose service nobody leads: a CPU that knows of them may take them back still.
+fn watched_for_the_unled(worlds: &[&World]) -> BTreeMap<Place, BTreeSet<Slot>> {
+    let mut all: BTreeMap<Place, BTreeSet<Slot>> = BTreeMap::new();
+    for world in worlds {
+        let logs = world.store.logs.values().map(|log| log.state.unsettled());
+        for entry in logs.chain([&world.store.unsettled]).flat_map(|all| all.iter()) {
+            let source = entry.controls.first().map(|c| &c.source);
+            let is_led = worlds.iter().any(|w| source.is_some_and(|source| w.standing().contains_key(source)));
+            if let Keep::Until(terms) = &entry.change.keep
+                && !is_led
+                && let Some((place, slot, _)) = terms.guard().and_then(|guard| guard_of(world, worlds, guard))
+            {
+                all.entry(place).or_default().insert(slot);
+            }
+        }
+    }
+    all
+}
+
+/// Where the indicator is that guards a change of this world, and its value.
+fn guard_of(world: &World, worlds: &[&World], guard: &Guard) -> Option<(Place, Slot, Value)> {
+    worlds.iter().find_map(|at| {
+        at.standing().into_iter().find_map(|(source, who)| {
+            let exporter = at.processes[who].exporter()?;
+            // A group is called the same everywhere, a process by its name alone only on its own CPU.
+            let is_known_so = exporter.grouped || at.node == world.node;
+            let own = [is_known_so.then(|| format!("@{source}")), Some(format!("@{}.{source}", at.cpu()))];
+            let named = |record: &str| {
+                let is_at = |at: &String| guard.indicator.strip_suffix(at.as_str()) == Some(record);
+                (is_known_so && record == guard.indicator) || own.iter().flatten().any(is_at)
+            };
+            let mut cells = exporter.cells.iter();
+            let found = cells.find(|(_, cell)| named(&cell.record));
+            found.map(|(slot, cell)| ((at.node, who), *slot, cell.value.clone()))
+        })
     })
 }
 

@@ -370,6 +370,7 @@ impl Agent {
             }
             self.look_again(now, node, |i| i.source == *source);
             self.follow_new(now, source, key, &added, out);
+            self.look_at_guards(now, out);
             return self.forget_far_if_empty(source);
         }
         let mut tally = Tally { remapped: bound.intersection(&before).count() as u64, ..Tally::default() };

@@ -37,6 +37,13 @@ impl GuardAsked {
     }
 }
 
+impl super::Peers {
+    /// Whether no guard on another CPU is followed.
+    pub(in super::super) fn follows_no_guard(&self) -> bool {
+        self.guards.is_empty()
+    }
+}
+
 impl Agent {
     /// Takes over a change whose guard is on another CPU, until that is known. Gives back any other.
     pub(in super::super) fn ask_for_guard(&mut self, now: Moment, conn: Conn, req: u64, asked: Asked, out: &mut Outbox) -> Option<Asked> {
