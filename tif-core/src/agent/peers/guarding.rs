@@ -61,7 +61,7 @@ impl Agent {
             }
             _ => return Some(asked),
         };
-        let Some(who) = self.sessions.get(&conn).map(|s| (s.name.clone(), s.credentials.uid)) else { return None };
+        let who = self.sessions.get(&conn).map(|s| (s.name.clone(), s.credentials.uid))?;
         if self.begin_request(conn, req, out) {
             let number = self.ask(now, Question::Guard(Box::new(GuardAsked { conn, req, node, who, asked })), GUARD_TIMEOUT);
             self.request_of(now, node, None, ToAgent::Sense { req: number, patterns: vec![pattern], patience: None }, out);
