@@ -145,6 +145,7 @@ fn a_primary_hands_over_to_another_cpu_and_back_and_who_watches_sees_no_stale_va
     wait_led(system.cpu(3), "cpu1");
     let mut second = system.cpu(2).service(&["--standby"]);
     wait_in_sync(system.cpu(1));
+    system.cpu(3).serve(&["set", "shop.batch", "65"]).must(0);
     let mut watches = [1, 2, 3].map(|cpu| system.cpu(cpu).watch("shop.**"));
     for watch in &mut watches {
         watch.wait_line("a live value", |line| event(line) == "report" && tif_tests::world::json(line)["name"] == "shop.accepted");
@@ -156,7 +157,8 @@ fn a_primary_hands_over_to_another_cpu_and_back_and_who_watches_sees_no_stale_va
         let mut changing =
             Process::start("set", system.cpu(1).command("serve").args(["set", "shop.batch", &change, "--request-id", &request]));
         let drained = system.cpu(asked).serve(&["--output", "json", "drain", "shop", "--to", to]).must(0).json();
-        assert_eq!((&drained["new_process"], &drained["epoch"], &drained["deposed"]), (&json!("shop-1"), &json!(epoch), &json!(false)));
+        assert_eq!((&drained["new_process"], &drained["epoch"], &drained["deposed"]), (&json!(to), &json!(epoch), &json!(false)));
+        assert_eq!(drained["carried"], 1, "{drained}");
         println!("handed over to {cpu}: gap {} ms", drained["gap_ms"]);
         assert!(changing.wait_end("it is done").success(), "{}", changing.errors());
         for watch in &mut watches {
@@ -180,8 +182,14 @@ fn a_primary_hands_over_to_another_cpu_and_back_and_who_watches_sees_no_stale_va
     }
     let all = rows(system.cpu(3), &["outages"]);
     assert_eq!(all.iter().map(|o| (&o["over"], &o["told"])).collect::<Vec<_>>(), [(&json!(true), &json!(3)); 2], "{all:#?}");
-    let refused = system.cpu(3).serve(&["drain", "shop", "--to", "cpu3.shop-1"]).must(5);
-    assert!(refused.err.contains("no process of shop"), "{refused:?}");
+    for (asked, args, why) in [
+        (3, &["drain", "shop", "--to", "cpu3.shop-1"][..], "no process of shop"),
+        (2, &["drain", "shop-1"], "it is not the primary of shop; that is cpu1.shop-1"),
+        (1, &["drain", "shoe"], "no service with a group"),
+    ] {
+        let refused = system.cpu(asked).serve(args).must(5);
+        assert!(refused.err.contains(why), "{refused:?}");
+    }
 }
 
 // spec: CTL-6, MON-2

@@ -97,7 +97,10 @@ impl Agent {
         }
         let group = self.groups.get(&service).ok_or_else(|| refused("it has no group".into()))?;
         let Some(from) = group.leader().filter(|key| group.role(*key) == Some(Role::Primary)) else {
-            return Err(refused("nobody leads it at present: try again when somebody does".into()));
+            return Err(refused(match self.leader_elsewhere(&service) {
+                Some(leader) => format!("it is not the primary of {service}; that is {leader}"),
+                None => "nobody leads it at present: try again when somebody does".into(),
+            }));
         };
         let shown = |key: Key| self.exporters.get(&key).map_or_else(|| key.to_string(), |e| e.name.to_string());
         if *name != service && named(name).is_some_and(|(key, _)| *key != from) {

@@ -36,8 +36,13 @@ pub(super) fn run(args: &Drain, session: &mut Session<'_, '_>) -> Result<Exit, F
 fn line(drained: &Drained) -> String {
     let Drained { outage, epoch, deposed } = drained;
     let how = if *deposed { "did not let go in time and was deposed" } else { "has handed over" };
+    let from = if outage.end.as_ref().is_some_and(|end| end.key.node != outage.key.node) {
+        format!("{}.{}", outage.cpu, outage.process)
+    } else {
+        outage.process.to_string()
+    };
     let to = outage.end.as_ref().map(|end| format!(" {}#{} leads in term {epoch}, gap {}ms", end.process, end.key.inc, end.gap_ms));
-    format!("{}: {}#{} {how};{}", outage.source, outage.process, outage.key.inc, to.unwrap_or_default())
+    format!("{}: {from}#{} {how};{}", outage.source, outage.key.inc, to.unwrap_or_default())
 }
 
 /// The row that `outages` has of it, with what only the answer tells.

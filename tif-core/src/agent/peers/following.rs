@@ -336,7 +336,9 @@ impl Agent {
         if !last {
             self.lose_replaced(now, source, key, relieves, out);
         }
-        let process = announced.values().next().map_or_else(|| source.clone(), |a| a.process.clone());
+        // With its CPU: here a process may have the same name.
+        let process =
+            announced.values().next().map_or_else(|| source.clone(), |a| a.cpu.join(&a.process).unwrap_or_else(|_| a.process.clone()));
         let before: BTreeSet<InstrumentId> = self.table.of_source(source).collect();
         let same = self.sources.get(source).is_some_and(|s| s.exporter == Some(key));
         let had: Vec<(InstrumentId, Report)> =
@@ -375,6 +377,8 @@ impl Agent {
         }
         let mut tally = Tally { remapped: bound.intersection(&before).count() as u64, ..Tally::default() };
         tally.added = bound.len() as u64 - tally.remapped;
+        // As far as it is known here: a CPU that has no member of it knows of no change.
+        tally.carried = self.book_of(source).map_or(0, |book| book.controls().count() as u64);
         for id in before.difference(&bound) {
             // What nobody here follows any more is not said, and may be there.
             let is_followed = self.table.find(*id).is_some_and(|instrument| self.is_asked_of(node, instrument));

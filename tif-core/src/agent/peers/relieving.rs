@@ -92,6 +92,14 @@ impl Agent {
         named.next().filter(|_| named.next().is_none())
     }
 
+    /// The primary of a service on another CPU, as people call it.
+    pub(in super::super) fn leader_elsewhere(&self, service: &Name) -> Option<Name> {
+        let leads = |m: &Member| m.grouped && m.service == *service && m.role == Role::Primary && !self.is_deposed(service, m.key);
+        let (cpu, leader) =
+            self.peers.iter().find_map(|(_, peer)| Some((peer.cpu.as_ref()?, peer.members.values().find(|m| leads(m))?)))?;
+        cpu.join(&leader.process).ok()
+    }
+
     /// Where the primary is that somebody names, by its service or by itself, if that is not here.
     pub(super) fn primary_elsewhere(&self, name: &Name) -> Option<NodeId> {
         let is_here = self.groups.get(name).is_some_and(|g| g.leader().is_some())
