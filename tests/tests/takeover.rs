@@ -124,9 +124,9 @@ fn a_death_is_told_before_a_core_dump_of_the_dead_is_written() {
     std::fs::create_dir(&dir).expect("the test's own directory");
     // The agent looks once a second, and writing takes about that long: which comes first is chance. Who learns of a death from its end, or from that of its
     // threads, cannot be first at all.
-    let won = (0..8).any(|_| {
+    let won = (0..20).any(|_| {
         let mut command = world.command("service");
-        let mut service = Process::start("service", command.args(["--ballast", "1024", "--core"]).current_dir(&dir));
+        let mut service = Process::start("service", command.args(["--ballast", "768", "--core"]).current_dir(&dir));
         service.wait_line("it starts", |line| line.starts_with("started"));
         let mut watch = world.watch("shop.depth");
         service.signal(Signal::ABORT);

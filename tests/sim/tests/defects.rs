@@ -168,7 +168,7 @@ fn a_change_that_is_done_twice_or_too_early_is_found() {
 #[test]
 fn what_is_wrong_between_cpus_is_found() {
     see(Mutant::IgnoreVersionOffer, Flights::System, 100, &["versions"]);
-    see(Mutant::SkipGap, Flights::System, 100, &["convergence"]);
+    see(Mutant::SkipGap, Flights::System, 100, &["shared", "convergence"]);
     see(Mutant::MinorityDecides, Flights::System, 100, &["shared"]);
     see(Mutant::IgnoreHeld, Flights::System, 100, &["shared"]);
     see(Mutant::R1, Flights::System, 100, &["shared"]);

@@ -97,7 +97,7 @@ impl Agent {
         }
         let group = self.groups.get(&service).ok_or_else(|| refused("it has no group".into()))?;
         let Some(from) = group.leader().filter(|key| group.role(*key) == Some(Role::Primary)) else {
-            return Err(refused(match self.leader_elsewhere(&service) {
+            return Err(refused(match self.name_of_leader_elsewhere(&service) {
                 Some(leader) => format!("it is not the primary of {service}; that is {leader}"),
                 None => "nobody leads it at present: try again when somebody does".into(),
             }));

@@ -13,7 +13,7 @@ use crate::importer::Recalled;
 /// Show what became of a change or a call, by its request id
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "What is under way is waited for, as long as --timeout says. The oldest results are forgotten in time: an id that nobody knows was never used, was \
+    after_help = "What is under way is waited for as long as --timeout says, on another CPU for 5 s at most. The oldest results are forgotten in time: an id that nobody knows was never used, was \
 refused, or was used long ago.\n\
 Ends with status 1 if a procedure answered with its declared error, 3 if nobody knows the id.\n\
 JSON: as of `set` or `fire`, without the procedure's name."

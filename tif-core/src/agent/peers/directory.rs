@@ -130,11 +130,16 @@ impl Agent {
         there.chain(here).any(|(leader, term)| leader != key && term >= epoch) && !defect(Defect::FollowDeposed)
     }
 
-    /// Whether a service has a primary on another CPU that can be asked.
-    pub(super) fn is_led_elsewhere(&self, service: &Name) -> bool {
-        let leads = |m: &Member| m.grouped && m.service == *service && m.role == Role::Primary;
+    /// The primary of a service on another CPU that can be asked.
+    pub(super) fn leader_elsewhere(&self, service: &Name) -> Option<&Member> {
         let there = self.peers.iter().filter(|(_, peer)| peer.greeted).flat_map(|(_, peer)| peer.members.values());
-        there.filter(|m| leads(m)).any(|m| !self.is_deposed(service, m.key))
+        let mut primaries = there.filter(|m| m.grouped && m.service == *service && m.role == Role::Primary);
+        primaries.find(|m| !self.is_deposed(service, m.key))
+    }
+
+    /// Whether there is one.
+    pub(super) fn is_led_elsewhere(&self, service: &Name) -> bool {
+        self.leader_elsewhere(service).is_some()
     }
 
     /// Whether it makes way for another that does not lead yet: its agent keeps what is asked for until that does.

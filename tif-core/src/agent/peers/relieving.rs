@@ -52,7 +52,8 @@ impl Agent {
     /// A member of another CPU that could lead a service: it is ready, and its CPU has all that was accepted. Of several the one that weighs most.
     // spec: GRP-5
     pub(in super::super) fn successor_elsewhere(&self, service: &Name, but: &[Key]) -> Option<Key> {
-        let fits = |m: &&Member| m.grouped && m.service == *service && !but.contains(&m.key) && self.can_take_over(service, m);
+        let fits =
+            |m: &&Member| m.grouped && m.service == *service && !but.contains(&m.key) && self.check_successor(service, m.key).is_ok();
         self.peers.members().filter(fits).max_by_key(|m| (m.weight, std::cmp::Reverse(m.key))).map(|m| m.key)
     }
 
@@ -74,10 +75,6 @@ impl Agent {
         }
     }
 
-    fn can_take_over(&self, service: &Name, member: &Member) -> bool {
-        self.check_successor(service, member.key).is_ok()
-    }
-
     /// A member of a service on another CPU, as people call it: with its CPU, or by its name alone if no other CPU has one of that name.
     pub(in super::super) fn member_elsewhere(&self, name: &Name) -> Option<&Member> {
         let with_cpu = |(_, peer): &(NodeId, &super::Peer), m: &Member| {
@@ -93,11 +90,9 @@ impl Agent {
     }
 
     /// The primary of a service on another CPU, as people call it.
-    pub(in super::super) fn leader_elsewhere(&self, service: &Name) -> Option<Name> {
-        let leads = |m: &Member| m.grouped && m.service == *service && m.role == Role::Primary && !self.is_deposed(service, m.key);
-        let (cpu, leader) =
-            self.peers.iter().find_map(|(_, peer)| Some((peer.cpu.as_ref()?, peer.members.values().find(|m| leads(m))?)))?;
-        cpu.join(&leader.process).ok()
+    pub(in super::super) fn name_of_leader_elsewhere(&self, service: &Name) -> Option<Name> {
+        let leader = self.leader_elsewhere(service)?;
+        self.peers.get(leader.key.node)?.cpu.as_ref()?.join(&leader.process).ok()
     }
 
     /// Where the primary is that somebody names, by its service or by itself, if that is not here.
@@ -108,9 +103,7 @@ impl Agent {
         if is_here {
             return None;
         }
-        let leads = |m: &&Member| m.grouped && m.service == *name && m.role == Role::Primary && !self.is_deposed(name, m.key);
-        let leader = self.peers.iter().filter(|(_, p)| p.greeted).flat_map(|(_, p)| p.members.values()).find(leads);
-        leader.or_else(|| self.member_elsewhere(name)).map(|m| m.key.node)
+        self.leader_elsewhere(name).or_else(|| self.member_elsewhere(name)).map(|m| m.key.node)
     }
 
     /// Another agent says something of an exporter: of the one that was handed over to it may be that it leads, or that it cannot.
