@@ -340,7 +340,10 @@ impl Agent {
         if self.keeping.guards.is_empty() && self.peers.follows_no_guard() && self.keeping.machine.guards().next().is_none() {
             return;
         }
-        let wanted: BTreeSet<String> = self.keeping.machine.guards().map(str::to_owned).collect();
+        // What another CPU may decide is guarded by that.
+        // spec: GRP-9
+        let guards = self.keeping.machine.guards().filter(|(source, _)| self.peers.electing.may_decide(source));
+        let wanted: BTreeSet<String> = guards.map(|(_, indicator)| indicator.to_owned()).collect();
         let is_here = |address: &&String| {
             let found = self.table.resolve(address, |i, at| self.is_at(i, at));
             found.is_ok_and(|id| self.table.find(id).is_some_and(|i| i.here().is_some()))

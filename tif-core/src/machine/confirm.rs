@@ -259,9 +259,12 @@ impl Confirmations {
         self.waiting.is_empty()
     }
 
-    /// The indicators that guard any.
-    pub fn guards(&self) -> impl Iterator<Item = &str> {
-        self.waiting.values().filter_map(|w| w.terms.guard.as_ref()).map(|g| g.indicator.as_str())
+    /// The indicators that guard any, each with the source of what it guards.
+    pub fn guards(&self) -> impl Iterator<Item = (&Name, &str)> {
+        self.waiting.values().filter_map(|w| {
+            let ((source, _), _) = w.before.first()?;
+            Some((source, w.terms.guard.as_ref()?.indicator.as_str()))
+        })
     }
 
     /// The controls of one that waits.

@@ -69,6 +69,11 @@ impl Electing {
         !self.voters.is_empty()
     }
 
+    /// Whether this CPU decides what is accepted for a source: it leads that, and knows all that was accepted before, or no other CPU is asked.
+    pub fn may_decide(&self, source: &Name) -> bool {
+        self.groups.get(source).is_none_or(|shared| shared.established.is_some())
+    }
+
     /// A group as it begins here.
     pub fn group(&self, epoch: Epoch) -> Group {
         if self.is_on() { Group::witnessed(epoch) } else { Group::new(epoch) }
