@@ -94,6 +94,8 @@ pub const VALIDATE_TIMEOUT: Duration = Duration::from_secs(2);
 pub const APPLY_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a primary that hands over may take to let go, and its successor then to lead (OUT-5).
 pub const HANDOVER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Members that a launch specification may ask for, and that another CPU's agent may say it has of one service.
+pub const MEMBERS_MAX: u32 = 64;
 /// Changes of one service's controls that wait for the end of a handover; further ones are refused.
 pub const HANDOVER_CHANGES_MAX: usize = 1_024;
 /// How long a dynamic indicator may take to answer a request.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 use tif_core::agent::io::LaunchPolicy;
+use tif_core::limits::MEMBERS_MAX;
 use tif_core::machine::witness::VOTERS_MAX;
 use tif_core::model::value::parse_duration;
 use tif_core::model::{Name, NodeId};
@@ -15,8 +16,6 @@ use crate::store::Place;
 
 /// What CPUs can be numbered.
 const NODES: std::ops::RangeInclusive<u32> = 1..=0xffff;
-/// Members of one service that an agent is willing to start.
-const MEMBERS_MAX: u32 = 64;
 
 /// What the file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

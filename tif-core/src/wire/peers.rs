@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{ToAgent, ToProcess};
+use crate::limits;
 use crate::machine::book::{Book, Line};
 use crate::machine::versions::Offer;
 use crate::machine::{detector, link, replication, witness};
@@ -167,6 +168,16 @@ pub struct Host {
     pub introduces: BTreeMap<Name, u32>,
 }
 
+impl Host {
+    /// The same as far as any agent may say it: what is beyond the bounds counts as the bound.
+    // spec: SEC-2
+    pub fn bounded(mut self) -> Host {
+        self.workload = self.workload.min(100);
+        self.introduces.values_mut().for_each(|members| *members = (*members).min(limits::MEMBERS_MAX));
+        self
+    }
+}
+
 /// An exporter as other CPUs know it: where instruments are, and who may lead a group.
 // spec: GRP-3
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -207,4 +218,17 @@ pub struct HandsOver {
     pub to: Key,
     /// It has let go, and its last values are read: nobody who looks on need see more of that than a report. Otherwise it was deposed.
     pub let_go: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // spec: SEC-2, GRP-7
+    #[test]
+    fn what_an_agent_says_of_its_cpu_is_bounded() {
+        let introduces = [("orders", u32::MAX), ("billing", 2)].map(|(service, n)| (service.parse().unwrap(), n)).into();
+        let host = Host { workload: 255, introduces }.bounded();
+        assert_eq!((host.workload, host.introduces.into_values().collect::<Vec<_>>()), (100, vec![2, limits::MEMBERS_MAX]));
+    }
 }

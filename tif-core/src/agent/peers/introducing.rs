@@ -35,7 +35,7 @@ impl Agent {
     pub(super) fn on_host(&mut self, node: NodeId, host: Host) {
         self.peers.electing.stir();
         if let Some(peer) = self.peers.get_mut(node) {
-            peer.host = host;
+            peer.host = host.bounded();
         }
     }
 

@@ -386,7 +386,7 @@ impl Agent {
         let Some(peer) = self.peers.get_mut(node) else { return };
         peer.greeted = true;
         peer.cpu = Some(greeting.cpu.clone());
-        peer.host = greeting.host;
+        peer.host = greeting.host.bounded();
         peer.members = greeting.members.into_iter().filter(|m| m.key.node == node).map(|m| (m.key, m)).collect();
         let keys = peer.members.keys().copied().collect();
         self.keep_numbers_of(node, &keys);
