@@ -1,5 +1,5 @@
 //! The cases in which such systems usually fail, one story each: arrange, break something, look. Those that were told before are in `scenarios`,
-//! `store_and_leave`, `systems` and `groups`; docs/simulation.md says which is where.
+//! `store_and_leave`, `systems`, `groups`, `handovers`, `introductions` and `far_calls`; docs/simulation.md says which is where.
 
 use tif_core::limits::STALE_AFTER_OUTAGE;
 use tif_core::model::{Cause, Coarsen, NodeId, Refusal, SetResult, Value, Version};
@@ -293,7 +293,10 @@ fn every_story_that_the_guide_names_is_told() {
     let guide = include_str!("../../../docs/simulation.md");
     let told = [
         include_str!("dark_corners.rs"),
+        include_str!("far_calls.rs"),
         include_str!("groups.rs"),
+        include_str!("handovers.rs"),
+        include_str!("introductions.rs"),
         include_str!("scenarios.rs"),
         include_str!("store_and_leave.rs"),
         include_str!("systems.rs"),

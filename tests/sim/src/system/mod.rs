@@ -1,6 +1,7 @@
 //! Several CPUs: a world each, one fabric between them, one order of time.
 
 pub mod net;
+pub mod stories;
 
 use std::collections::BTreeSet;
 
