@@ -54,6 +54,15 @@ fn wait_in_sync(world: &World) {
     }
 }
 
+/// The shop's primary on the first CPU, and a standby on the second that has every accepted change.
+fn pair(system: &System) -> (Process, Process) {
+    let primary = system.cpu(1).service(&["--standby"]);
+    wait_led(system.cpu(3), "cpu1");
+    let standby = system.cpu(2).service(&["--standby"]);
+    wait_in_sync(system.cpu(1));
+    (primary, standby)
+}
+
 fn rows(world: &World, arguments: &[&str]) -> Vec<Value> {
     let all: Vec<&str> = ["--output", "jsonl"].iter().chain(arguments).copied().collect();
     world.serve(&all).must(0).rows()
@@ -97,12 +106,9 @@ fn what_each_cpu_exports_all_others_list_read_watch_and_change() {
 fn when_a_primary_is_killed_a_standby_on_another_cpu_takes_over_and_nothing_accepted_is_lost() {
     let system = system(3);
     let _agents = [1, 2, 3].map(|cpu| system.agent(cpu));
-    let mut primary = system.cpu(1).service(&["--standby"]);
-    wait_led(system.cpu(3), "cpu1");
-    let mut standby = system.cpu(2).service(&["--standby"]);
+    let (mut primary, mut standby) = pair(&system);
     let mut watch = system.cpu(3).watch("shop.accepted");
     wait_live(&mut watch, "cpu1");
-    wait_in_sync(system.cpu(1));
     let done = system.cpu(3).serve(&["--output", "json", "set", "shop.batch", "77", "--request-id", "before"]).must(0).json();
     assert_eq!(done["replicated"], true, "{done}");
     let call = ["fire", "shop.add", "a=1", "b=2", "--request-id", "sum"];
@@ -141,10 +147,7 @@ fn when_a_primary_is_killed_a_standby_on_another_cpu_takes_over_and_nothing_acce
 fn a_primary_hands_over_to_another_cpu_and_back_and_who_watches_sees_no_stale_value() {
     let system = system(3);
     let _agents = [1, 2, 3].map(|cpu| system.agent(cpu));
-    let mut first = system.cpu(1).service(&["--standby"]);
-    wait_led(system.cpu(3), "cpu1");
-    let mut second = system.cpu(2).service(&["--standby"]);
-    wait_in_sync(system.cpu(1));
+    let (mut first, mut second) = pair(&system);
     system.cpu(3).serve(&["set", "shop.batch", "65"]).must(0);
     let mut watches = [1, 2, 3].map(|cpu| system.cpu(cpu).watch("shop.**"));
     for watch in &mut watches {
@@ -228,10 +231,7 @@ fn a_whole_cpu_is_lost_and_comes_back() {
     let system = system(3);
     let mut first = system.agent(1);
     let _others = [2, 3].map(|cpu| system.agent(cpu));
-    let mut primary = system.cpu(1).service(&["--standby"]);
-    wait_led(system.cpu(3), "cpu1");
-    let _standby = system.cpu(2).service(&["--standby"]);
-    wait_in_sync(system.cpu(1));
+    let (mut primary, _standby) = pair(&system);
     let mut watch = system.cpu(3).watch("shop.accepted");
     wait_live(&mut watch, "cpu1");
     let call = ["fire", "shop.add", "a=1", "b=2", "--request-id", "sum"];
@@ -280,10 +280,7 @@ fn an_agent_that_stood_still_for_long_begins_anew_and_its_services_are_there_onc
     let system = system(3);
     let first = system.agent(1);
     let _others = [2, 3].map(|cpu| system.agent(cpu));
-    let _primary = system.cpu(1).service(&["--standby"]);
-    wait_led(system.cpu(3), "cpu1");
-    let _standby = system.cpu(2).service(&["--standby"]);
-    wait_in_sync(system.cpu(1));
+    let (_primary, _standby) = pair(&system);
     let mut watch = system.cpu(3).watch("shop.accepted");
     wait_live(&mut watch, "cpu1");
     let before = texts(&rows(system.cpu(2), &["ps"]), "key").into_iter().map(str::to_owned).collect::<Vec<_>>();
